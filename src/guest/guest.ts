@@ -1,0 +1,98 @@
+// The Guest port: all that Vitrine needs to know of a machine. Past it nothing knows which emulator it serves.
+//
+// To add an emulator, copy `flat.ts`, the smallest one, and run `testing/guest-conformance` against it.
+
+import type { OwnedBytes } from '../base/bytes.ts';
+import type { PageSet } from '../memory/page-set.ts';
+import type { Region } from '../memory/region.ts';
+import type { Span } from '../memory/span.ts';
+
+/** One value of a machine's configuration. */
+export type ConfigValue = string | number | boolean;
+
+/** What a machine is. A snapshot goes only into a machine whose description is equal. */
+export interface MachineDescription {
+  /** The adapter: `flat`, `wasm-instance`, `v86`. */
+  readonly kind: string;
+  /** The emulator's own exact version: device state is private to it. */
+  readonly version: string;
+  /** `x86`, `wasm32`, `none` … */
+  readonly architecture: string;
+  /** Everything that shapes memory or devices, flat. On a mismatch the differing field is named. */
+  readonly config: Readonly<Record<string, ConfigValue>>;
+}
+
+/** What a guest can do, so that the engine never has to try. */
+export interface GuestTraits {
+  /** How it knows what was written: see the tracking folder. */
+  readonly tracking: 'none' | 'marks' | 'barrier';
+  /** Its memory is a SharedArrayBuffer that other workers can read while it runs. */
+  readonly sharedMemory: boolean;
+}
+
+/** Opaque state of one device, or of all that is not memory. */
+export interface DeviceRecord {
+  /** Stable and unique in the machine: `state`, `vga.planes`. Records that rarely change stand alone. */
+  readonly name: string;
+  /** The adapter's own version of these bytes. */
+  readonly version: number;
+  readonly bytes: OwnedBytes;
+}
+
+/**
+ * Pages written since the last take, taken and not cleared: `commit` when they are safe, `putBack` when not.
+ *
+ * One set a region, in region order; null where the guest cannot tell, so that every page may have been written.
+ */
+export interface DirtyTake {
+  readonly pages: readonly (PageSet | null)[];
+  commit(): void;
+  putBack(): void;
+}
+
+export interface Guest {
+  readonly machine: MachineDescription;
+  /** In id order; fixed for the life of the guest. */
+  readonly regions: readonly Region[];
+  readonly traits: GuestTraits;
+
+  /**
+   * Brings the guest to rest at a point where its memory and devices are consistent.
+   *
+   * Pauses nest: it runs again after as many `resume` calls. A guest that its user had stopped stays stopped.
+   * Throws `guest-not-quiescent` when it cannot rest now, `guest-closed`, `guest-failed`.
+   */
+  pause(): Promise<void>;
+  resume(): Promise<void>;
+
+  /** What was written since the last take. Only while paused. */
+  takeDirty(): DirtyTake;
+
+  /**
+   * The bytes of a region in place, where they lie in one array of this thread; undefined elsewhere.
+   * Valid until the next await; only while paused.
+   */
+  view(region: number): Uint8Array | undefined;
+
+  /** Copies a span into `into`, which has the span's length. Only while paused. Throws `span-out-of-range`. */
+  readPages(span: Span, into: Uint8Array): void | Promise<void>;
+
+  /**
+   * Puts bytes into the guest and makes it forget what it had derived from the old ones (compiled code, caches).
+   * Only while paused. Throws `span-out-of-range`.
+   */
+  writePages(span: Span, from: Uint8Array): void | Promise<void>;
+
+  /** State that is not in a region. Only while paused. */
+  saveDevices(): DeviceRecord[] | Promise<DeviceRecord[]>;
+
+  /**
+   * Puts device state back. Memory was written before. Only while paused.
+   *
+   * Validates before it changes anything: throws `guest-state-invalid` and leaves the devices as they were.
+   */
+  loadDevices(records: readonly DeviceRecord[]): void | Promise<void>;
+
+  /** Ends the guest. May be called again. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,100 @@
+// The Tracker port: one guest, seen from the engine. It knows what changed since a base, freezes one instant of the
+// guest in its mirror, and puts another instant back.
+//
+// The interface is flat and all its values are cloneable, so that a tracker beside its guest in one worker serves
+// an engine in another one. It is a state machine:
+//
+//            capture                    beginRestore
+//   idle ───────────────▶ captured   idle ─────────▶ restoring ──stagePages…──▶ restoring
+//    ▲  commit / putBack      │       ▲  applyRestore / abandonRestore             │
+//    └────────────────────────┘       └────────────────────────────────────────────┘
+//
+// A call at another time throws `wrong-state`.
+
+import type { OwnedBytes } from '../base/bytes.ts';
+import type { DeviceRecord, GuestTraits, MachineDescription } from '../guest/guest.ts';
+import type { Region } from '../memory/region.ts';
+import type { Span } from '../memory/span.ts';
+
+/** What a tracker serves. */
+export interface TrackerDescription {
+  readonly machine: MachineDescription;
+  readonly regions: readonly Region[];
+  readonly traits: GuestTraits;
+  /** How it finds changed pages. */
+  readonly tier: 'scan' | 'marks' | 'barrier';
+}
+
+/** One instant of the guest. Its pages are read from the mirror with `readPages` until `commit` or `putBack`. */
+export interface CapturedInstant {
+  /** A bitmap a region (the layout of `PageSet`): pages that may differ from the last committed capture. */
+  readonly changed: readonly Uint32Array<ArrayBuffer>[];
+  readonly devices: readonly DeviceRecord[];
+  readonly pauseMs: number;
+  /** Pages looked at while the guest was paused. */
+  readonly pagesScanned: number;
+}
+
+/** Pages gathered from the mirror, in the order asked for. */
+export interface GatheredPages {
+  readonly bytes: OwnedBytes;
+  /** What these pages held at the last committed capture, for deltas, where it was kept: page `i` of it stands for
+   * `previousOf[i]`, an index into the list asked for. */
+  readonly previous: OwnedBytes;
+  readonly previousOf: Uint32Array<ArrayBuffer>;
+}
+
+/** Outcome of a restore. */
+export interface AppliedRestore {
+  readonly pauseMs: number;
+  /** Pages that differed and were written. */
+  readonly pagesWritten: number;
+}
+
+export interface Tracker {
+  describe(): Promise<TrackerDescription>;
+
+  /**
+   * Freezes one instant: the guest rests only while changed pages are found and copied aside.
+   *
+   * `full` counts every page as changed. On failure the guest runs on and no page is forgotten.
+   */
+  capture(options: { readonly full: boolean }): Promise<CapturedInstant>;
+
+  /** Pages of the captured instant. */
+  readPages(region: number, pages: Uint32Array): Promise<GatheredPages>;
+
+  /** The captured instant is safe: later captures are told from it. */
+  commit(): Promise<void>;
+
+  /** It is not: its pages count as changed in the next capture too. */
+  putBack(): Promise<void>;
+
+  /** Ranges of the live guest, all of one instant. */
+  peek(spans: readonly Span[]): Promise<{ readonly bytes: OwnedBytes[]; readonly pauseMs: number }>;
+
+  /**
+   * Stops the guest and finds what changed since the last committed capture; answers as `capture` does, without
+   * devices. The guest stays paused until `applyRestore` or `abandonRestore`.
+   */
+  beginRestore(): Promise<{ readonly changed: readonly Uint32Array<ArrayBuffer>[] }>;
+
+  /** Pages that the guest shall hold, already proven by their digest. The guest does not see them yet. */
+  stagePages(region: number, pages: Uint32Array, bytes: OwnedBytes): Promise<void>;
+
+  /** Pages that shall hold zeros. */
+  stageZeros(region: number, pages: Uint32Array): Promise<void>;
+
+  /**
+   * Writes the staged pages that differ, loads the devices, lets the guest run.
+   *
+   * All or nothing: when the guest refuses, its memory and devices are put back and it runs on as it was.
+   */
+  applyRestore(devices: readonly DeviceRecord[]): Promise<AppliedRestore>;
+
+  /** Gives the restore up; the guest runs on as it was. */
+  abandonRestore(): Promise<void>;
+
+  /** Closes the guest too. */
+  close(): Promise<void>;
+}
