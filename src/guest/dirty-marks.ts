@@ -1,0 +1,45 @@
+// Pages that a guest marks as it writes them. Marks are taken, never cleared: a take that is put back is in the next
+// one again, so that a save that failed forgets no page.
+//
+// It starts with every page marked: nobody has seen any of them yet.
+
+import { PageSet } from '../memory/page-set.ts';
+import { pageCountOf, type Region } from '../memory/region.ts';
+import type { Span } from '../memory/span.ts';
+import type { DirtyTake } from './guest.ts';
+
+export class DirtyMarks {
+  readonly #regions: readonly Region[];
+  #marked: readonly PageSet[];
+
+  constructor(regions: readonly Region[]) {
+    this.#regions = regions;
+    this.#marked = regions.map((region) => PageSet.all(pageCountOf(region)));
+  }
+
+  /** Marks every page that the span, which lies in its region, touches. */
+  mark(span: Span): void {
+    const region = this.#regions[span.region];
+    const marked = this.#marked[span.region];
+    if (region === undefined || marked === undefined || span.lengthBytes === 0) return;
+    const last = Math.floor((span.offsetBytes + span.lengthBytes - 1) / region.pageBytes);
+    for (let page = Math.floor(span.offsetBytes / region.pageBytes); page <= last; page++) marked.add(page);
+  }
+
+  /** Takes what was marked since the last take. Of `commit` and `putBack` the first call counts. */
+  take(): DirtyTake {
+    const pages = this.#marked;
+    this.#marked = this.#regions.map((region) => new PageSet(pageCountOf(region)));
+    let settled = false;
+    return {
+      pages,
+      commit: () => {
+        settled = true;
+      },
+      putBack: () => {
+        if (!settled) for (const [region, set] of pages.entries()) this.#marked[region]?.addAll(set);
+        settled = true;
+      },
+    };
+  }
+}
