@@ -71,6 +71,19 @@ describe('FlatGuest', () => {
     expect(guest.takeDirty().pages[0]!.isEmpty).toBe(true);
   });
 
+  it('refuses registers that it can never hold', async () => {
+    const guest = new FlatGuest({ regions: [{ name: 'ram', bytes: pages('.') }] });
+    await guest.pause();
+    const [record] = guest.saveDevices();
+    const randomZero = record!.bytes.slice().fill(0, 4, 8);
+    const stepsTooMany = record!.bytes.slice().fill(0xff, 12, 20);
+    for (const bytes of [randomZero, stepsTooMany]) {
+      expect(() => guest.loadDevices([{ ...record!, bytes }])).toThrow(
+        expect.objectContaining({ code: 'guest-state-invalid' }),
+      );
+    }
+  });
+
   it('refuses to run while paused, and regions that no machine can have', async () => {
     const guest = new FlatGuest({ regions: [{ name: 'ram', bytes: pages('.') }] });
     await guest.pause();
