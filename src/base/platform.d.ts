@@ -8,7 +8,7 @@ declare class TextEncoder {
   encode(text: string): Uint8Array<ArrayBuffer>;
 }
 declare class TextDecoder {
-  constructor(label?: string, options?: { fatal?: boolean });
+  constructor(label?: string, options?: { fatal?: boolean; ignoreBOM?: boolean });
   decode(bytes: Uint8Array<ArrayBuffer>): string;
 }
 
@@ -29,6 +29,7 @@ declare namespace WebAssembly {
     grow(pages: number): number;
   }
   class Instance {
+    constructor(module: Module, imports?: Record<string, Record<string, unknown>>);
     readonly exports: Record<string, unknown>;
   }
   function compile(bytes: Uint8Array<ArrayBuffer>): Promise<Module>;
@@ -40,3 +41,18 @@ declare function atob(text: string): string;
 declare function queueMicrotask(task: () => void): void;
 declare function setTimeout(task: () => void, ms: number): number;
 declare function clearTimeout(id: number | undefined): void;
+
+interface MessagePort {
+  onmessage: ((event: { data: unknown }) => void) | null;
+  postMessage(message: unknown): void;
+  close(): void;
+}
+declare class MessageChannel {
+  readonly port1: MessagePort;
+  readonly port2: MessagePort;
+}
+
+declare module '*?url&inline' {
+  const url: string;
+  export default url;
+}

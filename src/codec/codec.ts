@@ -1,0 +1,34 @@
+// The Codec port: a way to write a frame smaller. A codec takes up to 64 KiB and gives them back exactly.
+//
+// To add one: a file with a loader, a row in `load.ts` with the next free id, a row in the format's SPEC.md,
+// fixtures beside the old ones. Ids are append-only; 0 is never valid.
+
+import type { OwnedBytes } from '../base/bytes.ts';
+import type { Effort, EncodedFrame, FrameCodecs } from '../format/frame-codecs.ts';
+
+export interface Codec {
+  readonly id: number;
+  readonly name: string;
+
+  /** The encoded bytes, which may be more than were given. */
+  encode(bytes: Uint8Array, effort: Effort): OwnedBytes;
+
+  /**
+   * Exactly `plainLength` bytes, at most a frame's.
+   *
+   * Never allocates more than they and `bytes` account for. Throws `codec-damaged` for bytes that are not the
+   * encoding of so many; the codec is good for further use.
+   */
+  decode(bytes: Uint8Array, plainLength: number): OwnedBytes;
+}
+
+export interface Codecs extends FrameCodecs {
+  /** Throws `codec-unknown` when no codec has that id, `wrong-state` when it was not prepared. */
+  byId(id: number): Codec;
+
+  /** The smallest encoding of those an effort tries. Throws `wrong-state` when they were not prepared. */
+  encodeSmallest(bytes: Uint8Array, effort: Effort): EncodedFrame;
+
+  /** Loads codecs that are not loaded yet: of frames that are to be read, or of an effort (`codecsOf`). */
+  prepare(ids: Iterable<number>): Promise<void>;
+}

@@ -1,0 +1,82 @@
+// All codecs by id, and which of them each effort tries. A library is loaded when it is first prepared for; after
+// that everything is synchronous.
+
+import { VitrineError } from '../base/error.ts';
+import type { Effort, EncodedFrame } from '../format/frame-codecs.ts';
+import type { Codec, Codecs } from './codec.ts';
+import { LZ4_ID, loadLz4 } from './lz4.ts';
+import { RAW, RAW_ID } from './raw.ts';
+import { loadZstd, ZSTD_ID } from './zstd.ts';
+
+const LOADERS: ReadonlyMap<number, () => Promise<Codec>> = new Map([
+  [RAW_ID, async () => RAW],
+  [LZ4_ID, loadLz4],
+  [ZSTD_ID, loadZstd],
+]);
+
+/** Tried in this order; of equals the first wins, which is the one that decodes faster. */
+const EFFORTS = {
+  fast: [RAW_ID, LZ4_ID],
+  balanced: [RAW_ID, LZ4_ID, ZSTD_ID],
+  small: [RAW_ID, LZ4_ID, ZSTD_ID],
+} as const satisfies Record<Effort, readonly number[]>;
+
+/** The codecs that have to be prepared to save with an effort. */
+export function codecsOf(effort: Effort): readonly number[] {
+  return EFFORTS[effort];
+}
+
+/** The codecs; those of `fast` are ready, others after `prepare`. Throws `kernel-unavailable`. */
+export async function loadCodecs(): Promise<Codecs> {
+  const codecs = new CodecRegistry();
+  await codecs.prepare(codecsOf('fast'));
+  return codecs;
+}
+
+class CodecRegistry implements Codecs {
+  readonly #ready = new Map<number, Codec>();
+  readonly #loading = new Map<number, Promise<void>>();
+
+  async prepare(ids: Iterable<number>): Promise<void> {
+    await Promise.all(Array.from(new Set(ids), (id) => this.#load(id)));
+  }
+
+  byId(id: number): Codec {
+    const codec = this.#ready.get(id);
+    if (codec !== undefined) return codec;
+    if (!LOADERS.has(id)) throw new VitrineError('codec-unknown', { codec: id });
+    throw new VitrineError('wrong-state', { codec: id, required: 'prepared' });
+  }
+
+  encodeSmallest(bytes: Uint8Array, effort: Effort): EncodedFrame {
+    let smallest: EncodedFrame | undefined;
+    for (const id of EFFORTS[effort]) {
+      const encoded = this.byId(id).encode(bytes, effort);
+      if (smallest === undefined || encoded.length < smallest.bytes.length) {
+        smallest = { codec: id, bytes: encoded };
+      }
+    }
+    // Safe: every effort tries at least one codec.
+    return smallest!;
+  }
+
+  #load(id: number): Promise<void> {
+    const loader = LOADERS.get(id);
+    if (loader === undefined) return Promise.reject(new VitrineError('codec-unknown', { codec: id }));
+    let loading = this.#loading.get(id);
+    if (loading === undefined) {
+      loading = loader().then(
+        (codec) => {
+          this.#ready.set(id, codec);
+        },
+        (error: unknown) => {
+          // The next call tries again: a chunk that did not load may load later.
+          this.#loading.delete(id);
+          throw error;
+        },
+      );
+      this.#loading.set(id, loading);
+    }
+    return loading;
+  }
+}

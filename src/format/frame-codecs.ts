@@ -1,0 +1,25 @@
+// What packs ask of codecs. The codec layer lies above this one and brings them.
+
+import type { OwnedBytes } from '../base/bytes.ts';
+
+/** How hard to try, chosen per save. */
+export type Effort = 'fast' | 'balanced' | 'small';
+
+/** A frame as a codec wrote it. */
+export interface EncodedFrame {
+  /** The codec's id: 1 to 255. */
+  readonly codec: number;
+  readonly bytes: OwnedBytes;
+}
+
+export interface FrameCodecs {
+  /** Throws `codec-unknown` when there is none, `wrong-state` when it was not prepared. */
+  byId(id: number): FrameDecoder;
+  /** The smallest encoding among those the effort allows; never larger than `bytes`. */
+  encodeSmallest(bytes: Uint8Array, effort: Effort): EncodedFrame;
+}
+
+export interface FrameDecoder {
+  /** Exactly `plainLength` bytes; throws `codec-damaged` otherwise. */
+  decode(bytes: Uint8Array, plainLength: number): OwnedBytes;
+}
