@@ -57,7 +57,8 @@ export interface Tracker {
   /**
    * Freezes one instant: the guest rests only while changed pages are found and copied aside.
    *
-   * `full` counts every page as changed. On failure the guest runs on and no page is forgotten.
+   * `full` tells changes from zeros instead of the last committed capture. On failure the guest runs on and no page
+   * is forgotten.
    */
   capture(options: { readonly full: boolean }): Promise<CapturedInstant>;
 
@@ -77,7 +78,7 @@ export interface Tracker {
    * Stops the guest and finds what changed since the last committed capture; answers as `capture` does, without
    * devices. The guest stays paused until `applyRestore` or `abandonRestore`.
    */
-  beginRestore(): Promise<{ readonly changed: readonly Uint32Array<ArrayBuffer>[] }>;
+  beginRestore(options: { readonly full: boolean }): Promise<{ readonly changed: readonly Uint32Array<ArrayBuffer>[] }>;
 
   /** Pages that the guest shall hold, already proven by their digest. The guest does not see them yet. */
   stagePages(region: number, pages: Uint32Array, bytes: OwnedBytes): Promise<void>;

@@ -1,0 +1,99 @@
+// Digests of objects, by kernel: pages of one size go through the four-lane batch, anything else alone.
+
+import type { OwnedBytes } from '../base/bytes.ts';
+import { MIB } from '../base/limits.ts';
+import type { Digest } from '../format/digest.ts';
+import type { Address, Kernels } from '../kernel/kernels.ts';
+import { isPageBytes } from '../memory/region.ts';
+
+const DIGEST_BYTES = 32;
+/** Bytes digested in one call of the kernel: they and their digests stay in the cache. */
+const BATCH_BYTES = MIB;
+const MAX_BATCH_PAGES = BATCH_BYTES / 256;
+
+/** BLAKE3-256 of whatever is handed in; results are copies. */
+export class Digester {
+  readonly kernels: Kernels;
+  readonly #pages: Address;
+  readonly #digests: Address;
+
+  constructor(kernels: Kernels) {
+    this.kernels = kernels;
+    this.#pages = kernels.arena.allocate(BATCH_BYTES, 64);
+    this.#digests = kernels.arena.allocate(DIGEST_BYTES * MAX_BATCH_PAGES, 64);
+  }
+
+  /** The digest of bytes of any length. */
+  digest = (bytes: Uint8Array): Digest => {
+    const { arena } = this.kernels;
+    const fits = bytes.length <= BATCH_BYTES;
+    const mark = arena.mark();
+    const at = fits ? this.#pages : arena.allocate(bytes.length, 64);
+    arena.bytes(at, bytes.length).set(bytes);
+    this.kernels.digestBytes(at, bytes.length, this.#digests);
+    arena.release(mark);
+    return arena.bytes(this.#digests, DIGEST_BYTES).slice() as Digest;
+  };
+
+  /** The digests, 32 bytes each, of the pages that `bytes` is a whole number of. */
+  digestPages(bytes: Uint8Array, pageBytes: number): OwnedBytes {
+    const { arena } = this.kernels;
+    const pageCount = bytes.length / pageBytes;
+    const batchPages = BATCH_BYTES / pageBytes;
+    const digests = new Uint8Array(pageCount * DIGEST_BYTES);
+    for (let page = 0; page < pageCount; page += batchPages) {
+      const count = Math.min(batchPages, pageCount - page);
+      const part = bytes.subarray(page * pageBytes, (page + count) * pageBytes);
+      arena.bytes(this.#pages, part.length).set(part);
+      this.kernels.digestPages(this.#pages, pageBytes, count, this.#digests);
+      digests.set(arena.bytes(this.#digests, count * DIGEST_BYTES), page * DIGEST_BYTES);
+    }
+    return digests;
+  }
+
+  /** The digests of several objects, 32 bytes each, in their order. */
+  digestAll(objects: readonly Uint8Array[]): OwnedBytes {
+    const digests = new Uint8Array(objects.length * DIGEST_BYTES);
+    const { arena } = this.kernels;
+    for (let first = 0; first < objects.length; ) {
+      const lengthBytes = objects[first]!.length;
+      const batch = isPageBytes(lengthBytes) ? BATCH_BYTES / lengthBytes : 1;
+      let count = 1;
+      while (count < batch && objects[first + count]?.length === lengthBytes) count++;
+      if (count === 1) {
+        digests.set(this.digest(objects[first]!), first * DIGEST_BYTES);
+      } else {
+        const at = arena.bytes(this.#pages, count * lengthBytes);
+        for (let i = 0; i < count; i++) at.set(objects[first + i]!, i * lengthBytes);
+        this.kernels.digestPages(this.#pages, lengthBytes, count, this.#digests);
+        digests.set(arena.bytes(this.#digests, count * DIGEST_BYTES), first * DIGEST_BYTES);
+      }
+      first += count;
+    }
+    return digests;
+  }
+
+  /** Which pages repeat one 8-byte pattern: index to pattern, as 8 bytes. */
+  fillPatterns(bytes: Uint8Array, pageBytes: number): Map<number, OwnedBytes> {
+    const { arena } = this.kernels;
+    const found = new Map<number, OwnedBytes>();
+    const pageCount = bytes.length / pageBytes;
+    const batchPages = BATCH_BYTES / pageBytes;
+    const mark = arena.mark();
+    const bits = arena.allocate(Math.ceil(batchPages / 8), 16);
+    const list = arena.allocate(4 * batchPages, 16);
+    for (let page = 0; page < pageCount; page += batchPages) {
+      const count = Math.min(batchPages, pageCount - page);
+      const part = bytes.subarray(page * pageBytes, (page + count) * pageBytes);
+      arena.bytes(this.#pages, part.length).set(part);
+      // Patterns take 8 bytes a page and digests 32: the same scratch serves.
+      this.kernels.fillPages(this.#pages, pageBytes, count, bits, this.#digests);
+      const fills = this.kernels.listBits(bits, count, list);
+      for (const index of arena.words(list, fills)) {
+        found.set(page + index, arena.bytes(this.#digests + 8 * index, 8).slice() as OwnedBytes);
+      }
+    }
+    arena.release(mark);
+    return found;
+  }
+}

@@ -1,0 +1,173 @@
+// A machine: one guest with its tracker, under an engine. It knows which snapshot the guest is told from, its base.
+//
+// One save or restore at a time; a second one throws `busy`. Peeks may come at any time.
+
+import type { OwnedBytes } from '../base/bytes.ts';
+import { isVitrineError, VitrineError } from '../base/error.ts';
+import { LIMITS } from '../base/limits.ts';
+import { throwIfAborted } from '../base/work.ts';
+import type { Digest } from '../format/digest.ts';
+import type { Tracker, TrackerDescription } from '../tracking/tracker.ts';
+import { type DiffReport, diffInstant } from './diff.ts';
+import type { EngineParts } from './engine-parts.ts';
+import { joinSpans, type PeekRange, spansOf } from './peek.ts';
+import { type RestoreOptions, type RestoreReport, restoreSnapshot } from './restore.ts';
+import { type Base, labelFits, type SaveOptions, type SaveReport, saveInstant } from './save.ts';
+import { headRef, type SnapshotId, snapshotRef } from './snapshot.ts';
+
+/** How the machine finds snapshots; the engine gives it. */
+export type FindSnapshot = (idOrPrefix: SnapshotId) => Promise<Base>;
+
+export class Machine {
+  readonly name: string;
+  readonly #parts: EngineParts;
+  readonly #tracker: Tracker;
+  readonly #find: FindSnapshot;
+  readonly #beforeSave: () => Promise<void>;
+  #base: Base | null = null;
+  #work: string | null = null;
+
+  constructor(
+    name: string,
+    tracker: Tracker,
+    parts: EngineParts,
+    find: FindSnapshot,
+    beforeSave: () => Promise<void>,
+  ) {
+    this.name = name;
+    this.#tracker = tracker;
+    this.#parts = parts;
+    this.#find = find;
+    this.#beforeSave = beforeSave;
+  }
+
+  /** The snapshot the guest goes on from: the last one saved or restored. */
+  get base(): SnapshotId | null {
+    return this.#base?.id ?? null;
+  }
+
+  describe(): Promise<TrackerDescription> {
+    return this.#tracker.describe();
+  }
+
+  /**
+   * Saves the guest as it is now; it rests only while changed pages are found and copied.
+   *
+   * Resolves when the snapshot is durable. On failure the guest runs on, nothing is saved and no changed page is
+   * forgotten: the next save has them all. Throws `busy`, `aborted`, `argument-invalid`, and what guest and store throw.
+   */
+  async save(options: SaveOptions = {}): Promise<SaveReport> {
+    if (options.label !== undefined && !labelFits(options.label)) {
+      throw new VitrineError('argument-invalid', { name: 'label', maxBytes: LIMITS.maxLabelBytes });
+    }
+    throwIfAborted(options.signal);
+    return this.#exclusively('save', () =>
+      this.#parts.lock.shared(async () => {
+        await this.#beforeSave();
+        const base = options.full ? null : await this.#presentBase();
+        const instant = await this.#tracker.capture({ full: base === null });
+        const parent = this.#base?.digest ?? null;
+        const work = { name: this.name, tracker: this.#tracker, instant, base, parent, options };
+        const saved = await this.#settling(() => saveInstant(this.#parts, work));
+        this.#base = saved;
+        await this.#moveHead(saved.digest);
+        return saved.report;
+      }),
+    );
+  }
+
+  /**
+   * Brings the guest to a snapshot; only pages that differ are written.
+   *
+   * All or nothing: on failure the guest runs on as it was. Throws `busy`, `not-found`, `name-ambiguous`,
+   * `guest-mismatch`, `guest-state-invalid`, `object-missing`, `object-damaged`, `aborted`.
+   */
+  async restore(snapshot: SnapshotId, options: RestoreOptions = {}): Promise<RestoreReport> {
+    throwIfAborted(options.signal);
+    return this.#exclusively('restore', () =>
+      this.#parts.lock.shared(async () => {
+        const target = await this.#find(snapshot);
+        const base = await this.#presentBase();
+        const report = await restoreSnapshot(this.#parts, this.#tracker, base, target, options);
+        this.#base = target;
+        await this.#moveHead(target.digest);
+        return report;
+      }),
+    );
+  }
+
+  /** Ranges of the live guest, all of one instant. Throws `span-out-of-range`, `not-found`. */
+  async peek(ranges: readonly PeekRange[]): Promise<{ readonly bytes: OwnedBytes[]; readonly pauseMs: number }> {
+    const { regions } = await this.#tracker.describe();
+    const spans = ranges.map((range) => spansOf(regions, range));
+    const { bytes, pauseMs } = await this.#tracker.peek(spans.flat());
+    return { bytes: joinSpans(spans.map((list) => list.length), bytes), pauseMs };
+  }
+
+  /** What the live guest's memory differs in from a snapshot, its base unless told. */
+  async diff(snapshot?: SnapshotId): Promise<DiffReport> {
+    const against = snapshot ?? this.base;
+    if (against === null) throw new VitrineError('wrong-state', { actual: 'no snapshot', required: 'a base' });
+    return this.#exclusively('diff', () =>
+      this.#parts.lock.shared(async () => {
+        const target = await this.#find(against);
+        const base = await this.#presentBase();
+        const instant = await this.#tracker.capture({ full: base === null });
+        try {
+          return await diffInstant(this.#parts, this.#tracker, instant, base, target);
+        } finally {
+          await this.#tracker.putBack();
+        }
+      }),
+    );
+  }
+
+  /** Ends the guest. Snapshots stay. */
+  close(): Promise<void> {
+    return this.#tracker.close();
+  }
+
+  /** The base, if its objects are sure to be in the store still; otherwise everything has to be saved again. */
+  async #presentBase(): Promise<Base | null> {
+    if (this.#base === null) return null;
+    const ref = await this.#parts.store.get(snapshotRef(this.#base.id));
+    return ref === undefined ? null : this.#base;
+  }
+
+  /** Commits the captured instant when `work` succeeds and puts it back when not. */
+  async #settling<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      const result = await work();
+      await this.#tracker.commit();
+      return result;
+    } catch (error) {
+      await this.#tracker.putBack();
+      throw error;
+    }
+  }
+
+  /**
+   * Notes where the machine is now, for whoever opens the store next. Only a note: the snapshot is safe already, so
+   * a store that fails here, or another tab with a machine of that name, does not make the save fail.
+   */
+  async #moveHead(digest: Digest): Promise<void> {
+    const { store } = this.#parts;
+    const ref = headRef(this.name);
+    try {
+      const before = await store.get(ref);
+      await store.compareAndSwap(ref, before ?? null, digest);
+    } catch (error) {
+      if (!isVitrineError(error)) throw error;
+    }
+  }
+
+  async #exclusively<T>(work: string, run: () => Promise<T>): Promise<T> {
+    if (this.#work !== null) throw new VitrineError('busy', { machine: this.name, underWay: this.#work });
+    this.#work = work;
+    try {
+      return await run();
+    } finally {
+      this.#work = null;
+    }
+  }
+}

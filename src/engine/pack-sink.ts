@@ -1,0 +1,104 @@
+// Where a save puts its new objects: known content is passed over, the rest goes into packs, and a full pack goes to
+// the store. What a save had written before it failed stays: whole packs are true whether or not a ref names them,
+// and the next save uses them.
+
+import type { OwnedBytes } from '../base/bytes.ts';
+import { toHex } from '../base/bytes.ts';
+import { LIMITS } from '../base/limits.ts';
+import type { Codecs, Effort } from '../codec/codec.ts';
+import { type Digest, digestKey } from '../format/digest.ts';
+import { encodeIndex, type PackIndex } from '../format/pack-index.ts';
+import { PackWriter } from '../format/pack-writer.ts';
+import type { Store } from '../store/store.ts';
+import type { Digester } from './digester.ts';
+import { INDEX_PREFIX, type Objects, PACK_PREFIX } from './objects.ts';
+
+/** An object on its way into the store. */
+export interface NewObject {
+  readonly digest: Digest;
+  readonly kind: 'page' | 'node';
+  readonly bytes: Uint8Array;
+  /** The 8-byte pattern it repeats, where it does. */
+  readonly pattern?: OwnedBytes;
+  /** Content it resembles, already in the store and of the same length: it is kept as a delta if that is smaller. */
+  readonly base?: { readonly digest: Digest; readonly bytes: Uint8Array };
+}
+
+/** What a sink has taken. */
+export interface SinkReport {
+  readonly objectsNew: number;
+  readonly objectsKnown: number;
+  readonly bytesWritten: number;
+}
+
+export class PackSink {
+  readonly #store: Store;
+  readonly #objects: Objects;
+  readonly #digester: Digester;
+  readonly #codecs: Codecs;
+  readonly #effort: Effort;
+  readonly #added = new Set<string>();
+  #writer: PackWriter;
+  #objectsKnown = 0;
+  #bytesWritten = 0;
+
+  constructor(store: Store, objects: Objects, codecs: Codecs, digester: Digester, effort: Effort) {
+    this.#store = store;
+    this.#objects = objects;
+    this.#codecs = codecs;
+    this.#digester = digester;
+    this.#effort = effort;
+    this.#writer = this.#newWriter();
+  }
+
+  get report(): SinkReport {
+    return {
+      objectsNew: this.#added.size,
+      objectsKnown: this.#objectsKnown,
+      bytesWritten: this.#bytesWritten,
+    };
+  }
+
+  /** Takes an object; may write a pack. Throws what `Store.put` throws. */
+  async add(object: NewObject): Promise<void> {
+    const key = digestKey(object.digest);
+    if (this.#added.has(key) || this.#objects.has(object.digest)) {
+      this.#objectsKnown++;
+      return;
+    }
+    this.#added.add(key);
+    const { digest, kind, bytes } = object;
+    const baseDepth = object.base === undefined ? undefined : this.#objects.depthOf(object.base.digest);
+    if (object.pattern !== undefined) {
+      this.#writer.addFill({ digest, kind, lengthBytes: bytes.length, pattern: object.pattern });
+    } else if (object.base !== undefined && baseDepth !== undefined && baseDepth < LIMITS.maxDeltaDepth) {
+      this.#writer.addDelta({ digest, kind, bytes, base: { ...object.base, depth: baseDepth } });
+    } else {
+      this.#writer.addPlain({ digest, kind, bytes });
+    }
+    if (this.#writer.encodedBytes >= LIMITS.packBytes - LIMITS.frameBytes) await this.#flush();
+  }
+
+  /** Writes what is left. Afterwards every object added is in the store, durable with the next ref. */
+  async finish(): Promise<SinkReport> {
+    await this.#flush();
+    return this.report;
+  }
+
+  async #flush(): Promise<void> {
+    if (this.#writer.objectCount === 0) return;
+    const { name, bytes, index } = this.#writer.finish();
+    this.#writer = this.#newWriter();
+    const hex = toHex(name);
+    const indexBytes = encodeIndex(index);
+    // The index comes second: whoever sees it may rely on its pack.
+    await this.#store.put(`${PACK_PREFIX}${hex}`, bytes);
+    await this.#store.put(`${INDEX_PREFIX}${hex}`, indexBytes);
+    this.#bytesWritten += bytes.length + indexBytes.length;
+    this.#objects.addPack(hex, index);
+  }
+
+  #newWriter(): PackWriter {
+    return new PackWriter({ codecs: this.#codecs, effort: this.#effort, digest: this.#digester.digest });
+  }
+}

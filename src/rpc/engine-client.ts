@@ -1,0 +1,176 @@
+// The engine's worker from outside: what a page or an emulator calls. The same verbs as the engine itself, each a
+// promise that always settles.
+
+import { proxy, type Remote, transfer } from 'comlink';
+import type { OwnedBytes } from '../base/bytes.ts';
+import { VitrineError } from '../base/error.ts';
+import type { WorkOptions } from '../base/work.ts';
+import type { CollectReport } from '../engine/collect.ts';
+import type { DiffReport } from '../engine/diff.ts';
+import type { PeekRange } from '../engine/peek.ts';
+import type { RestoreReport } from '../engine/restore.ts';
+import type { SaveOptions, SaveReport } from '../engine/save.ts';
+import type { SnapshotId, SnapshotInfo } from '../engine/snapshot.ts';
+import type { VerifyReport } from '../engine/verify.ts';
+import type { Vitrine } from '../engine/vitrine.ts';
+import type { Tracker } from '../tracking/tracker.ts';
+import type { EngineHost, EngineInfo, ProgressListener, StoreSpec } from './engine-host.ts';
+import { supervise, type SupervisedWorker } from './supervision.ts';
+import { exposeTracker } from './tracker-port.ts';
+
+/**
+ * Starts an engine in `worker`, which runs `workers/engine.ts`, over a store.
+ *
+ * Throws `worker-start` when the worker cannot be loaded, and what opening the store throws.
+ */
+export async function startEngine(worker: Worker, store: StoreSpec): Promise<EngineClient> {
+  const supervised = await supervise<EngineHost>(worker);
+  try {
+    return new EngineClient(supervised, await supervised.api.open(store));
+  } catch (error) {
+    supervised.terminate();
+    throw error;
+  }
+}
+
+export class EngineClient {
+  readonly info: EngineInfo;
+  readonly #worker: SupervisedWorker<EngineHost>;
+  readonly #api: Remote<EngineHost>;
+  #closed = false;
+
+  constructor(worker: SupervisedWorker<EngineHost>, info: EngineInfo) {
+    this.#worker = worker;
+    this.#api = worker.api;
+    this.info = info;
+  }
+
+  /** Resolves when the engine's worker is gone; everything saved before is in the store. */
+  get lost(): Promise<VitrineError> {
+    return this.#worker.lost;
+  }
+
+  /**
+   * Takes a machine: a tracker of this thread, or a port at which another worker serves one.
+   *
+   * Throws `argument-invalid` for a name no store takes, `busy` when one of that name is there.
+   */
+  async adopt(name: string, tracker: Tracker | MessagePort): Promise<MachineClient> {
+    let port: MessagePort;
+    if (tracker instanceof MessagePort) {
+      port = tracker;
+    } else {
+      const channel = new MessageChannel();
+      exposeTracker(tracker, channel.port1);
+      port = channel.port2;
+    }
+    await this.#api.adopt(name, transfer(port, [port]));
+    return new MachineClient(name, this.#api, (options, call) => this.#run(options, call));
+  }
+
+  log(options: { readonly machine?: string } = {}): Promise<SnapshotInfo[]> {
+    return this.#api.log(options.machine ?? null);
+  }
+
+  show(snapshot: SnapshotId): ReturnType<Vitrine['show']> {
+    return this.#api.show(snapshot) as ReturnType<Vitrine['show']>;
+  }
+
+  head(machine: string): Promise<SnapshotId | null> {
+    return this.#api.head(machine);
+  }
+
+  peek(snapshot: SnapshotId, ranges: readonly PeekRange[]): Promise<OwnedBytes[]> {
+    return this.#api.peek(snapshot, ranges);
+  }
+
+  diff(a: SnapshotId, b: SnapshotId): Promise<DiffReport> {
+    return this.#api.diff(a, b);
+  }
+
+  delete(snapshots: readonly SnapshotId[]): Promise<void> {
+    return this.#api.delete(snapshots);
+  }
+
+  collect(options: WorkOptions = {}): Promise<CollectReport> {
+    return this.#run(options, (job, listener) => this.#api.collect(job, listener));
+  }
+
+  verify(snapshot: SnapshotId, options: WorkOptions = {}): Promise<VerifyReport> {
+    return this.#run(options, (job, listener) => this.#api.verify(snapshot, job, listener));
+  }
+
+  /** Closes the store and ends the worker. May be called again. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    try {
+      await this.#api.close();
+    } finally {
+      this.#worker.terminate();
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #run<T>(
+    { signal, onProgress }: WorkOptions,
+    call: (job: string, listener: ProgressListener | null) => Promise<T>,
+  ): Promise<T> {
+    const job = crypto.randomUUID();
+    if (signal?.aborted) throw new VitrineError('aborted', {}, { cause: signal.reason });
+    const abort = (): void => void this.#api.abort(job);
+    signal?.addEventListener('abort', abort, { once: true });
+    try {
+      return await call(job, onProgress === undefined ? null : proxy(onProgress));
+    } finally {
+      signal?.removeEventListener('abort', abort);
+    }
+  }
+}
+
+type RunJob = <T>(
+  options: WorkOptions,
+  call: (job: string, listener: ProgressListener | null) => Promise<T>,
+) => Promise<T>;
+
+/** One machine of an engine in a worker: the verbs of `Machine`. */
+export class MachineClient {
+  readonly name: string;
+  readonly #api: Remote<EngineHost>;
+  readonly #run: RunJob;
+
+  constructor(name: string, api: Remote<EngineHost>, run: RunJob) {
+    this.name = name;
+    this.#api = api;
+    this.#run = run;
+  }
+
+  save(options: SaveOptions = {}): Promise<SaveReport> {
+    const { signal: _, onProgress: __, ...rest } = options;
+    return this.#run(options, (job, listener) => this.#api.save(this.name, rest, job, listener));
+  }
+
+  restore(snapshot: SnapshotId, options: WorkOptions = {}): Promise<RestoreReport> {
+    return this.#run(options, (job, listener) => this.#api.restore(this.name, snapshot, job, listener));
+  }
+
+  peek(ranges: readonly PeekRange[]): Promise<{ readonly bytes: OwnedBytes[]; readonly pauseMs: number }> {
+    return this.#api.peekLive(this.name, ranges);
+  }
+
+  diff(snapshot?: SnapshotId): Promise<DiffReport> {
+    return this.#api.diffLive(this.name, snapshot ?? null);
+  }
+
+  base(): Promise<SnapshotId | null> {
+    return this.#api.base(this.name);
+  }
+
+  /** Lets the machine go; its guest is the owner's to close. */
+  release(): Promise<void> {
+    return this.#api.release(this.name);
+  }
+}

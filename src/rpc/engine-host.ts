@@ -1,0 +1,200 @@
+// The engine's worker from inside: an engine over one store behind a flat API, one method a verb, machines by name.
+// `EngineClient` is the other end.
+
+import { transfer } from 'comlink';
+import type { OwnedBytes } from '../base/bytes.ts';
+import { VitrineError } from '../base/error.ts';
+import type { Progress } from '../base/work.ts';
+import type { CollectReport } from '../engine/collect.ts';
+import type { DiffReport } from '../engine/diff.ts';
+import type { Machine } from '../engine/machine.ts';
+import type { PeekRange } from '../engine/peek.ts';
+import type { RestoreReport } from '../engine/restore.ts';
+import type { SaveOptions, SaveReport } from '../engine/save.ts';
+import type { SnapshotId, SnapshotInfo } from '../engine/snapshot.ts';
+import type { VerifyReport } from '../engine/verify.ts';
+import type { Vitrine } from '../engine/vitrine.ts';
+import type { KernelBuild } from '../kernel/kernels.ts';
+import type { StoreTraits } from '../store/store.ts';
+import { connectTracker } from './tracker-port.ts';
+
+/** Which store a worker opens. */
+export type StoreSpec = { readonly kind: 'idb'; readonly name: string } | { readonly kind: 'memory' };
+
+/** What the worker runs on, for people and for bug reports. */
+export interface EngineInfo {
+  readonly kernels: KernelBuild;
+  readonly crossOriginIsolated: boolean;
+  readonly store: StoreTraits;
+}
+
+/** How to open an engine; the composition root knows the implementations. */
+export type OpenEngine = (store: StoreSpec) => Promise<{ readonly engine: Vitrine; readonly info: EngineInfo }>;
+
+/** The name of one long call, so that it can be given up: unique among those under way. */
+export type JobId = string;
+export type ProgressListener = (progress: Progress) => void;
+
+/** A save's options as they cross: its signal is a job. */
+export type RemoteSaveOptions = Omit<SaveOptions, 'signal' | 'onProgress'>;
+
+interface Adopted {
+  readonly machine: Machine;
+  readonly declareLost: (reason: VitrineError) => void;
+}
+
+export class EngineHost {
+  readonly #open: OpenEngine;
+  readonly #machines = new Map<string, Adopted>();
+  readonly #jobs = new Map<JobId, AbortController>();
+  #engine: Vitrine | null = null;
+
+  constructor(open: OpenEngine) {
+    this.#open = open;
+  }
+
+  async open(store: StoreSpec): Promise<EngineInfo> {
+    if (this.#engine !== null) throw new VitrineError('wrong-state', { actual: 'open', required: 'new' });
+    const { engine, info } = await this.#open(store);
+    this.#engine = engine;
+    return info;
+  }
+
+  /** Takes the machine whose tracker is served at `port`. */
+  adopt(name: string, port: MessagePort): void {
+    if (this.#machines.has(name)) throw new VitrineError('busy', { machine: name, underWay: 'adopted' });
+    let declareLost: (reason: VitrineError) => void = () => {};
+    const lost = new Promise<VitrineError>((resolve) => {
+      declareLost = resolve;
+    });
+    const machine = this.#vitrine.adopt(name, connectTracker(port, lost));
+    this.#machines.set(name, { machine, declareLost });
+  }
+
+  /** Forgets a machine whose worker is gone or going: its calls under way end with `worker-lost`. */
+  release(name: string): void {
+    const adopted = this.#machines.get(name);
+    if (adopted === undefined) return;
+    this.#machines.delete(name);
+    this.#vitrine.release(adopted.machine);
+    adopted.declareLost(new VitrineError('worker-lost', { machine: name }));
+  }
+
+  save(
+    name: string,
+    options: RemoteSaveOptions,
+    job: JobId,
+    onProgress: ProgressListener | null,
+  ): Promise<SaveReport> {
+    return this.#run(job, (signal) => this.#machine(name).save({ ...options, signal, ...listener(onProgress) }));
+  }
+
+  restore(
+    name: string,
+    snapshot: SnapshotId,
+    job: JobId,
+    onProgress: ProgressListener | null,
+  ): Promise<RestoreReport> {
+    return this.#run(job, (signal) => this.#machine(name).restore(snapshot, { signal, ...listener(onProgress) }));
+  }
+
+  async peekLive(
+    name: string,
+    ranges: readonly PeekRange[],
+  ): Promise<{ readonly bytes: OwnedBytes[]; readonly pauseMs: number }> {
+    const peeked = await this.#machine(name).peek(ranges);
+    return transfer(peeked, buffersOf(peeked.bytes));
+  }
+
+  async peek(snapshot: SnapshotId, ranges: readonly PeekRange[]): Promise<OwnedBytes[]> {
+    const bytes = await this.#vitrine.peek(snapshot, ranges);
+    return transfer(bytes, buffersOf(bytes));
+  }
+
+  diffLive(name: string, snapshot: SnapshotId | null): Promise<DiffReport> {
+    return this.#machine(name).diff(snapshot ?? undefined);
+  }
+
+  diff(a: SnapshotId, b: SnapshotId): Promise<DiffReport> {
+    return this.#vitrine.diff(a, b);
+  }
+
+  base(name: string): SnapshotId | null {
+    return this.#machine(name).base;
+  }
+
+  head(name: string): Promise<SnapshotId | null> {
+    return this.#vitrine.head(name);
+  }
+
+  log(machine: string | null): Promise<SnapshotInfo[]> {
+    return this.#vitrine.log(machine === null ? {} : { machine });
+  }
+
+  show(snapshot: SnapshotId): ReturnType<Vitrine['show']> {
+    return this.#vitrine.show(snapshot);
+  }
+
+  delete(snapshots: readonly SnapshotId[]): Promise<void> {
+    return this.#vitrine.delete(snapshots);
+  }
+
+  collect(job: JobId, onProgress: ProgressListener | null): Promise<CollectReport> {
+    return this.#run(job, (signal) => this.#vitrine.collect({ signal, ...listener(onProgress) }));
+  }
+
+  verify(snapshot: SnapshotId, job: JobId, onProgress: ProgressListener | null): Promise<VerifyReport> {
+    return this.#run(job, (signal) => this.#vitrine.verify(snapshot, { signal, ...listener(onProgress) }));
+  }
+
+  /** Gives a long call up; it ends with `aborted`. One that has ended is passed over. */
+  abort(job: JobId): void {
+    this.#jobs.get(job)?.abort();
+  }
+
+  async close(): Promise<void> {
+    for (const job of this.#jobs.values()) job.abort();
+    for (const name of [...this.#machines.keys()]) this.release(name);
+    await this.#engine?.close();
+    this.#engine = null;
+  }
+
+  get #vitrine(): Vitrine {
+    if (this.#engine === null) throw new VitrineError('wrong-state', { actual: 'closed', required: 'open' });
+    return this.#engine;
+  }
+
+  #machine(name: string): Machine {
+    const adopted = this.#machines.get(name);
+    if (adopted === undefined) throw new VitrineError('not-found', { machine: name });
+    return adopted.machine;
+  }
+
+  async #run<T>(job: JobId, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const controller = new AbortController();
+    this.#jobs.set(job, controller);
+    try {
+      return await work(controller.signal);
+    } finally {
+      this.#jobs.delete(job);
+    }
+  }
+}
+
+function listener(onProgress: ProgressListener | null): { onProgress?: ProgressListener } {
+  if (onProgress === null) return {};
+  // The page sees at most one report in 50 ms, and the last one.
+  let lastMs = 0;
+  return {
+    onProgress: (progress) => {
+      const nowMs = performance.now();
+      if (nowMs - lastMs < 50 && progress.done < progress.total) return;
+      lastMs = nowMs;
+      onProgress(progress);
+    },
+  };
+}
+
+function buffersOf(list: readonly OwnedBytes[]): ArrayBuffer[] {
+  return [...new Set(list.map((bytes) => bytes.buffer))];
+}

@@ -1,0 +1,81 @@
+// A guest's worker from outside: opened, shown, typed at, and handed to an engine.
+
+import { proxy, type Remote, transfer } from 'comlink';
+import type { VitrineError } from '../base/error.ts';
+import type { TrackerDescription } from '../tracking/tracker.ts';
+import type { EngineClient, MachineClient } from './engine-client.ts';
+import type { GuestHost, GuestSpec } from './guest-host.ts';
+import { supervise, type SupervisedWorker } from './supervision.ts';
+
+/**
+ * Opens a guest in `worker`, which runs `workers/guest.ts` or one like it.
+ *
+ * Throws `worker-start`, and what opening the guest throws; the worker is then gone.
+ */
+export async function startGuest(worker: Worker, spec: GuestSpec): Promise<GuestClient> {
+  const supervised = await supervise<GuestHost>(worker);
+  try {
+    return new GuestClient(supervised, await supervised.api.open(spec));
+  } catch (error) {
+    supervised.terminate();
+    throw error;
+  }
+}
+
+export class GuestClient {
+  readonly description: TrackerDescription;
+  readonly #worker: SupervisedWorker<GuestHost>;
+  readonly #api: Remote<GuestHost>;
+  #closed = false;
+
+  constructor(worker: SupervisedWorker<GuestHost>, description: TrackerDescription) {
+    this.#worker = worker;
+    this.#api = worker.api;
+    this.description = description;
+  }
+
+  /** Resolves when the worker is gone. */
+  get lost(): Promise<VitrineError> {
+    return this.#worker.lost;
+  }
+
+  /** Puts the guest under an engine by that name; when its worker dies the engine lets it go. */
+  async join(engine: EngineClient, name: string): Promise<MachineClient> {
+    const { port1, port2 } = new MessageChannel();
+    await this.#api.connect(transfer(port1, [port1]));
+    const machine = await engine.adopt(name, port2);
+    void this.lost.then(() => machine.release()).catch(() => {});
+    return machine;
+  }
+
+  write(text: string): Promise<void> {
+    return this.#api.write(text);
+  }
+
+  sendKeys(scanCodes: readonly number[]): Promise<void> {
+    return this.#api.sendKeys(scanCodes);
+  }
+
+  async onOutput(listener: (text: string) => void): Promise<void> {
+    await this.#api.onOutput(proxy(listener));
+  }
+
+  async onFrame(listener: (frame: unknown) => void): Promise<void> {
+    await this.#api.onFrame(proxy(listener));
+  }
+
+  setRunning(running: boolean): Promise<void> {
+    return this.#api.setRunning(running);
+  }
+
+  /** Closes the guest and ends its worker. May be called again. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    try {
+      await this.#api.close();
+    } finally {
+      this.#worker.terminate();
+    }
+  }
+}

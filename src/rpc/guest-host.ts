@@ -1,0 +1,114 @@
+// A guest's worker from inside: the guest, its tracker served to the engine at a port, and its console for the page.
+// `GuestClient` is the other end.
+
+import type { ProxyMarked } from 'comlink';
+import { proxy } from 'comlink';
+import { VitrineError } from '../base/error.ts';
+import type { Guest } from '../guest/guest.ts';
+import type { Kernels } from '../kernel/kernels.ts';
+import { openScanTracker } from '../tracking/scan-tracker.ts';
+import type { Tracker, TrackerDescription } from '../tracking/tracker.ts';
+import { exposeTracker } from './tracker-port.ts';
+
+/** What a person uses a guest through. Frames are cloneable; what they hold is between guest and page. */
+export interface GuestConsole {
+  /** Text typed at the terminal. */
+  write(text: string): void;
+  /** Text for the terminal. Returns how to stop listening. */
+  onOutput(listener: (text: string) => void): () => void;
+  /** Keyboard scan codes, for guests with a keyboard. */
+  sendKeys?(scanCodes: readonly number[]): void;
+  /** Pictures of the screen, for guests with one, only when it changed. Returns how to stop listening. */
+  onFrame?(listener: (frame: unknown) => void): () => void;
+}
+
+export interface OpenedGuest {
+  readonly guest: Guest;
+  readonly console: GuestConsole;
+}
+
+/** Which guest to open: a name that the composition root knows, and options for it. */
+export interface GuestSpec {
+  readonly name: string;
+  readonly options?: Readonly<Record<string, string | number | boolean>>;
+}
+
+export type OpenGuest = (spec: GuestSpec) => Promise<OpenedGuest>;
+type Listener<T> = ((value: T) => void) & ProxyMarked;
+
+export interface GuestHostOptions {
+  readonly openGuest: OpenGuest;
+  readonly openKernels: () => Promise<Kernels>;
+}
+
+export class GuestHost {
+  readonly #options: GuestHostOptions;
+  #opened: (OpenedGuest & { readonly tracker: Tracker }) | null = null;
+  #stopped = false;
+
+  constructor(options: GuestHostOptions) {
+    this.#options = options;
+  }
+
+  async open(spec: GuestSpec): Promise<TrackerDescription> {
+    if (this.#opened !== null) throw new VitrineError('wrong-state', { actual: 'open', required: 'new' });
+    const { guest, console } = await this.#options.openGuest(spec);
+    const tracker = await openScanTracker(guest, { openKernels: this.#options.openKernels });
+    this.#opened = { guest, console, tracker };
+    return tracker.describe();
+  }
+
+  /** Serves the tracker to an engine. */
+  connect(port: MessagePort): void {
+    exposeTracker(this.#guest.tracker, port);
+  }
+
+  write(text: string): void {
+    this.#guest.console.write(text);
+  }
+
+  sendKeys(scanCodes: readonly number[]): void {
+    this.#guest.console.sendKeys?.(scanCodes);
+  }
+
+  onOutput(listener: Listener<string>): (() => void) & ProxyMarked {
+    return proxy(this.#guest.console.onOutput(batched(listener)));
+  }
+
+  onFrame(listener: Listener<unknown>): (() => void) & ProxyMarked {
+    return proxy(this.#guest.console.onFrame?.(listener) ?? (() => {}));
+  }
+
+  /** Stops the guest, or lets it run. Saves and peeks work either way. */
+  async setRunning(running: boolean): Promise<void> {
+    const { guest } = this.#guest;
+    if (running === !this.#stopped) return;
+    this.#stopped = !running;
+    if (running) await guest.resume();
+    else await guest.pause();
+  }
+
+  async close(): Promise<void> {
+    await this.#opened?.tracker.close();
+  }
+
+  get #guest() {
+    if (this.#opened === null) throw new VitrineError('wrong-state', { actual: 'closed', required: 'open' });
+    return this.#opened;
+  }
+}
+
+/** Output comes a byte at a time; it crosses once a task. */
+function batched(listener: (text: string) => void): (text: string) => void {
+  let waiting = '';
+  return (text) => {
+    if (waiting.length === 0) {
+      setTimeout(() => {
+        const all = waiting;
+        waiting = '';
+        listener(all);
+      }, 0);
+    }
+    waiting += text;
+  };
+}

@@ -1,0 +1,61 @@
+// A tracker on one side of a message port, the engine on the other. Pages are transferred, not copied.
+
+import { expose, type Remote, transfer, wrap } from 'comlink';
+import type { OwnedBytes } from '../base/bytes.ts';
+import type { VitrineError } from '../base/error.ts';
+import type { DeviceRecord } from '../guest/guest.ts';
+import type { Span } from '../memory/span.ts';
+import type { Tracker } from '../tracking/tracker.ts';
+import { installErrorTransfer } from './error-transfer.ts';
+import { settling } from './supervision.ts';
+
+/** Serves a tracker at a port. */
+export function exposeTracker(tracker: Tracker, port: MessagePort): void {
+  installErrorTransfer();
+  const served: Tracker = {
+    describe: () => tracker.describe(),
+    capture: (options) => tracker.capture(options),
+    async readPages(region, pages) {
+      const gathered = await tracker.readPages(region, pages);
+      return transfer(gathered, [gathered.bytes.buffer, gathered.previous.buffer, gathered.previousOf.buffer]);
+    },
+    commit: () => tracker.commit(),
+    putBack: () => tracker.putBack(),
+    async peek(spans) {
+      const peeked = await tracker.peek(spans);
+      return transfer(peeked, peeked.bytes.map((bytes) => bytes.buffer));
+    },
+    beginRestore: (options) => tracker.beginRestore(options),
+    stagePages: (region, pages, bytes) => tracker.stagePages(region, pages, bytes),
+    stageZeros: (region, pages) => tracker.stageZeros(region, pages),
+    applyRestore: (devices) => tracker.applyRestore(devices),
+    abandonRestore: () => tracker.abandonRestore(),
+    close: () => tracker.close(),
+  };
+  expose(served, port as unknown as Parameters<typeof expose>[1]);
+}
+
+/**
+ * The tracker at the other end of a port. Calls end with the error of `lost` when that resolves.
+ *
+ * `stagePages` takes its bytes away: their buffer is transferred.
+ */
+export function connectTracker(port: MessagePort, lost: Promise<VitrineError>): Tracker {
+  installErrorTransfer();
+  const remote = settling(wrap<Tracker>(port as unknown as Parameters<typeof wrap>[0]), lost) as Remote<Tracker>;
+  return {
+    describe: () => remote.describe(),
+    capture: (options) => remote.capture(options),
+    readPages: (region, pages) => remote.readPages(region, pages),
+    commit: () => remote.commit(),
+    putBack: () => remote.putBack(),
+    peek: (spans: readonly Span[]) => remote.peek(spans),
+    beginRestore: (options) => remote.beginRestore(options),
+    stagePages: (region: number, pages: Uint32Array, bytes: OwnedBytes) =>
+      remote.stagePages(region, pages, transfer(bytes, [bytes.buffer])),
+    stageZeros: (region, pages) => remote.stageZeros(region, pages),
+    applyRestore: (devices: readonly DeviceRecord[]) => remote.applyRestore(devices),
+    abandonRestore: () => remote.abandonRestore(),
+    close: () => remote.close(),
+  };
+}

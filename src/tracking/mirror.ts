@@ -1,0 +1,243 @@
+// The mirror: a copy of all of a guest's regions in kernel memory, as they were at the last scan.
+//
+//   guest RAM ──copy 256 KiB──▶ staging ──compare──▶ bits ──copy changed pages──▶ mirror
+//
+// The staging area fits the processor's cache, so a scan reads guest and mirror once each and writes only what
+// changed: nearly memory speed, and one copy of RAM instead of two. It starts as zeros, the state of a machine
+// that was never captured. A region of any size is cut into segments, since one WebAssembly memory ends at 4 GiB.
+//
+// It knows nothing of pausing, bases or snapshots: that is the tracker's.
+
+import { assert } from '../base/assert.ts';
+import { KIB, MIB } from '../base/limits.ts';
+import type { Guest } from '../guest/guest.ts';
+import type { Address, Kernels } from '../kernel/kernels.ts';
+import { PageSet } from '../memory/page-set.ts';
+import { pageCountOf, type Region } from '../memory/region.ts';
+
+/** Bytes copied and compared at a time: staging, mirror part and guest part stay in a 2 MiB cache. */
+const CHUNK_BYTES = 256 * KIB;
+/** Bytes of mirror in one kernel memory; the rest of the 4 GiB is left to staging and rounding. */
+const SEGMENT_BYTES = 1024 * MIB;
+
+/** A part of one region in one kernel memory. */
+interface Segment {
+  readonly kernels: Kernels;
+  readonly region: Region;
+  readonly firstPage: number;
+  readonly pageCount: number;
+  readonly at: Address;
+  readonly work: WorkArea;
+}
+
+/** Scratch space of one kernel memory. */
+interface WorkArea {
+  readonly staging: Address;
+  readonly changedPages: Address;
+  readonly bits: Address;
+  readonly list: Address;
+}
+
+/** Sees each changed page before the mirror takes its new content. The bytes are valid during the call only. */
+export type ChangeListener = (region: number, page: number, oldBytes: Uint8Array) => void;
+
+export class Mirror {
+  readonly regions: readonly Region[];
+  readonly #segments: readonly (readonly Segment[])[];
+
+  private constructor(regions: readonly Region[], segments: readonly (readonly Segment[])[]) {
+    this.regions = regions;
+    this.#segments = segments;
+  }
+
+  /**
+   * A mirror of `regions`, all zeros.
+   *
+   * `openKernels` gives a kernel memory of its own at each call. Throws `memory-exhausted`.
+   */
+  static async open(regions: readonly Region[], openKernels: () => Promise<Kernels>): Promise<Mirror> {
+    let kernels = await openKernels();
+    let work = reserveWorkArea(kernels);
+    let usedBytes = 0;
+    const segments: Segment[][] = [];
+    for (const region of regions) {
+      const ofRegion: Segment[] = [];
+      const pageCount = pageCountOf(region);
+      for (let firstPage = 0; firstPage < pageCount; ) {
+        if (usedBytes >= SEGMENT_BYTES) {
+          kernels = await openKernels();
+          work = reserveWorkArea(kernels);
+          usedBytes = 0;
+        }
+        const room = Math.floor((SEGMENT_BYTES - usedBytes) / region.pageBytes);
+        const count = Math.min(pageCount - firstPage, Math.max(room, 1));
+        const at = kernels.arena.allocate(count * region.pageBytes, 64);
+        ofRegion.push({ kernels, region, firstPage, pageCount: count, at, work });
+        usedBytes += count * region.pageBytes;
+        firstPage += count;
+      }
+      segments.push(ofRegion);
+    }
+    return new Mirror(regions, segments);
+  }
+
+  /**
+   * Makes the mirror equal to the guest in the pages of `candidates` (all when null) and adds those that differed
+   * to `changed`. The guest is paused.
+   *
+   * When it throws half-way, `changed` tells exactly what the mirror has taken. Returns the pages looked at.
+   */
+  async scan(
+    guest: Guest,
+    region: number,
+    candidates: PageSet | null,
+    changed: PageSet,
+    listener?: ChangeListener,
+  ): Promise<number> {
+    let scanned = 0;
+    for (const segment of this.#segments[region] ?? []) {
+      const chunkPages = Math.max(1, Math.floor(CHUNK_BYTES / segment.region.pageBytes));
+      for (const run of runsIn(segment, candidates, chunkPages)) {
+        const copied = this.#copyFromGuest(guest, segment, run.first, run.count);
+        if (copied !== undefined) await copied;
+        this.#takeChunk(segment, run.first, run.count, changed, listener);
+        scanned += run.count;
+      }
+    }
+    return scanned;
+  }
+
+  /** Pages that are not all zeros. */
+  nonZeroPages(region: number): PageSet {
+    const pages = PageSet.all(pageCountOf(this.#regionOf(region)));
+    for (const { kernels, region: of, firstPage, pageCount, at, work } of this.#segments[region] ?? []) {
+      const chunkPages = Math.max(1, Math.floor(CHUNK_BYTES / of.pageBytes));
+      for (let page = 0; page < pageCount; page += chunkPages) {
+        const count = Math.min(chunkPages, pageCount - page);
+        kernels.zeroPages(at + page * of.pageBytes, of.pageBytes, count, work.bits);
+        const zeros = kernels.listBits(work.bits, count, work.list);
+        for (const zero of kernels.arena.words(work.list, zeros)) pages.delete(firstPage + page + zero);
+      }
+    }
+    return pages;
+  }
+
+  /** The bytes of one page in place. Valid until the mirror is used again. */
+  page(region: number, page: number): Uint8Array {
+    const { kernels, region: of, firstPage, at } = this.#segmentOf(region, page);
+    return kernels.arena.bytes(at + (page - firstPage) * of.pageBytes, of.pageBytes);
+  }
+
+  /**
+   * Which of `count` pages from `first` differ between guest and mirror, without changing either; the run lies
+   * in one chunk. The guest is paused. Calls `onDifference` with the guest's bytes, valid during the call only.
+   */
+  async compareRun(
+    guest: Guest,
+    region: number,
+    first: number,
+    count: number,
+    onDifference: (page: number, guestBytes: Uint8Array) => void,
+  ): Promise<void> {
+    const segment = this.#segmentOf(region, first);
+    const { kernels, region: of, work } = segment;
+    await this.#copyFromGuest(guest, segment, first, count);
+    const at = segment.at + (first - segment.firstPage) * of.pageBytes;
+    kernels.comparePages(work.staging, at, of.pageBytes, count, work.bits);
+    const differing = kernels.listBits(work.bits, count, work.list);
+    for (const index of kernels.arena.words(work.list, differing).slice()) {
+      onDifference(first + index, kernels.arena.bytes(work.staging + index * of.pageBytes, of.pageBytes));
+    }
+  }
+
+  /** Runs of `pages` that `compareRun` takes. */
+  *chunks(region: number, pages: PageSet): Generator<{ first: number; count: number }> {
+    for (const segment of this.#segments[region] ?? []) {
+      const chunkPages = Math.max(1, Math.floor(CHUNK_BYTES / segment.region.pageBytes));
+      yield* runsIn(segment, pages, chunkPages);
+    }
+  }
+
+  /** Copies guest pages to staging, the rest of a partly used last page as zeros. Synchronous where it can be. */
+  #copyFromGuest(guest: Guest, segment: Segment, first: number, count: number): undefined | Promise<void> {
+    const { kernels, region, work } = segment;
+    const offsetBytes = first * region.pageBytes;
+    const lengthBytes = Math.min(count * region.pageBytes, region.sizeBytes - offsetBytes);
+    const staging = kernels.arena.bytes(work.staging, count * region.pageBytes);
+    if (lengthBytes < staging.length) staging.fill(0, lengthBytes);
+    const view = guest.view(region.id);
+    if (view !== undefined) {
+      staging.set(view.subarray(offsetBytes, offsetBytes + lengthBytes));
+      return undefined;
+    }
+    const span = { region: region.id, offsetBytes, lengthBytes };
+    return guest.readPages(span, staging.subarray(0, lengthBytes)) ?? undefined;
+  }
+
+  #takeChunk(
+    segment: Segment,
+    first: number,
+    count: number,
+    changed: PageSet,
+    listener: ChangeListener | undefined,
+  ): void {
+    const { kernels, region, work } = segment;
+    const at = segment.at + (first - segment.firstPage) * region.pageBytes;
+    const differing = kernels.comparePages(work.staging, at, region.pageBytes, count, work.bits);
+    if (differing === 0) return;
+    kernels.listBits(work.bits, count, work.list);
+    for (const index of kernels.arena.words(work.list, differing)) {
+      if (listener !== undefined) {
+        listener(
+          region.id,
+          first + index,
+          kernels.arena.bytes(at + index * region.pageBytes, region.pageBytes),
+        );
+      }
+      changed.add(first + index);
+    }
+    kernels.gatherPages(work.staging, work.list, region.pageBytes, differing, work.changedPages);
+    kernels.scatterPages(at, work.list, region.pageBytes, differing, work.changedPages);
+  }
+
+  #regionOf(region: number): Region {
+    const found = this.regions[region];
+    assert(found !== undefined, 'a region id is an index');
+    return found;
+  }
+
+  #segmentOf(region: number, page: number): Segment {
+    const found = this.#segments[region]?.find(
+      (segment) => page >= segment.firstPage && page < segment.firstPage + segment.pageCount,
+    );
+    assert(found !== undefined, 'a page lies in its region');
+    return found;
+  }
+}
+
+function reserveWorkArea(kernels: Kernels): WorkArea {
+  const { arena } = kernels;
+  const maxPages = CHUNK_BYTES / 256;
+  return {
+    staging: arena.allocate(CHUNK_BYTES, 64),
+    changedPages: arena.allocate(CHUNK_BYTES, 64),
+    bits: arena.allocate(Math.ceil(maxPages / 8), 16),
+    list: arena.allocate(4 * maxPages, 16),
+  };
+}
+
+/** Runs of candidate pages inside one segment, none longer than `maxCount`. */
+function* runsIn(segment: Segment, candidates: PageSet | null, maxCount: number) {
+  const end = segment.firstPage + segment.pageCount;
+  if (candidates === null) {
+    for (let first = segment.firstPage; first < end; first += maxCount) {
+      yield { first, count: Math.min(maxCount, end - first) };
+    }
+    return;
+  }
+  for (const run of candidates.runs(maxCount)) {
+    const first = Math.max(run.first, segment.firstPage);
+    const last = Math.min(run.first + run.count, end);
+    if (first < last) yield { first, count: last - first };
+  }
+}

@@ -1,0 +1,285 @@
+// The tracker that any guest can have: it compares RAM with its mirror, or, where the guest marks what it writes,
+// only the marked pages. Exact either way.
+//
+// Bookkeeping: `pending` holds every page whose mirror may differ from the last committed capture. A scan adds to
+// it, commit empties it, and nothing else takes a page out: so a save that fails at any step forgets no page.
+
+import type { OwnedBytes } from '../base/bytes.ts';
+import { type Clock, SYSTEM_CLOCK } from '../base/clock.ts';
+import { VitrineError } from '../base/error.ts';
+import { MIB } from '../base/limits.ts';
+import type { DeviceRecord, DirtyTake, Guest } from '../guest/guest.ts';
+import type { Kernels } from '../kernel/kernels.ts';
+import { PageSet } from '../memory/page-set.ts';
+import { checkRegions, pageCountOf } from '../memory/region.ts';
+import { regionOf, type Span } from '../memory/span.ts';
+import { Mirror } from './mirror.ts';
+import { PreviousPages } from './previous-pages.ts';
+import { swapIn } from './swap.ts';
+import type {
+  AppliedRestore,
+  CapturedInstant,
+  GatheredPages,
+  Tracker,
+  TrackerDescription,
+} from './tracker.ts';
+
+/** Old pages kept for deltas: 4,096 of the usual size. A capture that changed more is not a small one. */
+const PREVIOUS_BYTES = 16 * MIB;
+
+export interface ScanTrackerOptions {
+  /** Gives a kernel memory of its own at each call. */
+  readonly openKernels: () => Promise<Kernels>;
+  readonly clock?: Clock;
+}
+
+/**
+ * A tracker over `guest`, which must then be used through it alone.
+ *
+ * The mirror takes as much memory as the guest's regions. Throws `argument-invalid` when the regions cannot be
+ * those of a machine, `memory-exhausted`.
+ */
+export async function openScanTracker(guest: Guest, options: ScanTrackerOptions): Promise<ScanTracker> {
+  checkRegions(guest.regions);
+  const mirror = await Mirror.open(guest.regions, options.openKernels);
+  return new ScanTracker(guest, mirror, options.clock ?? SYSTEM_CLOCK);
+}
+
+type State = 'idle' | 'captured' | 'restoring' | 'working' | 'closed';
+
+export class ScanTracker implements Tracker {
+  readonly #guest: Guest;
+  readonly #mirror: Mirror;
+  readonly #clock: Clock;
+  readonly #pending: readonly PageSet[];
+  readonly #staged: readonly PageSet[];
+  readonly #previous: PreviousPages;
+  #state: State = 'idle';
+  #pausedAtMs = 0;
+
+  constructor(guest: Guest, mirror: Mirror, clock: Clock) {
+    this.#guest = guest;
+    this.#mirror = mirror;
+    this.#clock = clock;
+    this.#pending = guest.regions.map((region) => new PageSet(pageCountOf(region)));
+    this.#staged = guest.regions.map((region) => new PageSet(pageCountOf(region)));
+    this.#previous = new PreviousPages(guest.regions.length, PREVIOUS_BYTES);
+  }
+
+  async describe(): Promise<TrackerDescription> {
+    const { machine, regions, traits } = this.#guest;
+    return { machine, regions, traits, tier: traits.tracking === 'none' ? 'scan' : traits.tracking };
+  }
+
+  async capture(options: { readonly full: boolean }): Promise<CapturedInstant> {
+    return this.#enter('idle', 'captured', async () => {
+      let pagesScanned = 0;
+      let devices: readonly DeviceRecord[] = [];
+      const pauseMs = await this.#whilePaused(async () => {
+        pagesScanned = await this.#scan(true);
+        devices = await this.#guest.saveDevices();
+      });
+      return { changed: this.#changed(options.full), devices, pauseMs, pagesScanned };
+    });
+  }
+
+  async readPages(region: number, pages: Uint32Array): Promise<GatheredPages> {
+    this.#require('captured');
+    const { pageBytes } = this.#region(region, pages);
+    const bytes = new Uint8Array(pages.length * pageBytes);
+    const previous: Uint8Array[] = [];
+    const previousOf: number[] = [];
+    for (const [index, page] of pages.entries()) {
+      bytes.set(this.#mirror.page(region, page), index * pageBytes);
+      const old = this.#previous.get(region, page, pageBytes);
+      if (old === undefined) continue;
+      previous.push(old);
+      previousOf.push(index);
+    }
+    return { bytes, previous: concat(previous, pageBytes), previousOf: Uint32Array.from(previousOf) };
+  }
+
+  async commit(): Promise<void> {
+    this.#require('captured');
+    this.#forgetPending();
+    this.#state = 'idle';
+  }
+
+  async putBack(): Promise<void> {
+    this.#require('captured');
+    this.#state = 'idle';
+  }
+
+  async peek(spans: readonly Span[]): Promise<{ readonly bytes: OwnedBytes[]; readonly pauseMs: number }> {
+    if (this.#state === 'closed') throw new VitrineError('guest-closed');
+    for (const span of spans) regionOf(this.#guest.regions, span);
+    const bytes = spans.map((span) => new Uint8Array(span.lengthBytes));
+    const pauseMs = await this.#whilePaused(async () => {
+      for (const [index, span] of spans.entries()) await this.#guest.readPages(span, bytes[index]!);
+    });
+    return { bytes, pauseMs };
+  }
+
+  async beginRestore(options: { readonly full: boolean }): Promise<{ readonly changed: readonly Uint32Array<ArrayBuffer>[] }> {
+    return this.#enter('idle', 'restoring', async () => {
+      await this.#guest.pause();
+      this.#pausedAtMs = this.#clock.nowMs();
+      try {
+        await this.#scan(false);
+      } catch (error) {
+        await this.#guest.resume();
+        throw error;
+      }
+      return { changed: this.#changed(options.full) };
+    });
+  }
+
+  async stagePages(region: number, pages: Uint32Array, bytes: OwnedBytes): Promise<void> {
+    this.#require('restoring');
+    const { pageBytes } = this.#region(region, pages);
+    if (bytes.length !== pages.length * pageBytes) {
+      throw new VitrineError('argument-invalid', { name: 'bytes', length: bytes.length });
+    }
+    for (const [index, page] of pages.entries()) {
+      this.#stage(region, page);
+      this.#mirror.page(region, page).set(bytes.subarray(index * pageBytes, (index + 1) * pageBytes));
+    }
+  }
+
+  async stageZeros(region: number, pages: Uint32Array): Promise<void> {
+    this.#require('restoring');
+    this.#region(region, pages);
+    for (const page of pages) {
+      this.#stage(region, page);
+      this.#mirror.page(region, page).fill(0);
+    }
+  }
+
+  async applyRestore(devices: readonly DeviceRecord[]): Promise<AppliedRestore> {
+    this.#require('restoring');
+    this.#state = 'working';
+    try {
+      const pagesWritten = await swapIn(this.#guest, this.#mirror, this.#staged, devices);
+      this.#takeMarks();
+      this.#forgetPending();
+      return { pauseMs: this.#clock.nowMs() - this.#pausedAtMs, pagesWritten };
+    } finally {
+      await this.#endRestore();
+    }
+  }
+
+  async abandonRestore(): Promise<void> {
+    this.#require('restoring');
+    await this.#endRestore();
+  }
+
+  async close(): Promise<void> {
+    if (this.#state === 'closed') return;
+    this.#state = 'closed';
+    await this.#guest.close();
+  }
+
+  #changed(full: boolean): Uint32Array<ArrayBuffer>[] {
+    const sets = full ? this.#guest.regions.map((region) => this.#mirror.nonZeroPages(region.id)) : this.#pending;
+    return sets.map((pages) => pages.words.slice());
+  }
+
+  /** Makes the mirror equal to the guest and every page that differed pending. */
+  async #scan(keepPrevious: boolean): Promise<number> {
+    const take = this.#guest.takeDirty();
+    let scanned = 0;
+    try {
+      for (const { id } of this.#guest.regions) {
+        const pending = this.#pending[id]!;
+        const listener = (region: number, page: number, old: Uint8Array): void => {
+          // A page that is pending already no longer holds here what it held at the last commit.
+          if (keepPrevious && !pending.has(page)) this.#previous.keep(region, page, old);
+        };
+        scanned += await this.#mirror.scan(this.#guest, id, this.#candidates(take, id), pending, listener);
+      }
+    } catch (error) {
+      take.putBack();
+      throw error;
+    }
+    take.commit();
+    // Mirror and guest agree everywhere now, also where an abandoned restore had staged pages.
+    for (const staged of this.#staged) staged.clear();
+    return scanned;
+  }
+
+  /** Pages to look at: those marked, and those whose mirror was overwritten by a restore that failed. */
+  #candidates(take: DirtyTake, region: number): PageSet | null {
+    const marked = take.pages[region] ?? null;
+    if (marked === null) return null;
+    const pages = marked.clone();
+    pages.addAll(this.#staged[region]!);
+    return pages;
+  }
+
+  #takeMarks(): void {
+    this.#guest.takeDirty().commit();
+    for (const staged of this.#staged) staged.clear();
+  }
+
+  #stage(region: number, page: number): void {
+    this.#staged[region]!.add(page);
+    this.#pending[region]!.add(page);
+  }
+
+  #forgetPending(): void {
+    for (const pages of this.#pending) pages.clear();
+    this.#previous.clear();
+  }
+
+  async #endRestore(): Promise<void> {
+    this.#state = 'idle';
+    await this.#guest.resume();
+  }
+
+  async #whilePaused(work: () => Promise<void>): Promise<number> {
+    await this.#guest.pause();
+    const startMs = this.#clock.nowMs();
+    try {
+      await work();
+    } finally {
+      await this.#guest.resume();
+    }
+    return this.#clock.nowMs() - startMs;
+  }
+
+  /** Runs `work` between two states; on failure the tracker is back where it was. */
+  async #enter<T>(from: State, to: State, work: () => Promise<T>): Promise<T> {
+    this.#require(from);
+    this.#state = 'working';
+    try {
+      const result = await work();
+      this.#state = to;
+      return result;
+    } catch (error) {
+      this.#state = from;
+      throw error;
+    }
+  }
+
+  #require(state: State): void {
+    if (this.#state === 'closed') throw new VitrineError('guest-closed');
+    if (this.#state !== state)
+      throw new VitrineError('wrong-state', { actual: this.#state, required: state });
+  }
+
+  #region(region: number, pages: Uint32Array) {
+    const found = this.#guest.regions[region];
+    if (found === undefined) throw new VitrineError('span-out-of-range', { region });
+    const pageCount = pageCountOf(found);
+    for (const page of pages) {
+      if (page >= pageCount) throw new VitrineError('span-out-of-range', { region, page, pageCount });
+    }
+    return found;
+  }
+}
+
+function concat(pages: readonly Uint8Array[], pageBytes: number): OwnedBytes {
+  const bytes = new Uint8Array(pages.length * pageBytes);
+  for (const [index, page] of pages.entries()) bytes.set(page, index * pageBytes);
+  return bytes;
+}

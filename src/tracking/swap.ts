@@ -1,0 +1,71 @@
+// Putting another instant into a guest, all or nothing: staged pages of the mirror are written where they differ, what
+// they replaced is kept aside, and devices come last. When anything fails, the guest gets its own pages back.
+
+import type { OwnedBytes } from '../base/bytes.ts';
+import { copyBytes } from '../base/bytes.ts';
+import type { DeviceRecord, Guest } from '../guest/guest.ts';
+import type { PageSet } from '../memory/page-set.ts';
+import type { Mirror } from './mirror.ts';
+
+interface ReplacedPage {
+  readonly region: number;
+  readonly offsetBytes: number;
+  readonly bytes: OwnedBytes;
+}
+
+/**
+ * Writes the staged pages that differ from the guest's, then loads the devices. The guest is paused.
+ *
+ * Returns the pages written. On failure memory and devices are as before, and the guest's own error is thrown.
+ */
+export async function swapIn(
+  guest: Guest,
+  mirror: Mirror,
+  staged: readonly PageSet[],
+  devices: readonly DeviceRecord[],
+): Promise<number> {
+  const devicesBefore = await guest.saveDevices();
+  const replaced: ReplacedPage[] = [];
+  try {
+    for (const [region, pages] of staged.entries()) {
+      for (const chunk of mirror.chunks(region, pages)) {
+        const differing = await keepDiffering(guest, mirror, region, chunk, replaced);
+        for (const page of differing) await writePage(guest, mirror, region, page);
+      }
+    }
+    await guest.loadDevices(devices);
+  } catch (error) {
+    for (const { region, offsetBytes, bytes } of replaced.reverse()) {
+      await guest.writePages({ region, offsetBytes, lengthBytes: bytes.length }, bytes);
+    }
+    await guest.loadDevices(devicesBefore);
+    throw error;
+  }
+  return replaced.length;
+}
+
+async function keepDiffering(
+  guest: Guest,
+  mirror: Mirror,
+  region: number,
+  chunk: { readonly first: number; readonly count: number },
+  replaced: ReplacedPage[],
+): Promise<number[]> {
+  const { pageBytes, sizeBytes } = guest.regions[region]!;
+  const differing: number[] = [];
+  await mirror.compareRun(guest, region, chunk.first, chunk.count, (page, guestBytes) => {
+    const offsetBytes = page * pageBytes;
+    const lengthBytes = Math.min(pageBytes, sizeBytes - offsetBytes);
+    replaced.push({ region, offsetBytes, bytes: copyBytes(guestBytes.subarray(0, lengthBytes)) });
+    differing.push(page);
+  });
+  return differing;
+}
+
+async function writePage(guest: Guest, mirror: Mirror, region: number, page: number): Promise<void> {
+  const { pageBytes, sizeBytes } = guest.regions[region]!;
+  const offsetBytes = page * pageBytes;
+  const lengthBytes = Math.min(pageBytes, sizeBytes - offsetBytes);
+  const bytes = mirror.page(region, page).subarray(0, lengthBytes);
+  await guest.writePages({ region, offsetBytes, lengthBytes }, bytes);
+}
