@@ -1,0 +1,114 @@
+// Compiles the kernels: `npm run build:wasm`.
+//
+// Into src/kernel/generated/, which git ignores, go for each build the binary (`simd.wasm`) and a module that holds
+// it as base64 (`simd.ts`), so that a bundler needs no rule for binaries and ships only the build that is imported.
+// Nothing is done while the sources, this script and the compiler are the same as last time.
+//
+// A WebAssembly module says whether the memory it imports is shared, in one bit. Rather than two more builds, the
+// generated module says where the byte of that bit is, and the loader sets it: see `MEMORY_FLAGS_AT`.
+
+import { createHash } from 'node:crypto';
+import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const SOURCE = dirname(fileURLToPath(import.meta.url));
+const ROOT = join(SOURCE, '..');
+const TARGET = join(ROOT, 'src', 'kernel', 'generated');
+const STAMP = join(TARGET, '.stamp');
+
+const COMMON = ['-O3', '--noAssert', '--runtime', 'stub'];
+/** A memory from outside, of any size up to 4 GiB; a maximum has to be declared for it to be allowed to be shared. */
+const MEMORY = ['--importMemory', '--noExportMemory', '--initialMemory', '1', '--maximumMemory', '65536'];
+const BUILDS = { simd: ['--enable', 'simd'], plain: [] };
+
+const IMPORT_SECTION = 2;
+const MEMORY_IMPORT = 2;
+const HAS_MAXIMUM = 1;
+
+const stamp = await stampOfSources();
+if ((await readText(STAMP)) === stamp) process.exit(0);
+
+await mkdir(TARGET, { recursive: true });
+for (const [name, flags] of Object.entries(BUILDS)) {
+  const binary = await compile(flags);
+  await replace(join(TARGET, `${name}.wasm`), binary);
+  await replace(join(TARGET, `${name}.ts`), moduleOf(binary));
+  console.log(`kernels: ${name} build, ${binary.length} bytes`);
+}
+await replace(STAMP, stamp);
+
+/** A digest of everything that the output depends on. */
+async function stampOfSources() {
+  const compiler = await readFile(join(ROOT, 'node_modules', 'assemblyscript', 'package.json'));
+  const hash = createHash('sha256').update(compiler);
+  const names = (await readdir(SOURCE)).filter((name) => /\.(ts|mjs)$/.test(name)).sort();
+  for (const name of names) hash.update(`\0${name}\0`).update(await readFile(join(SOURCE, name)));
+  return hash.digest('hex');
+}
+
+/** The binary that the compiler makes of index.ts. */
+async function compile(flags) {
+  // Only here: loading it takes longer than to see that there is nothing to do.
+  const { default: asc } = await import('assemblyscript/asc');
+  const written = new Map();
+  const args = ['wasm/index.ts', '--outFile', 'kernels.wasm', ...COMMON, ...MEMORY, ...flags];
+  const { error, stderr } = await asc.main([...args, '--baseDir', ROOT], {
+    writeFile: (name, contents) => written.set(name, contents),
+  });
+  if (error !== null) throw new Error(`the kernels do not compile: ${error.message}\n${stderr.toString()}`);
+  return written.get('kernels.wasm');
+}
+
+function moduleOf(binary) {
+  return [
+    '// Written by wasm/build.mjs; not edited by hand.',
+    '',
+    '/** The offset of the byte that is 1 for a memory with a maximum and 3 for a shared one. */',
+    `export const MEMORY_FLAGS_AT = ${memoryFlagsAt(binary)};`,
+    `export const BASE64 =\n  '${Buffer.from(binary).toString('base64')}';`,
+    '',
+  ].join('\n');
+}
+
+/** Walks the import section to the limits of the one memory there is. */
+function memoryFlagsAt(binary) {
+  let at = 8;
+  const number = () => {
+    let value = 0;
+    for (let shift = 0; ; shift += 7) {
+      const byte = binary[at++];
+      value |= (byte & 0x7f) << shift;
+      if (byte < 0x80) return value;
+    }
+  };
+  while (at < binary.length) {
+    const section = binary[at++];
+    const end = number() + at;
+    if (section === IMPORT_SECTION) {
+      for (let left = number(); left > 0; left--) {
+        for (const _ of ['module', 'name']) {
+          const length = number();
+          at += length;
+        }
+        const kind = binary[at++];
+        if (kind === MEMORY_IMPORT && binary[at] === HAS_MAXIMUM) return at;
+        // A global: its type and whether it can change. The kernels import nothing else.
+        at += 2;
+      }
+    }
+    at = end;
+  }
+  throw new Error('the kernels import no memory with a maximum');
+}
+
+/** Whole files only: a test run that starts while another builds sees the old one or the new one. */
+async function replace(path, contents) {
+  const fresh = `${path}.${process.pid}`;
+  await writeFile(fresh, contents);
+  await rename(fresh, path);
+}
+
+async function readText(path) {
+  return readFile(path, 'utf8').catch(() => undefined);
+}
