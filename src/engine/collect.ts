@@ -75,14 +75,16 @@ export async function collectGarbage(
   };
 }
 
-async function mark(parts: EngineParts, snapshots: readonly Base[], options: WorkOptions): Promise<Set<string>> {
+async function mark(
+  parts: EngineParts,
+  snapshots: readonly Base[],
+  options: WorkOptions,
+): Promise<Set<string>> {
   const live = new Set<string>();
   const enter = (digest: Digest): boolean => {
     const key = digestKey(digest);
     if (live.has(key)) return false;
     live.add(key);
-    // A delta keeps what it is told from alive, though no table may name that any more.
-    for (let base = parts.objects.baseOf(digest); base; base = parts.objects.baseOf(base)) live.add(digestKey(base));
     return true;
   };
   for (const [index, { manifest }] of snapshots.entries()) {
@@ -90,7 +92,25 @@ async function mark(parts: EngineParts, snapshots: readonly Base[], options: Wor
     for (const table of [...manifest.regions, ...manifest.devices]) await parts.tables.visit(table, enter);
     options.onProgress?.({ phase: 'collect', done: index + 1, total: snapshots.length, unit: 'objects' });
   }
+  markBases(parts.objects.packs.values(), live);
   return live;
+}
+
+/**
+ * Adds what live deltas are told from, though no table may name it any more; in every pack that holds the delta,
+ * since any of them may be the one that is read. After the tables, so that a base that is a node hides no child.
+ */
+function markBases(packs: Iterable<PackIndex>, live: Set<string>): void {
+  const indexes = [...packs];
+  for (let before = -1; before !== live.size; ) {
+    before = live.size;
+    for (const index of indexes) {
+      for (let entry = 0; entry < index.count; entry++) {
+        if (index.transformAt(entry) !== 'xor' || !live.has(digestKey(index.digests, entry * 32))) continue;
+        live.add(digestKey(index.baseAt(entry)));
+      }
+    }
+  }
 }
 
 function weigh(index: PackIndex, live: ReadonlySet<string>) {
@@ -100,39 +120,39 @@ function weigh(index: PackIndex, live: ReadonlySet<string>) {
   for (let entry = 0; entry < index.count; entry++) {
     const lengthBytes = index.lengthAt(entry);
     totalBytes += lengthBytes;
-    if (live.has(digestKey(index.digestAt(entry)))) liveBytes += lengthBytes;
+    if (live.has(digestKey(index.digests, entry * 32))) liveBytes += lengthBytes;
     else deadObjects++;
   }
   return { liveBytes, totalBytes, deadObjects };
 }
 
-/** Writes the live objects of some packs into new ones. Afterwards the index knows them there. */
+/** Writes the live objects of some packs into new ones. Until the old ones are removed the index knows both. */
 async function repack(
   parts: EngineParts,
   packs: readonly (readonly [string, PackIndex])[],
   live: ReadonlySet<string>,
 ): Promise<void> {
   const { store, objects, codecs, digester } = parts;
-  const sink = new PackSink(store, objects, codecs, digester, 'balanced');
-  for (const [name, index] of packs) {
+  const sink = await PackSink.open(store, objects, codecs, digester, 'balanced');
+  for (const [, index] of packs) {
     const digests: Digest[] = [];
     for (let entry = 0; entry < index.count; entry++) {
-      const key = digestKey(index.digestAt(entry));
+      const key = digestKey(index.digests, entry * 32);
       if (live.has(key)) digests.push(digestOfKey(key));
     }
     const contents = await objects.readMany(digests);
-    const kinds = digests.map((digest) => index.kindAt(index.find(digest)!));
-    objects.removePack(name);
+    const kinds = digests.map((digest) => index.kindAt(index.find(digest)));
     for (const [at, digest] of digests.entries()) {
       // Stored whole: a base may be in a pack that goes too. Deltas of later saves are told from these.
-      await sink.add({ digest, kind: kinds[at]!, bytes: contents[at]! });
+      await sink.addAgain({ digest, kind: kinds[at]!, bytes: contents[at]! });
     }
   }
   await sink.finish();
 }
 
 function next(generation: Uint8Array | undefined): Uint8Array<ArrayBuffer> {
-  const count = generation === undefined ? 0 : new DataView(generation.buffer, generation.byteOffset).getUint32(0);
+  const count =
+    generation === undefined ? 0 : new DataView(generation.buffer, generation.byteOffset).getUint32(0);
   const bytes = new Uint8Array(4);
   new DataView(bytes.buffer).setUint32(0, count + 1);
   return bytes;

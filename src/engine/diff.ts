@@ -2,7 +2,7 @@
 // where they differ; a live guest by the digests of the pages it changed.
 
 import { type Digest, digestKey } from '../format/digest.ts';
-import { PageSet, type PageRun } from '../memory/page-set.ts';
+import { type PageRun, PageSet } from '../memory/page-set.ts';
 import { pageCountOf } from '../memory/region.ts';
 import type { CapturedInstant, Tracker } from '../tracking/tracker.ts';
 import type { EngineParts } from './engine-parts.ts';
@@ -36,7 +36,9 @@ export async function diffSnapshots(parts: EngineParts, a: Base, b: Base): Promi
     diffs.push(regionDiff(region, await parts.tables.difference(before, region)));
   }
   const roots = (side: Base): Map<string, string> =>
-    new Map(side.manifest.devices.map((device) => [device.name, `${device.sizeBytes}:${digestKey(device.root)}`]));
+    new Map(
+      side.manifest.devices.map((device) => [device.name, `${device.sizeBytes}:${digestKey(device.root)}`]),
+    );
   const [ofA, ofB] = [roots(a), roots(b)];
   const names = [...new Set([...ofA.keys(), ...ofB.keys()])].sort();
   return { regions: diffs, devices: names.filter((name) => ofA.get(name) !== ofB.get(name)) };

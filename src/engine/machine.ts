@@ -97,17 +97,26 @@ export class Machine {
   }
 
   /** Ranges of the live guest, all of one instant. Throws `span-out-of-range`, `not-found`. */
-  async peek(ranges: readonly PeekRange[]): Promise<{ readonly bytes: OwnedBytes[]; readonly pauseMs: number }> {
+  async peek(
+    ranges: readonly PeekRange[],
+  ): Promise<{ readonly bytes: OwnedBytes[]; readonly pauseMs: number }> {
     const { regions } = await this.#tracker.describe();
     const spans = ranges.map((range) => spansOf(regions, range));
     const { bytes, pauseMs } = await this.#tracker.peek(spans.flat());
-    return { bytes: joinSpans(spans.map((list) => list.length), bytes), pauseMs };
+    return {
+      bytes: joinSpans(
+        spans.map((list) => list.length),
+        bytes,
+      ),
+      pauseMs,
+    };
   }
 
   /** What the live guest's memory differs in from a snapshot, its base unless told. */
   async diff(snapshot?: SnapshotId): Promise<DiffReport> {
     const against = snapshot ?? this.base;
-    if (against === null) throw new VitrineError('wrong-state', { actual: 'no snapshot', required: 'a base' });
+    if (against === null)
+      throw new VitrineError('wrong-state', { actual: 'no snapshot', required: 'a base' });
     return this.#exclusively('diff', () =>
       this.#parts.lock.shared(async () => {
         const target = await this.#find(against);

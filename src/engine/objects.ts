@@ -5,15 +5,15 @@
 // Frames are read many at a time, neighbours in one range, and the last ones are kept. The index of all packs is in
 // memory; it is read from the small `indexes/` records, not from the packs.
 
-import type { OwnedBytes } from '../base/bytes.ts';
-import { toHex } from '../base/bytes.ts';
+import { type OwnedBytes, toHex } from '../base/bytes.ts';
 import { isVitrineError, VitrineError } from '../base/error.ts';
 import { LIMITS, MIB } from '../base/limits.ts';
 import type { Codecs } from '../codec/codec.ts';
 import { type Digest, digestKey } from '../format/digest.ts';
 import { ObjectIndex } from '../format/object-index.ts';
+import { fillContent, type ObjectEntry, objectPayload, xorContent } from '../format/pack-entry.ts';
 import { decodeIndex, type PackIndex } from '../format/pack-index.ts';
-import { decodeFrame, frameRange, objectPayload } from '../format/pack-reader.ts';
+import { decodeFrame, frameRange } from '../format/pack-reader.ts';
 import type { Store } from '../store/store.ts';
 import { ByteCache } from './byte-cache.ts';
 import type { Digester } from './digester.ts';
@@ -31,7 +31,7 @@ const MAX_READ_BYTES = 2 * MIB;
 interface Location {
   readonly pack: string;
   readonly index: PackIndex;
-  readonly entry: number;
+  readonly entry: ObjectEntry;
 }
 
 export class Objects {
@@ -39,7 +39,6 @@ export class Objects {
   readonly #codecs: Codecs;
   readonly #digester: Digester;
   readonly #index = new ObjectIndex();
-  readonly #packs = new Map<string, PackIndex>();
   readonly #frames = new ByteCache(FRAME_CACHE_BYTES);
   readonly #plain = new ByteCache(OBJECT_CACHE_BYTES);
 
@@ -55,17 +54,18 @@ export class Objects {
     return objects;
   }
 
-  /** Names of all packs known. */
+  /** All packs known, by name. */
   get packs(): ReadonlyMap<string, PackIndex> {
-    return this.#packs;
+    return new Map(this.#index.packKeys().map((name) => [name, this.#index.packIndex(name)!]));
   }
 
   /** Learns of packs that others wrote or removed. */
   async refresh(): Promise<void> {
-    const present = new Set((await this.#store.list(INDEX_PREFIX)).map((key) => key.slice(INDEX_PREFIX.length)));
-    for (const name of [...this.#packs.keys()]) if (!present.has(name)) this.removePack(name);
+    const keys = await this.#store.list(INDEX_PREFIX);
+    const present = new Set(keys.map((key) => key.slice(INDEX_PREFIX.length)));
+    for (const name of this.#index.packKeys()) if (!present.has(name)) this.removePack(name);
     for (const name of present) {
-      if (this.#packs.has(name)) continue;
+      if (this.#index.packIndex(name) !== undefined) continue;
       const bytes = await this.#store.get(`${INDEX_PREFIX}${name}`);
       // Gone since it was listed: its pack is being collected.
       if (bytes !== undefined) this.addPack(name, decodeIndex(bytes));
@@ -73,33 +73,25 @@ export class Objects {
   }
 
   addPack(name: string, index: PackIndex): void {
-    this.#packs.set(name, index);
     this.#index.add(name, index);
   }
 
   removePack(name: string): void {
-    this.#packs.delete(name);
     this.#index.remove(name);
   }
 
   has(digest: Digest): boolean {
-    return this.#index.find(digest) !== undefined;
+    return this.#index.has(digest);
   }
 
   /** How many deltas have to be undone to read an object; undefined when it is not here. */
   depthOf(digest: Digest): number | undefined {
-    const found = this.#index.find(digest);
-    return found === undefined ? undefined : this.#packs.get(found.pack)!.depthAt(found.entry);
-  }
-
-  /** The object that `digest` is a delta against; null when it stands alone, undefined when it is not here. */
-  baseOf(digest: Digest): Digest | null | undefined {
-    const found = this.#index.find(digest);
-    return found === undefined ? undefined : this.#packs.get(found.pack)!.baseAt(found.entry);
+    const place = this.#index.find(digest);
+    return place?.index.depthAt(place.entry);
   }
 
   /** One object. See `readMany`. */
-  async read(digest: Digest): Promise<Uint8Array> {
+  async read(digest: Digest): Promise<OwnedBytes> {
     return (await this.readMany([digest]))[0]!;
   }
 
@@ -110,13 +102,13 @@ export class Objects {
    * Throws `object-missing` when one is not in the store, `object-damaged` when one does not match its digest or
    * cannot be decoded; other objects of the store stay readable.
    */
-  async readMany(digests: readonly Digest[]): Promise<Uint8Array[]> {
-    const found = new Map<string, Uint8Array>();
+  async readMany(digests: readonly Digest[]): Promise<OwnedBytes[]> {
+    const found = new Map<string, OwnedBytes>();
     await this.#collect(digests, found, 0);
     return digests.map((digest) => found.get(digestKey(digest))!);
   }
 
-  async #collect(digests: readonly Digest[], found: Map<string, Uint8Array>, depth: number): Promise<void> {
+  async #collect(digests: readonly Digest[], found: Map<string, OwnedBytes>, depth: number): Promise<void> {
     if (depth > LIMITS.maxDeltaDepth) throw damaged(digests[0]!, 'delta chain too long');
     const wanted = new Map<string, Location>();
     for (const digest of digests) {
@@ -127,62 +119,51 @@ export class Objects {
       else wanted.set(key, await this.#locate(digest));
     }
     if (wanted.size === 0) return;
-    const bases = [...wanted.values()].flatMap(({ index, entry }) => index.baseAt(entry) ?? []);
+    const locations = [...wanted.values()];
+    const bases = locations.flatMap(({ entry }) => (entry.transform === 'xor' ? [entry.base] : []));
     if (bases.length > 0) await this.#collect(bases, found, depth + 1);
-    const frames = await this.#readFrames([...wanted.values()]);
-    const objects = [...wanted.values()].map((location) => this.#materialise(location, frames, found));
+    const frames = await this.#readFrames(locations);
+    const objects = locations.map((location) => materialise(location, frames, found));
     const proofs = this.#digester.digestAll(objects);
-    for (const [at, [key, { index, entry }]] of [...wanted].entries()) {
-      if (digestKey(proofs as Digest, at * 32) !== key) throw damaged(index.digestAt(entry), 'digest differs');
+    for (const [at, [key, { entry }]] of [...wanted].entries()) {
+      if (digestKey(proofs, at * 32) !== key) throw damaged(entry.digest, 'digest differs');
       found.set(key, objects[at]!);
-      if (index.kindAt(entry) === 'node') this.#plain.set(key, objects[at]!);
+      if (entry.kind === 'node') this.#plain.set(key, objects[at]!);
     }
   }
 
   async #locate(digest: Digest): Promise<Location> {
-    let found = this.#index.find(digest);
-    if (found === undefined) {
+    let place = this.#index.find(digest);
+    if (place === undefined) {
       await this.refresh();
-      found = this.#index.find(digest);
+      place = this.#index.find(digest);
     }
-    if (found === undefined) throw new VitrineError('object-missing', { object: toHex(digest) });
-    return { pack: found.pack, index: this.#packs.get(found.pack)!, entry: found.entry };
-  }
-
-  #materialise(
-    { pack, index, entry }: Location,
-    frames: ReadonlyMap<string, Uint8Array>,
-    found: ReadonlyMap<string, Uint8Array>,
-  ): Uint8Array {
-    const lengthBytes = index.lengthAt(entry);
-    const transform = index.transformAt(entry);
-    if (transform === 'fill') return repeat(index.patternAt(entry), lengthBytes);
-    const frame = frames.get(frameKey(pack, index.frameAt(entry)))!;
-    const payload = objectPayload(frame, index, entry);
-    if (transform === 'plain') return payload;
-    const base = found.get(digestKey(index.baseAt(entry)!))!;
-    if (base.length !== lengthBytes) throw damaged(index.digestAt(entry), 'base of another length');
-    const bytes = new Uint8Array(lengthBytes);
-    for (let i = 0; i < lengthBytes; i++) bytes[i] = payload[i]! ^ base[i]!;
-    return bytes;
+    if (place === undefined) throw new VitrineError('object-missing', { object: toHex(digest) });
+    return { pack: place.pack, index: place.index, entry: place.index.entry(place.entry) };
   }
 
   /** Decodes the frames of `locations`, neighbours of one pack read together. */
-  async #readFrames(locations: readonly Location[]): Promise<Map<string, Uint8Array>> {
-    const frames = new Map<string, Uint8Array>();
-    const missing = new Map<string, Set<number>>();
+  async #readFrames(locations: readonly Location[]): Promise<Map<string, OwnedBytes>> {
+    const frames = new Map<string, OwnedBytes>();
+    const missing = new Map<string, { readonly index: PackIndex; readonly numbers: Set<number> }>();
     for (const { pack, index, entry } of locations) {
-      if (index.transformAt(entry) === 'fill') continue;
-      const frame = index.frameAt(entry);
-      const key = frameKey(pack, frame);
+      if (entry.transform === 'fill') continue;
+      const key = frameKey(pack, entry.frame);
       const cached = frames.get(key) ?? this.#frames.get(key);
-      if (cached !== undefined) frames.set(key, cached);
-      else missing.set(pack, (missing.get(pack) ?? new Set()).add(frame));
+      if (cached !== undefined) {
+        frames.set(key, cached);
+        continue;
+      }
+      const ofPack = missing.get(pack) ?? { index, numbers: new Set<number>() };
+      ofPack.numbers.add(entry.frame);
+      missing.set(pack, ofPack);
     }
-    for (const [pack, numbers] of missing) {
-      const index = this.#packs.get(pack)!;
-      await this.#codecs.prepare([...numbers].map((frame) => index.frameCodec(frame)));
-      for (const run of neighbours(index, [...numbers].sort((a, b) => a - b))) {
+    for (const [pack, { index, numbers }] of missing) {
+      await this.#codecs.prepare(Array.from(numbers, (frame) => index.frame(frame).codec));
+      for (const run of neighbours(
+        index,
+        [...numbers].sort((a, b) => a - b),
+      )) {
         await this.#readRun(pack, index, run, frames);
       }
     }
@@ -193,23 +174,26 @@ export class Objects {
     pack: string,
     index: PackIndex,
     run: readonly number[],
-    frames: Map<string, Uint8Array>,
+    frames: Map<string, OwnedBytes>,
   ): Promise<void> {
     const first = frameRange(index, run[0]!);
     const last = frameRange(index, run.at(-1)!);
     const lengthBytes = last.offsetBytes + last.lengthBytes - first.offsetBytes;
-    const bytes = await this.#store.get(`${PACK_PREFIX}${pack}`, { offsetBytes: first.offsetBytes, lengthBytes });
+    const bytes = await this.#store.get(`${PACK_PREFIX}${pack}`, {
+      offsetBytes: first.offsetBytes,
+      lengthBytes,
+    });
     if (bytes === undefined) throw new VitrineError('object-missing', { pack });
     for (const frame of run) {
       const { offsetBytes, lengthBytes: length } = frameRange(index, frame);
       const at = offsetBytes - first.offsetBytes;
-      const plain = this.#decode(pack, index, frame, bytes.subarray(at, at + length) as OwnedBytes);
+      const plain = this.#decode(pack, index, frame, bytes.subarray(at, at + length));
       frames.set(frameKey(pack, frame), plain);
       this.#frames.set(frameKey(pack, frame), plain);
     }
   }
 
-  #decode(pack: string, index: PackIndex, frame: number, bytes: OwnedBytes): Uint8Array {
+  #decode(pack: string, index: PackIndex, frame: number, bytes: OwnedBytes): OwnedBytes {
     try {
       return decodeFrame(index, frame, bytes, this.#codecs);
     } catch (cause) {
@@ -237,12 +221,20 @@ function* neighbours(index: PackIndex, frames: readonly number[]): Generator<num
   if (run.length > 0) yield run;
 }
 
-function repeat(pattern: Uint8Array, lengthBytes: number): OwnedBytes {
-  const bytes = new Uint8Array(lengthBytes);
-  for (let at = 0; at < lengthBytes; at += pattern.length) {
-    bytes.set(pattern.subarray(0, Math.min(pattern.length, lengthBytes - at)), at);
+function materialise(
+  { pack, entry }: Location,
+  frames: ReadonlyMap<string, OwnedBytes>,
+  found: ReadonlyMap<string, OwnedBytes>,
+): OwnedBytes {
+  if (entry.transform === 'fill') return fillContent(entry);
+  const frame = frames.get(frameKey(pack, entry.frame))!;
+  try {
+    const payload = objectPayload(frame, entry);
+    return entry.transform === 'plain' ? payload : xorContent(payload, found.get(digestKey(entry.base))!);
+  } catch (cause) {
+    if (!isVitrineError(cause)) throw cause;
+    throw new VitrineError('object-damaged', { object: toHex(entry.digest) }, { cause });
   }
-  return bytes;
 }
 
 function frameKey(pack: string, frame: number): string {

@@ -2,12 +2,11 @@
 // the store. What a save had written before it failed stays: whole packs are true whether or not a ref names them,
 // and the next save uses them.
 
-import type { OwnedBytes } from '../base/bytes.ts';
-import { toHex } from '../base/bytes.ts';
+import { type OwnedBytes, toHex } from '../base/bytes.ts';
 import { LIMITS } from '../base/limits.ts';
-import type { Codecs, Effort } from '../codec/codec.ts';
+import type { Codecs } from '../codec/codec.ts';
 import { type Digest, digestKey } from '../format/digest.ts';
-import { encodeIndex, type PackIndex } from '../format/pack-index.ts';
+import type { Effort } from '../format/frame-codecs.ts';
 import { PackWriter } from '../format/pack-writer.ts';
 import type { Store } from '../store/store.ts';
 import type { Digester } from './digester.ts';
@@ -42,7 +41,7 @@ export class PackSink {
   #objectsKnown = 0;
   #bytesWritten = 0;
 
-  constructor(store: Store, objects: Objects, codecs: Codecs, digester: Digester, effort: Effort) {
+  private constructor(store: Store, objects: Objects, codecs: Codecs, digester: Digester, effort: Effort) {
     this.#store = store;
     this.#objects = objects;
     this.#codecs = codecs;
@@ -59,24 +58,39 @@ export class PackSink {
     };
   }
 
-  /** Takes an object; may write a pack. Throws what `Store.put` throws. */
+  /** Loads the codecs that the effort needs. Throws `kernel-unavailable`. */
+  static async open(
+    store: Store,
+    objects: Objects,
+    codecs: Codecs,
+    digester: Digester,
+    effort: Effort,
+  ): Promise<PackSink> {
+    await codecs.prepareEffort(effort);
+    return new PackSink(store, objects, codecs, digester, effort);
+  }
+
+  /** Takes an object unless the store has it; may write a pack. Throws what `Store.put` throws. */
   async add(object: NewObject): Promise<void> {
+    if (this.#objects.has(object.digest)) this.#objectsKnown++;
+    else await this.addAgain(object);
+  }
+
+  /** Takes an object though the store may have it in a pack that is to go. */
+  async addAgain(object: NewObject): Promise<void> {
     const key = digestKey(object.digest);
-    if (this.#added.has(key) || this.#objects.has(object.digest)) {
-      this.#objectsKnown++;
-      return;
-    }
+    if (this.#added.has(key)) return;
     this.#added.add(key);
     const { digest, kind, bytes } = object;
     const baseDepth = object.base === undefined ? undefined : this.#objects.depthOf(object.base.digest);
     if (object.pattern !== undefined) {
       this.#writer.addFill({ digest, kind, lengthBytes: bytes.length, pattern: object.pattern });
     } else if (object.base !== undefined && baseDepth !== undefined && baseDepth < LIMITS.maxDeltaDepth) {
-      this.#writer.addDelta({ digest, kind, bytes, base: { ...object.base, depth: baseDepth } });
+      this.#writer.addSmaller({ digest, kind, bytes, base: { ...object.base, depth: baseDepth } });
     } else {
       this.#writer.addPlain({ digest, kind, bytes });
     }
-    if (this.#writer.encodedBytes >= LIMITS.packBytes - LIMITS.frameBytes) await this.#flush();
+    if (!this.#writer.hasRoomFor(LIMITS.frameBytes)) await this.#flush();
   }
 
   /** Writes what is left. Afterwards every object added is in the store, durable with the next ref. */
@@ -90,11 +104,10 @@ export class PackSink {
     const { name, bytes, index } = this.#writer.finish();
     this.#writer = this.#newWriter();
     const hex = toHex(name);
-    const indexBytes = encodeIndex(index);
     // The index comes second: whoever sees it may rely on its pack.
     await this.#store.put(`${PACK_PREFIX}${hex}`, bytes);
-    await this.#store.put(`${INDEX_PREFIX}${hex}`, indexBytes);
-    this.#bytesWritten += bytes.length + indexBytes.length;
+    await this.#store.put(`${INDEX_PREFIX}${hex}`, index.bytes);
+    this.#bytesWritten += bytes.length + index.bytes.length;
     this.#objects.addPack(hex, index);
   }
 

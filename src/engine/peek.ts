@@ -54,5 +54,8 @@ export async function peekSnapshot(
   for (const { region, offsetBytes, lengthBytes } of spans.flat()) {
     read.push(await readTable(parts, snapshot.manifest.regions[region]!, offsetBytes, lengthBytes));
   }
-  return joinSpans(spans.map((list) => list.length), read);
+  return joinSpans(
+    spans.map((list) => list.length),
+    read,
+  );
 }

@@ -137,7 +137,8 @@ async function readPages(
     places.push(index);
   }
   const contents: (Uint8Array | undefined)[] = new Array(pages.length).fill(undefined);
-  for (const [at, content] of (await parts.objects.readMany(wanted)).entries()) contents[places[at]!] = content;
+  for (const [at, content] of (await parts.objects.readMany(wanted)).entries())
+    contents[places[at]!] = content;
   return contents;
 }
 

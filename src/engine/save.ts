@@ -6,8 +6,8 @@
 import { toHex } from '../base/bytes.ts';
 import { KIB, LIMITS, MIB } from '../base/limits.ts';
 import { throwIfAborted, type WorkOptions } from '../base/work.ts';
-import type { Effort } from '../codec/codec.ts';
 import { type Digest, digestKey, isZeroDigest, ZERO_DIGEST } from '../format/digest.ts';
+import type { Effort } from '../format/frame-codecs.ts';
 import { encodeManifest, type Manifest } from '../format/manifest.ts';
 import type { Table } from '../format/table.ts';
 import type { DeviceRecord } from '../guest/guest.ts';
@@ -15,8 +15,8 @@ import { PageSet } from '../memory/page-set.ts';
 import { pageCountOf, type Region } from '../memory/region.ts';
 import type { CapturedInstant, Tracker } from '../tracking/tracker.ts';
 import type { EngineParts } from './engine-parts.ts';
-import { PackSink } from './pack-sink.ts';
 import { Pacing } from './pacing.ts';
+import { PackSink } from './pack-sink.ts';
 import { infoOf, manifestKey, type SnapshotId, type SnapshotInfo, snapshotRef } from './snapshot.ts';
 import { type ChangedPages, emptyTable, writeTable } from './table-writer.ts';
 
@@ -68,11 +68,20 @@ export interface SaveWork {
 }
 
 /** Writes the instant; resolves when its ref is durable. */
-export async function saveInstant(parts: EngineParts, work: SaveWork): Promise<Base & { report: SaveReport }> {
+export async function saveInstant(
+  parts: EngineParts,
+  work: SaveWork,
+): Promise<Base & { report: SaveReport }> {
   const startMs = parts.clock.nowMs();
   const { tracker, instant, base, options } = work;
   const { machine, regions } = await tracker.describe();
-  const sink = new PackSink(parts.store, parts.objects, parts.codecs, parts.digester, options.effort ?? 'balanced');
+  const sink = await PackSink.open(
+    parts.store,
+    parts.objects,
+    parts.codecs,
+    parts.digester,
+    options.effort ?? 'balanced',
+  );
   const pass = new SavePass(parts, work, sink);
   let pagesChanged = 0;
   const tables: Table[] = [];
@@ -166,7 +175,12 @@ class SavePass {
       const old = this.#oldPages(previous, previousOf, region.pageBytes);
       await this.#storePages(before, batch, bytes, old, pages, digests);
       this.#donePages += batch.length;
-      options.onProgress?.({ phase: 'encode', done: this.#donePages, total: this.#totalPages, unit: 'pages' });
+      options.onProgress?.({
+        phase: 'encode',
+        done: this.#donePages,
+        total: this.#totalPages,
+        unit: 'pages',
+      });
       await this.#pacing.breathe();
     }
     return { pages, digests: packDigests(digests) };
@@ -177,18 +191,24 @@ class SavePass {
     const { tables, objects, digester } = this.#parts;
     const saved = this.#work.base?.manifest.devices.find((device) => device.name === record.name);
     const table = emptyTable(record.bytes.length, DEVICE_PAGE_BYTES);
-    const before = saved?.sizeBytes === record.bytes.length && saved.pageBytes === DEVICE_PAGE_BYTES ? saved : table;
+    const before =
+      saved?.sizeBytes === record.bytes.length && saved.pageBytes === DEVICE_PAGE_BYTES ? saved : table;
     const pageCount = pageCountOf(table);
     const padded = new Uint8Array(pageCount * DEVICE_PAGE_BYTES);
     padded.set(record.bytes);
     const all = Uint32Array.from({ length: pageCount }, (_, page) => page);
     const now = digester.digestPages(padded, DEVICE_PAGE_BYTES);
     const was = await tables.pageDigests(before, all);
-    const changed = all.filter((page) => digestKey(now as Digest, page * 32) !== digestKey(was as Digest, page * 32));
+    const changed = all.filter(
+      (page) => digestKey(now as Digest, page * 32) !== digestKey(was as Digest, page * 32),
+    );
     const bytes = new Uint8Array(changed.length * DEVICE_PAGE_BYTES);
     const old = new Map<number, OldPage>();
     for (const [index, page] of changed.entries()) {
-      bytes.set(padded.subarray(page * DEVICE_PAGE_BYTES, (page + 1) * DEVICE_PAGE_BYTES), index * DEVICE_PAGE_BYTES);
+      bytes.set(
+        padded.subarray(page * DEVICE_PAGE_BYTES, (page + 1) * DEVICE_PAGE_BYTES),
+        index * DEVICE_PAGE_BYTES,
+      );
       const digest = was.slice(page * 32, page * 32 + 32) as Digest;
       if (!isZeroDigest(digest)) old.set(index, { digest, bytes: await objects.read(digest) });
     }

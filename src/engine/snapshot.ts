@@ -1,7 +1,7 @@
 // A snapshot as the engine sees it: its manifest, proven by digest, and the names it goes by.
 
-import { VitrineError } from '../base/error.ts';
 import { toHex } from '../base/bytes.ts';
+import { VitrineError } from '../base/error.ts';
 import type { Digest } from '../format/digest.ts';
 import { decodeManifest, type Manifest } from '../format/manifest.ts';
 import type { MachineDescription } from '../guest/guest.ts';

@@ -38,7 +38,9 @@ export class TableReader {
     if (level === top) {
       if (!isZeroDigest(table.root)) digests.set(0, table.root);
     } else {
-      const parents = await this.nodes(table, level + 1, [...new Set(indices.map((index) => Math.floor(index / FANOUT)))]);
+      const parents = await this.nodes(table, level + 1, [
+        ...new Set(indices.map((index) => Math.floor(index / FANOUT))),
+      ]);
       for (const index of indices) {
         const parent = parents.get(Math.floor(index / FANOUT));
         if (parent === undefined) continue;
@@ -52,7 +54,9 @@ export class TableReader {
   /** The digests of pages, 32 bytes each, in the order asked for; all zero for a zero page. */
   async pageDigests(table: Table, pages: Uint32Array | readonly number[]): Promise<Uint8Array> {
     const found = new Uint8Array(pages.length * DIGEST_BYTES);
-    const leaves = await this.leaves(table, [...new Set(Array.from(pages, (page) => Math.floor(page / FANOUT)))]);
+    const leaves = await this.leaves(table, [
+      ...new Set(Array.from(pages, (page) => Math.floor(page / FANOUT))),
+    ]);
     for (const [index, page] of pages.entries()) {
       const leaf = leaves.get(Math.floor(page / FANOUT));
       if (leaf !== undefined) found.set(entry(leaf, page % FANOUT), index * DIGEST_BYTES);
@@ -70,7 +74,8 @@ export class TableReader {
     }
     const pageCount = pageCountOf(a);
     const differing = new PageSet(pageCount);
-    let pairs: Pair[] = pageCount === 0 || sameEntry(a.root, b.root) ? [] : [{ index: 0, a: a.root, b: b.root }];
+    let pairs: Pair[] =
+      pageCount === 0 || sameEntry(a.root, b.root) ? [] : [{ index: 0, a: a.root, b: b.root }];
     for (let level = levelCount(pageCount) - 1; level >= 0 && pairs.length > 0; level--) {
       const next: Pair[] = [];
       for (let first = 0; first < pairs.length; first += NODE_BATCH) {
@@ -116,7 +121,11 @@ export class TableReader {
     }
   }
 
-  async #read(digests: Map<number, Digest>, pageCount: number, level: number): Promise<Map<number, Uint8Array>> {
+  async #read(
+    digests: Map<number, Digest>,
+    pageCount: number,
+    level: number,
+  ): Promise<Map<number, Uint8Array>> {
     const indices = [...digests.keys()];
     const contents = await this.#objects.readMany([...digests.values()]);
     const nodes = new Map<number, Uint8Array>();

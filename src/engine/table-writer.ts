@@ -1,8 +1,8 @@
 // Writing tables: a base, the pages that got other digests, and out comes a new root. Nodes on the way that changed
 // are written, mostly as deltas against the base's node; all others are shared.
 
-import { LIMITS } from '../base/limits.ts';
 import { equalBytes } from '../base/bytes.ts';
+import { LIMITS } from '../base/limits.ts';
 import { type Digest, isZeroDigest, ZERO_DIGEST } from '../format/digest.ts';
 import { entriesAt, levelCount, type Table } from '../format/table.ts';
 import { pageCountOf } from '../memory/region.ts';
@@ -53,7 +53,11 @@ async function writeLevel(
   const digests: Digest[] = [];
   for (let first = 0; first < groups.length; first += NODE_BATCH) {
     const batch = groups.slice(first, first + NODE_BATCH);
-    const before = await reader.nodes(base, height, batch.map((group) => group.node));
+    const before = await reader.nodes(
+      base,
+      height,
+      batch.map((group) => group.node),
+    );
     for (const { node, from, to } of batch) {
       const lengthBytes = entriesAt(pageCount, height, node) * DIGEST_BYTES;
       const old = before.get(node);

@@ -34,7 +34,7 @@ import {
   snapshotRef,
 } from './snapshot.ts';
 import { TableReader } from './table-reader.ts';
-import { verifySnapshot, type VerifyReport } from './verify.ts';
+import { type VerifyReport, verifySnapshot } from './verify.ts';
 
 /** What an engine stands on. */
 export interface EngineOptions {
@@ -81,7 +81,8 @@ export class Vitrine {
    * Throws `argument-invalid` for a name that is not `[a-z0-9][a-z0-9._-]*`, at most 64 characters.
    */
   adopt(name: string, tracker: Tracker): Machine {
-    if (!MACHINE_NAME_PATTERN.test(name)) throw new VitrineError('argument-invalid', { name: 'name', value: name });
+    if (!MACHINE_NAME_PATTERN.test(name))
+      throw new VitrineError('argument-invalid', { name: 'name', value: name });
     const machine = new Machine(
       name,
       tracker,
@@ -192,7 +193,10 @@ export class Vitrine {
   /** Another engine may have collected since: what this one knows of the store is then read again. */
   async #followGeneration(): Promise<void> {
     const now = await readGeneration(this.#parts.store);
-    const same = now === undefined ? this.#generation === undefined : equalBytes(now, this.#generation ?? new Uint8Array());
+    const same =
+      now === undefined
+        ? this.#generation === undefined
+        : equalBytes(now, this.#generation ?? new Uint8Array());
     if (same) return;
     await this.#parts.objects.refresh();
     this.#generation = now;
@@ -221,6 +225,7 @@ export class Vitrine {
 function resolve(prefix: string, ids: readonly SnapshotId[]): SnapshotId {
   const found = ids.filter((id) => id.startsWith(prefix));
   if (found.length === 0 || prefix.length === 0) throw new VitrineError('not-found', { snapshot: prefix });
-  if (found.length > 1) throw new VitrineError('name-ambiguous', { snapshot: prefix, candidates: found.slice(0, 8) });
+  if (found.length > 1)
+    throw new VitrineError('name-ambiguous', { snapshot: prefix, candidates: found.slice(0, 8) });
   return found[0]!;
 }
