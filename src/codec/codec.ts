@@ -4,7 +4,11 @@
 // fixtures beside the old ones. Ids are append-only; 0 is never valid.
 
 import type { OwnedBytes } from '../base/bytes.ts';
+import { LIMITS } from '../base/limits.ts';
 import type { Effort, EncodedFrame, FrameCodecs } from '../format/frame-codecs.ts';
+
+/** No encoding of a frame is longer: LZ4 adds at most one byte in 255 and 16, zstd one in 256 and 32. */
+export const MAX_ENCODED_BYTES = LIMITS.frameBytes + LIMITS.frameBytes / 128;
 
 export interface Codec {
   readonly id: number;
@@ -29,6 +33,9 @@ export interface Codecs extends FrameCodecs {
   /** The smallest encoding of those an effort tries. Throws `wrong-state` when they were not prepared. */
   encodeSmallest(bytes: Uint8Array, effort: Effort): EncodedFrame;
 
-  /** Loads codecs that are not loaded yet: of frames that are to be read, or of an effort (`codecsOf`). */
+  /** Loads codecs that are not loaded yet: of frames that are to be read. Throws `codec-unknown`. */
   prepare(ids: Iterable<number>): Promise<void>;
+
+  /** Loads the codecs that an effort tries. Throws `kernel-unavailable`. */
+  prepareEffort(effort: Effort): Promise<void>;
 }

@@ -41,6 +41,10 @@ class CodecRegistry implements Codecs {
     await Promise.all(Array.from(new Set(ids), (id) => this.#load(id)));
   }
 
+  prepareEffort(effort: Effort): Promise<void> {
+    return this.prepare(codecsOf(effort));
+  }
+
   byId(id: number): Codec {
     const codec = this.#ready.get(id);
     if (codec !== undefined) return codec;

@@ -11,7 +11,7 @@
 import type { OwnedBytes } from '../base/bytes.ts';
 import { VitrineError } from '../base/error.ts';
 import { LIMITS } from '../base/limits.ts';
-import type { Codec } from './codec.ts';
+import { type Codec, MAX_ENCODED_BYTES } from './codec.ts';
 import { bytesOfDataUrl } from './data-url.ts';
 
 export const LZ4_ID = 2;
@@ -57,8 +57,9 @@ class Lz4 implements Codec {
 
   decode(bytes: Uint8Array, plainLength: number): OwnedBytes {
     const data = { codec: 'lz4', lengthBytes: bytes.length, plainLength };
-    if (Math.max(bytes.length, plainLength) > LIMITS.frameBytes)
+    if (bytes.length > MAX_ENCODED_BYTES || plainLength > LIMITS.frameBytes) {
       throw new VitrineError('codec-damaged', data);
+    }
     let plain: OwnedBytes;
     try {
       plain = this.#call('decompress', bytes, LENGTH_BYTES, plainLength);

@@ -10,12 +10,15 @@ import { copyBytes } from '../base/bytes.ts';
 import { VitrineError } from '../base/error.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Effort } from '../format/frame-codecs.ts';
-import type { Codec } from './codec.ts';
+import { type Codec, MAX_ENCODED_BYTES } from './codec.ts';
 
 export const ZSTD_ID = 3;
 
-/** `fast` does not try zstd; were it asked, it takes the cheapest level. Measured in README.md. */
-const LEVELS = { fast: 1, balanced: 1, small: 19 } as const satisfies Record<Effort, number>;
+/**
+ * Levels by effort. On frames of a process's memory level 1 wrote 205 MB/s at ratio 2.29, 9 wrote 34 at 2.61, 19
+ * wrote 4 at 2.74; on frames of deltas level 1 was smallest of all. `fast` does not try zstd.
+ */
+const LEVELS = { fast: 1, balanced: 1, small: 9 } as const satisfies Record<Effort, number>;
 
 const MAGIC = 0xfd2f_b528;
 const SINGLE_SEGMENT = 0x20;
@@ -53,7 +56,7 @@ class ZstdCodec implements Codec {
 
   decode(bytes: Uint8Array, plainLength: number): OwnedBytes {
     const data = { codec: 'zstd', lengthBytes: bytes.length, plainLength };
-    const isBounded = Math.max(bytes.length, plainLength) <= LIMITS.frameBytes;
+    const isBounded = bytes.length <= MAX_ENCODED_BYTES && plainLength <= LIMITS.frameBytes;
     if (!isBounded || contentSize(bytes) !== plainLength) throw new VitrineError('codec-damaged', data);
     let plain: Uint8Array;
     try {
