@@ -21,7 +21,7 @@ export default defineConfig({
           name: 'unit',
           environment: 'node',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/browser/**', 'test/linux/**', 'node_modules/**'],
+          exclude: ['test/browser/**', 'test/linux/**', 'test/pack/**', 'node_modules/**'],
         },
       },
       {
@@ -30,6 +30,17 @@ export default defineConfig({
           name: 'linux',
           environment: 'node',
           include: ['test/linux/**/*.test.ts'],
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'pack',
+          environment: 'node',
+          include: ['test/pack/**/*.test.ts'],
           testTimeout: 300_000,
           hookTimeout: 300_000,
           fileParallelism: false,

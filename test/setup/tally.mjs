@@ -1,0 +1,50 @@
+// Counts of tests, added up over all runners. A runner's own word is taken for tests it ran; what it could not run
+// counts as a failure, so that nothing passes by not happening.
+
+/** Nothing counted yet. */
+export function emptyTally() {
+  return { passed: 0, failed: 0, skipped: 0 };
+}
+
+/** The sum of tallies. */
+export function sumOf(tallies) {
+  const sum = emptyTally();
+  for (const { passed, failed, skipped } of tallies) {
+    sum.passed += passed;
+    sum.failed += failed;
+    sum.skipped += skipped;
+  }
+  return sum;
+}
+
+/** The tally of a command that is one check. */
+export function tallyOfCheck(ok) {
+  return { ...emptyTally(), [ok ? 'passed' : 'failed']: 1 };
+}
+
+/**
+ * The tally of a vitest run: its JSON report (undefined when there is none) and whether it ended well.
+ *
+ * A file that could not be loaded has no tests in the report and is one failure; so is a run that failed without
+ * a failing test (an error that nobody caught), and one in which no test ran at all.
+ */
+export function tallyOfVitest(report, ok) {
+  const tally = emptyTally();
+  for (const file of report?.testResults ?? []) {
+    const tests = file.assertionResults ?? [];
+    if (tests.length === 0 && file.status === 'failed') tally.failed++;
+    for (const { status } of tests) {
+      if (status === 'passed') tally.passed++;
+      else if (status === 'failed') tally.failed++;
+      else tally.skipped++;
+    }
+  }
+  const ran = tally.passed + tally.failed > 0;
+  if (tally.failed === 0 && (!ok || !ran)) tally.failed++;
+  return tally;
+}
+
+/** The closing line: `12 passed, 0 failed`, and what was skipped if anything was. */
+export function lineOf({ passed, failed, skipped }) {
+  return `${passed} passed, ${failed} failed${skipped === 0 ? '' : `, ${skipped} skipped`}`;
+}

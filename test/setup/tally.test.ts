@@ -1,0 +1,44 @@
+// The closing line of `npm test` is what everybody looks at: nothing may pass by not happening.
+
+import { describe, expect, it } from 'vitest';
+// @ts-expect-error -- the runner is plain JavaScript: it runs before anything is built.
+import { lineOf, sumOf, tallyOfCheck, tallyOfVitest } from './tally.mjs';
+
+const file = (...statuses: string[]) => ({
+  status: statuses.includes('failed') ? 'failed' : 'passed',
+  assertionResults: statuses.map((status) => ({ status })),
+});
+
+describe('tallyOfVitest', () => {
+  it('counts tests by their status', () => {
+    const report = { testResults: [file('passed', 'passed', 'skipped'), file('failed', 'todo')] };
+    expect(tallyOfVitest(report, false)).toEqual({ passed: 2, failed: 1, skipped: 2 });
+  });
+
+  it('counts a file that did not load as one failure', () => {
+    const report = { testResults: [file('passed'), { status: 'failed', assertionResults: [] }] };
+    expect(tallyOfVitest(report, false)).toEqual({ passed: 1, failed: 1, skipped: 0 });
+  });
+
+  it('counts a run that failed beside its tests as one failure', () => {
+    expect(tallyOfVitest({ testResults: [file('passed')] }, false).failed).toBe(1);
+    expect(tallyOfVitest(undefined, false).failed).toBe(1);
+  });
+
+  it('counts a run without tests as one failure, also when all were skipped', () => {
+    expect(tallyOfVitest({ testResults: [] }, true).failed).toBe(1);
+    expect(tallyOfVitest({ testResults: [file('skipped')] }, true)).toEqual({
+      passed: 0,
+      failed: 1,
+      skipped: 1,
+    });
+  });
+});
+
+describe('lineOf', () => {
+  it('adds all lanes up', () => {
+    const sum = sumOf([tallyOfCheck(true), tallyOfCheck(false), { passed: 3, failed: 0, skipped: 2 }]);
+    expect(lineOf(sum)).toBe('4 passed, 1 failed, 2 skipped');
+    expect(lineOf(tallyOfCheck(true))).toBe('1 passed, 0 failed');
+  });
+});
