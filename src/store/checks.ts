@@ -65,7 +65,7 @@ export function placeOf(
 }
 
 /** Whether a key is a ref's. */
-function isRef(key: Key): boolean {
+export function isRef(key: Key): boolean {
   return key.startsWith(REF_PREFIX);
 }
 
