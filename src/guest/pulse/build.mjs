@@ -14,7 +14,8 @@ const COLUMNS = 100;
 /** The 4 KiB that end the ROM, freshly assembled. Throws when `as`, `ld` or `objcopy` are missing or refuse. */
 export function assemblePulse() {
   const scratch = mkdtempSync(join(tmpdir(), 'pulse-'));
-  const run = (tool, ...args) => execFileSync(tool, args, { cwd: FOLDER, stdio: ['ignore', 'pipe', 'inherit'] });
+  const run = (tool, ...args) =>
+    execFileSync(tool, args, { cwd: FOLDER, stdio: ['ignore', 'pipe', 'inherit'] });
   try {
     const object = join(scratch, 'pulse.o');
     const linked = join(scratch, 'pulse.elf');

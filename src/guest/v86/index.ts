@@ -1,0 +1,20 @@
+// The v86 guest, as embedders import it.
+
+export { type LinuxImages, linuxConfig } from './linux.ts';
+export {
+  type DiskSource,
+  type ImageSource,
+  type OpenV86Options,
+  openV86,
+  type V86Config,
+} from './open-v86.ts';
+export { pulseConfig } from './pulse-config.ts';
+export {
+  type GraphicsFrame,
+  linesOf,
+  type Screen,
+  type ScreenFrame,
+  type TextFrame,
+} from './screen-frame.ts';
+export { type AdoptOptions, adoptV86, V86Guest } from './v86-guest.ts';
+export { V86_VERSION } from './v86-internals.ts';

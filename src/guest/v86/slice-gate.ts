@@ -1,0 +1,58 @@
+// Holds v86 between two of its slices. v86 runs for up to a frame at a time and then yields; while it has yielded no
+// code of the guest is on the stack, so it can be held at once by not letting the next slice begin.
+//
+// v86's own stop waits for its timer instead (up to 100 ms when the guest sleeps) and tells the world that the machine
+// was stopped; the gate does neither. Whatever wants a slice while it is shut — an interrupt raised by input, a call of
+// `run` — waits until it opens.
+
+import type { V86Core } from './v86-internals.ts';
+
+export class SliceGate {
+  readonly #core: V86Core;
+  readonly #tick: () => void;
+  readonly #onFailure: (cause: unknown) => void;
+  #shut = false;
+  #inSlice = false;
+  #sliceEnded: (() => void)[] = [];
+
+  /** `onFailure` is told when the emulator itself throws in a slice; the machine is stopped then. */
+  constructor(core: V86Core, onFailure: (cause: unknown) => void) {
+    this.#core = core;
+    this.#tick = core.do_tick;
+    this.#onFailure = onFailure;
+    core.do_tick = () => this.#slice();
+  }
+
+  /** Resolves when no slice runs; none begins until `open`. */
+  async shut(): Promise<void> {
+    this.#shut = true;
+    if (this.#inSlice) await new Promise<void>((resolve) => this.#sliceEnded.push(resolve));
+  }
+
+  /** Lets slices begin again; the next one at once, since the timer of the last one may be stale by now. */
+  open(): void {
+    this.#shut = false;
+    if (this.#core.running) this.#core.next_tick(0);
+  }
+
+  /** Gives the emulator its own function back. */
+  remove(): void {
+    this.#core.do_tick = this.#tick;
+    this.open();
+  }
+
+  #slice(): void {
+    // A machine that is being stopped runs no slice: v86 only says so.
+    if (this.#shut && this.#core.running && !this.#core.stopping) return;
+    this.#inSlice = true;
+    try {
+      this.#tick.call(this.#core);
+    } catch (cause) {
+      this.#core.running = false;
+      this.#onFailure(cause);
+    } finally {
+      this.#inSlice = false;
+      for (const resolve of this.#sliceEnded.splice(0)) resolve();
+    }
+  }
+}

@@ -1,0 +1,323 @@
+// The v86 guest: an x86 PC in WebAssembly. Regions are its RAM, its video memory and the disk images that it holds in
+// memory; all else is device records, cut so that buffers which rarely change stand alone.
+//
+// A pause takes effect between two of v86's slices, at once when one is not running. Time, screen, disks and the state
+// that v86's own functions lose are handled in the files beside this one; README.md lists what was found wrong upstream.
+
+import { VitrineError } from '../../base/error.ts';
+import { LIMITS } from '../../base/limits.ts';
+import { checkRegions, type Region } from '../../memory/region.ts';
+import { regionOf, type Span } from '../../memory/span.ts';
+import type { DeviceRecord, DirtyTake, Guest, GuestTraits, MachineDescription } from '../guest.ts';
+import { PauseGuard } from '../pause-guard.ts';
+import { checkTree } from './check-state.ts';
+import { describeMachine } from './describe-machine.ts';
+import { applyTree, captureTree, type DeviceTree, largeRecordName } from './device-state.ts';
+import {
+  type AttachedDisk,
+  decodeWrittenBlocks,
+  disksOf,
+  encodeWrittenBlocks,
+  isDiskBusy,
+  loadWrittenBlocks,
+} from './disks.ts';
+import { GuestClock } from './guest-clock.ts';
+import { attachHeadlessScreen, type HeadlessScreen } from './headless-screen.ts';
+import type { Screen } from './screen-frame.ts';
+import { SliceGate } from './slice-gate.ts';
+import { decodeState, encodeState, StateFormatError } from './state-codec.ts';
+import { checkInternals, type V86Cpu, type V86Emulator } from './v86-internals.ts';
+
+const STATE_RECORD = 'state';
+const RECORD_VERSION = 1;
+
+/** Where v86 maps its linear frame buffer. */
+const FRAME_BUFFER_ADDRESS = 0xe000_0000;
+
+/** A drive that waits for its base image longer than this makes a pause fail. */
+const DISK_WAIT_MS = 5000;
+
+export interface AdoptOptions {
+  /**
+   * `replace` puts a screen in place of the emulator's that needs no page and gives frames; `keep` leaves the embedder's
+   * screen alone, and `screen` is undefined. `keep` when left out.
+   */
+  readonly screen?: 'replace' | 'keep';
+  /** Whether `close` destroys the emulator too. True when left out. */
+  readonly ownsEmulator?: boolean;
+}
+
+/**
+ * Makes a guest of an emulator that an embedder already has and that said `emulator-ready`.
+ *
+ * Throws `unsupported`, naming what is missing, when it is another build than this adapter was written for.
+ */
+export function adoptV86(emulator: unknown, options: AdoptOptions = {}): V86Guest {
+  return new V86Guest(checkInternals(emulator), options);
+}
+
+export class V86Guest implements Guest {
+  readonly machine: MachineDescription;
+  readonly regions: readonly Region[];
+  readonly traits: GuestTraits = { tracking: 'none', sharedMemory: false };
+  /** What the machine shows, when the guest was opened with a screen of its own. */
+  readonly screen: Screen | undefined;
+
+  readonly #emulator: V86Emulator;
+  readonly #cpu: V86Cpu;
+  readonly #disks: readonly AttachedDisk[];
+  readonly #gate: SliceGate;
+  readonly #clock: GuestClock;
+  readonly #guard = new PauseGuard();
+  readonly #headless: HeadlessScreen | undefined;
+  readonly #ownsEmulator: boolean;
+  readonly #serialListeners = new Set<(bytes: Uint8Array<ArrayBuffer>) => void>();
+  readonly #onSerialByte = (byte: never) => this.#collectSerial(byte);
+  #serialOutput: number[] = [];
+  #failure: { readonly cause: unknown } | undefined;
+  #pausing: Promise<void> = Promise.resolve();
+
+  /** Use `adoptV86` or `openV86`. */
+  constructor(emulator: V86Emulator, options: AdoptOptions) {
+    this.#emulator = emulator;
+    this.#cpu = emulator.v86.cpu;
+    this.#ownsEmulator = options.ownsEmulator ?? true;
+    this.#disks = disksOf(this.#cpu);
+    this.machine = describeMachine(this.#cpu, this.#disks);
+    this.regions = listRegions(this.#cpu, this.#disks);
+    checkRegions(this.regions);
+    this.#gate = new SliceGate(emulator.v86, (cause) => {
+      this.#failure = { cause };
+    });
+    this.#clock = new GuestClock(this.#cpu, () => emulator.v86.constructor.microtick());
+    if (options.screen === 'replace') {
+      this.#headless = attachHeadlessScreen(emulator, () => this.#guard.state !== 'running');
+    }
+    this.screen = this.#headless;
+    emulator.add_listener('serial0-output-byte', this.#onSerialByte);
+  }
+
+  /** Lets the machine run, as its power switch does. Independent of pauses: a paused one runs when it is resumed. */
+  async start(): Promise<void> {
+    this.#guard.requireOpen();
+    await this.#emulator.run();
+  }
+
+  /** Stops the machine until `start`; resumes leave it stopped. Throws `wrong-state` while paused. */
+  async stop(): Promise<void> {
+    this.#guard.requireRunning();
+    await this.#emulator.stop();
+  }
+
+  /** Whether the user lets it run. */
+  get isStarted(): boolean {
+    return this.#emulator.v86.running && !this.#emulator.v86.stopping;
+  }
+
+  /** Sends bytes into the first serial port. They wait in its queue, which a snapshot holds. */
+  sendSerial(bytes: Uint8Array): void {
+    this.#guard.requireOpen();
+    for (const byte of bytes) this.#emulator.bus.send('serial0-input', byte);
+  }
+
+  /** Calls `listener` with what the first serial port sent, soon after, until the returned function is called. */
+  onSerial(listener: (bytes: Uint8Array<ArrayBuffer>) => void): () => void {
+    this.#serialListeners.add(listener);
+    return () => this.#serialListeners.delete(listener);
+  }
+
+  /** Sends keyboard scan codes of set 1, as the keyboard does: 0x1e presses A, 0x9e releases it. */
+  sendKeys(scanCodes: Iterable<number>): void {
+    this.#guard.requireOpen();
+    for (const code of scanCodes) this.#emulator.bus.send('keyboard-code', code);
+  }
+
+  async pause(): Promise<void> {
+    if (!this.#guard.pause()) return this.#pausing;
+    this.#pausing = this.#comeToRest();
+    try {
+      await this.#pausing;
+    } catch (error) {
+      if (this.#guard.state === 'paused' && this.#guard.resume()) this.#gate.open();
+      throw error;
+    }
+  }
+
+  async resume(): Promise<void> {
+    if (!this.#guard.resume()) return;
+    this.#clock.thaw();
+    this.#gate.open();
+  }
+
+  takeDirty(): DirtyTake {
+    this.#guard.requirePaused();
+    return { pages: this.regions.map(() => null), commit: () => undefined, putBack: () => undefined };
+  }
+
+  view(region: number): Uint8Array | undefined {
+    this.#guard.requirePaused();
+    return this.#bytesOf(region);
+  }
+
+  readPages(span: Span, into: Uint8Array): void {
+    this.#guard.requirePaused();
+    regionOf(this.regions, span);
+    const end = span.offsetBytes + span.lengthBytes;
+    into.set(this.#bytesOf(span.region)!.subarray(span.offsetBytes, end));
+  }
+
+  writePages(span: Span, from: Uint8Array): void {
+    this.#guard.requirePaused();
+    const region = regionOf(this.regions, span);
+    if (span.lengthBytes === 0) return;
+    this.#bytesOf(span.region)!.set(from, span.offsetBytes);
+    if (region.name === 'ram') {
+      this.#cpu.jit_dirty_cache(span.offsetBytes, span.offsetBytes + span.lengthBytes);
+      // The bytes may have been page tables.
+      this.#cpu.full_clear_tlb();
+    } else if (region.kind === 'device') {
+      this.#cpu.svga_mark_dirty();
+      this.#headless?.invalidate();
+    }
+  }
+
+  saveDevices(): DeviceRecord[] {
+    this.#guard.requirePaused();
+    const { tree, large } = encodeState(this.#captureTree(), largeRecordName);
+    const records: DeviceRecord[] = [{ name: STATE_RECORD, version: RECORD_VERSION, bytes: tree }];
+    for (const [name, bytes] of large) records.push({ name, version: RECORD_VERSION, bytes });
+    for (const { name, disk } of this.#blockDisks()) {
+      records.push({ name, version: RECORD_VERSION, bytes: encodeWrittenBlocks(disk) });
+    }
+    return records;
+  }
+
+  loadDevices(records: readonly DeviceRecord[]): void {
+    this.#guard.requirePaused();
+    const byName = indexRecords(records);
+    const written = this.#blockDisks().map(({ name, disk }) => {
+      const blocks = decodeWrittenBlocks(takeRecord(byName, name), disk, name);
+      return { disk, blocks };
+    });
+    const state = takeRecord(byName, STATE_RECORD);
+    const before = this.#captureTree();
+    const tree = this.#decodeTree(state, byName, before);
+    const frozen = this.#clock.frozen;
+    try {
+      applyTree(this.#cpu, this.#disks, this.#clock, tree);
+    } catch (cause) {
+      applyTree(this.#cpu, this.#disks, this.#clock, before);
+      this.#clock.load(frozen.tsc, frozen.acpiOffsetMs);
+      throw new VitrineError('guest-state-invalid', { reason: 'v86 refused it' }, { cause });
+    }
+    for (const { disk, blocks } of written) loadWrittenBlocks(disk, blocks);
+    this.#headless?.invalidate();
+  }
+
+  async close(): Promise<void> {
+    if (!this.#guard.close()) return;
+    this.#serialListeners.clear();
+    this.#headless?.destroy();
+    this.#emulator.remove_listener('serial0-output-byte', this.#onSerialByte);
+    this.#gate.remove();
+    if (!this.#ownsEmulator) return;
+    const destroyed = this.#emulator.destroy();
+    this.#emulator.v86.next_tick(0);
+    await destroyed;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #comeToRest(): Promise<void> {
+    await this.#gate.shut();
+    if (this.#failure !== undefined) throw new VitrineError('guest-failed', {}, this.#failure);
+    const deadline = Date.now() + DISK_WAIT_MS;
+    while (isDiskBusy(this.#cpu)) {
+      if (Date.now() > deadline)
+        throw new VitrineError('guest-not-quiescent', { reason: 'disk read under way' });
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    this.#clock.freeze();
+  }
+
+  #captureTree(): DeviceTree {
+    return captureTree(this.#cpu, this.#disks, this.#clock);
+  }
+
+  #decodeTree(state: Uint8Array, large: ReadonlyMap<string, Uint8Array>, before: DeviceTree): DeviceTree {
+    try {
+      const tree = decodeState(state, large);
+      const wrong = checkTree(this.#cpu, tree, before);
+      if (wrong !== undefined) throw new StateFormatError(`not of this machine at ${wrong}`);
+      return tree as DeviceTree;
+    } catch (cause) {
+      if (!(cause instanceof StateFormatError)) throw cause;
+      throw new VitrineError('guest-state-invalid', { reason: cause.message }, { cause });
+    }
+  }
+
+  /** Built at each call: memory that grows leaves older views empty. */
+  #bytesOf(region: number): Uint8Array | undefined {
+    const { wasm_memory: memory, mem8, devices } = this.#cpu;
+    const name = this.regions[region]?.name;
+    if (name === 'ram') return new Uint8Array(memory.buffer, mem8.byteOffset, mem8.length);
+    if (name === 'vga.vram') {
+      return new Uint8Array(memory.buffer, devices.vga.svga_memory.byteOffset, devices.vga.vga_memory_size);
+    }
+    const disk = this.#disks.find((one) => `disk.${one.name}` === name)?.disk;
+    return disk?.buffer === undefined ? undefined : new Uint8Array(disk.buffer);
+  }
+
+  #blockDisks(): { readonly name: string; readonly disk: AttachedDisk['disk'] }[] {
+    return this.#disks
+      .filter((one) => one.kind === 'blocks')
+      .map(({ name, disk }) => ({ name: `disk.${name}.written`, disk }));
+  }
+
+  #collectSerial(byte: number): void {
+    if (this.#serialListeners.size === 0) return;
+    if (this.#serialOutput.push(byte) > 1) return;
+    queueMicrotask(() => {
+      const bytes = Uint8Array.from(this.#serialOutput);
+      this.#serialOutput = [];
+      for (const listener of this.#serialListeners) listener(bytes);
+    });
+  }
+}
+
+function listRegions(cpu: V86Cpu, disks: readonly AttachedDisk[]): Region[] {
+  const pageBytes = LIMITS.defaultPageBytes;
+  const vgaBytes = cpu.devices.vga.vga_memory_size;
+  const regions: Omit<Region, 'id'>[] = [
+    { name: 'ram', kind: 'ram', guestAddress: 0, sizeBytes: cpu.mem8.length, pageBytes },
+    { name: 'vga.vram', kind: 'device', guestAddress: FRAME_BUFFER_ADDRESS, sizeBytes: vgaBytes, pageBytes },
+  ];
+  for (const { name, kind, disk } of disks) {
+    if (kind !== 'memory') continue;
+    const sizeBytes = disk.byteLength;
+    regions.push({ name: `disk.${name}`, kind: 'disk', guestAddress: null, sizeBytes, pageBytes });
+  }
+  return regions.map((region, id) => ({ id, ...region }));
+}
+
+function indexRecords(records: readonly DeviceRecord[]): Map<string, Uint8Array> {
+  const byName = new Map<string, Uint8Array>();
+  for (const { name, version, bytes } of records) {
+    if (version !== RECORD_VERSION) {
+      throw new VitrineError('guest-state-invalid', { record: name, version, expected: RECORD_VERSION });
+    }
+    if (byName.has(name)) throw new VitrineError('guest-state-invalid', { record: name, reason: 'twice' });
+    byName.set(name, bytes);
+  }
+  return byName;
+}
+
+/** The record, taken out of the map: what is left at the end belongs to nobody. */
+function takeRecord(byName: Map<string, Uint8Array>, name: string): Uint8Array {
+  const bytes = byName.get(name);
+  if (bytes === undefined) throw new VitrineError('guest-state-invalid', { record: name, reason: 'missing' });
+  byName.delete(name);
+  return bytes;
+}
