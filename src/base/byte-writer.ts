@@ -19,17 +19,20 @@ export class ByteWriter {
 
   u8(value: number): void {
     assert(isField(value, 2 ** 8), 'a value fits its 8 bits');
-    this.#view.setUint8(this.#reserve(1), value);
+    const at = this.#reserve(1);
+    this.#view.setUint8(at, value);
   }
 
   u16(value: number): void {
     assert(isField(value, 2 ** 16), 'a value fits its 16 bits');
-    this.#view.setUint16(this.#reserve(2), value, true);
+    const at = this.#reserve(2);
+    this.#view.setUint16(at, value, true);
   }
 
   u32(value: number): void {
     assert(isField(value, 2 ** 32), 'a value fits its 32 bits');
-    this.#view.setUint32(this.#reserve(4), value, true);
+    const at = this.#reserve(4);
+    this.#view.setUint32(at, value, true);
   }
 
   /** A 64-bit integer, up to what JavaScript counts exactly. */
@@ -43,7 +46,8 @@ export class ByteWriter {
   /** A finite IEEE 754 double; minus zero is written as zero, so that equal numbers have equal bytes. */
   f64(value: number): void {
     assert(Number.isFinite(value), 'a number is finite');
-    this.#view.setFloat64(this.#reserve(8), value === 0 ? 0 : value, true);
+    const at = this.#reserve(8);
+    this.#view.setFloat64(at, value === 0 ? 0 : value, true);
   }
 
   bytes(bytes: Uint8Array): void {
@@ -62,6 +66,7 @@ export class ByteWriter {
     return this.#bytes.slice(0, this.#length);
   }
 
+  /** Room for a field. It may replace the view: callers reserve first and take the view after. */
   #reserve(lengthBytes: number): number {
     const at = this.#length;
     const end = at + lengthBytes;

@@ -30,15 +30,27 @@ interface Zstd {
   decompress(bytes: Uint8Array): Uint8Array;
 }
 
+/**
+ * One for the process: the library keeps one instance, and a second `init` replaces it without waiting until the
+ * new one is ready, so that what is encoded meanwhile is garbage.
+ */
+let starting: Promise<Zstd> | undefined;
+
 /** Loads the library. Throws `kernel-unavailable` when the platform does not. */
 export async function loadZstd(): Promise<Codec> {
   try {
-    const zstd = await import('@bokuweb/zstd-wasm');
-    await zstd.init();
-    return new ZstdCodec(zstd);
+    starting ??= start();
+    return new ZstdCodec(await starting);
   } catch (cause) {
+    starting = undefined;
     throw new VitrineError('kernel-unavailable', { codec: 'zstd' }, { cause });
   }
+}
+
+async function start(): Promise<Zstd> {
+  const zstd = await import('@bokuweb/zstd-wasm');
+  await zstd.init();
+  return zstd;
 }
 
 class ZstdCodec implements Codec {
