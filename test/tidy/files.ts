@@ -8,7 +8,14 @@ const VAGUE_NAMES = /(^|[/.-])(utils?|helpers?|types|common|misc|shared)(\.[a-z.
 
 const TOP_LEVEL = new Set([
   ...['src', 'workers', 'wasm', 'test', '.ci', 'package.json', 'package-lock.json', 'index.html'],
-  ...['vite.config.ts', 'build.mjs', 'biome.json', 'tsconfig.json', 'tsconfig.core.json'],
+  ...[
+    'vite.config.ts',
+    'build.mjs',
+    'biome.json',
+    'tsconfig.json',
+    'tsconfig.core.json',
+    'tsconfig.lib.json',
+  ],
   ...['README.md', 'CHANGELOG.md', 'LICENSE', '.gitignore', '.gitattributes', '.npmrc'],
 ]);
 

@@ -1,0 +1,163 @@
+// Builds the package from src into dist/lib: `npm run build:lib`.
+//
+// package.json's `exports` is the table of what there is: `./store/idb` → dist/lib/store/idb-store.js is made from
+// src/store/idb-store.ts. Modules stay modules, so that a bundler takes only what is imported, and declarations lie
+// beside them. `worker.js` alone is one file with everything in it: copying it somewhere else is enough.
+
+import { spawnSync } from 'node:child_process';
+import { copyFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { dirname, join, relative, sep } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { rolldown } from 'rolldown';
+
+const ROOT = dirname(fileURLToPath(import.meta.url));
+const SOURCE = join(ROOT, 'src');
+const TARGET = join(ROOT, 'dist', 'lib');
+const KERNELS = ['simd.wasm', 'plain.wasm'];
+/** What the development tree calls the engine's worker, and what the package does. */
+const WORKER = {
+  source: join(ROOT, 'workers', 'engine.ts'),
+  from: '../workers/engine.ts',
+  to: './worker.js',
+};
+/** Taken into the package: their own loaders find their .wasm in some bundlers only. */
+const INLINED = ['lz4-wasm', '@bokuweb/zstd-wasm'];
+
+const require = createRequire(import.meta.url);
+const manifest = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'));
+const entries = entriesOf(manifest.exports);
+const external = [...Object.keys(manifest.dependencies), ...Object.keys(manifest.peerDependencies ?? {})];
+
+await rm(TARGET, { recursive: true, force: true });
+await mkdir(join(TARGET, 'kernel'), { recursive: true });
+await buildModules();
+await buildWorker();
+await buildDeclarations();
+for (const name of KERNELS) {
+  await copyFile(join(SOURCE, 'kernel', 'generated', name), join(TARGET, 'kernel', name));
+}
+await writeFile(join(TARGET, 'THIRD-PARTY-LICENSES.txt'), await licensesOf([...INLINED, 'comlink', 'idb']));
+
+async function buildModules() {
+  const bundle = await rolldown({
+    input: entries,
+    platform: 'neutral',
+    external: (id) =>
+      external.some((name) => id === name || id.startsWith(`${name}/`)) || id.startsWith('node:'),
+    plugins: [inlineWasm(), nameWorker()],
+  });
+  await bundle.write({
+    dir: TARGET,
+    format: 'esm',
+    preserveModules: true,
+    preserveModulesRoot: SOURCE,
+    // npm leaves every folder of the name node_modules out of a package.
+    entryFileNames: ({ name }) => `${name.replace(/^.*node_modules/, 'vendor').replaceAll('@', '')}.js`,
+  });
+  await bundle.close();
+}
+
+async function buildWorker() {
+  const bundle = await rolldown({
+    input: WORKER.source,
+    platform: 'browser',
+    plugins: [inlineWasm()],
+  });
+  await bundle.write({
+    file: join(TARGET, 'worker.js'),
+    format: 'esm',
+    codeSplitting: false,
+    minify: true,
+  });
+  await bundle.close();
+  await writeFile(
+    join(TARGET, 'worker.d.ts'),
+    '// Runs an engine in a worker; nothing is exported.\nexport {};\n',
+  );
+}
+
+async function buildDeclarations() {
+  const tsc = join(dirname(require.resolve('typescript/package.json')), 'bin', 'tsc');
+  const { status } = spawnSync(process.execPath, [tsc, '-p', 'tsconfig.lib.json'], {
+    cwd: ROOT,
+    stdio: 'inherit',
+  });
+  if (status !== 0) throw new Error('the declarations do not compile');
+  for (const file of await readdir(TARGET, { recursive: true })) {
+    if (!file.endsWith('.d.ts')) continue;
+    const text = await readFile(join(TARGET, file), 'utf8');
+    // The compiler rewrites extensions in code and not in declarations.
+    await writeFile(
+      join(TARGET, file),
+      text.replace(/((?:from|import\()\s*['"]\.[^'"]*)\.ts(['"])/g, '$1.js$2'),
+    );
+  }
+}
+
+/** Bytes of WebAssembly as data URLs: `?url&inline` as Vite does it, and what a package asks for beside itself. */
+function inlineWasm() {
+  const SUFFIX = '?url&inline';
+  return {
+    name: 'inline-wasm',
+    resolveId(id) {
+      if (id.endsWith(SUFFIX)) return require.resolve(id.slice(0, -SUFFIX.length)) + SUFFIX;
+      // The build for browsers: it fetches a URL, which every platform can do with a data URL.
+      return id === '@bokuweb/zstd-wasm' ? zstdFile('index.web.js') : null;
+    },
+    async load(id) {
+      if (!id.endsWith(SUFFIX)) return null;
+      return `export default '${await dataUrl(id.slice(0, -SUFFIX.length))}';`;
+    },
+    async transform(code, id) {
+      if (id !== zstdFile('index.web.js')) return null;
+      const url = 'new URL(`./zstd.wasm`, import.meta.url).href';
+      if (!code.includes(url)) throw new Error(`${id} names its .wasm in another way now`);
+      return code.replace(url, `'${await dataUrl(zstdFile('zstd.wasm'))}'`);
+    },
+  };
+}
+
+function zstdFile(name) {
+  return join(dirname(require.resolve('@bokuweb/zstd-wasm')), '..', 'web', name);
+}
+
+async function dataUrl(file) {
+  return `data:application/wasm;base64,${(await readFile(file)).toString('base64')}`;
+}
+
+function nameWorker() {
+  return {
+    name: 'name-worker',
+    transform(code, id) {
+      if (!id.startsWith(SOURCE) || !code.includes(WORKER.from)) return null;
+      return code.replace(WORKER.from, WORKER.to);
+    },
+  };
+}
+
+/** Source files by the name of what is made of them, without the extension. */
+function entriesOf(exports) {
+  const targets = Object.values(exports)
+    .map((target) => target.default)
+    .filter((file) => file?.endsWith('.js') && !file.endsWith('/worker.js'));
+  return Object.fromEntries(
+    targets.map((file) => {
+      const name = relative(TARGET, join(ROOT, file)).split(sep).join('/').replace(/\.js$/, '');
+      return [name, join(SOURCE, `${name}.ts`)];
+    }),
+  );
+}
+
+/** The licenses of what the package carries code of. */
+async function licensesOf(names) {
+  const texts = [];
+  for (const name of names) {
+    const folder = join(ROOT, 'node_modules', name);
+    const { version, license } = JSON.parse(await readFile(join(folder, 'package.json'), 'utf8'));
+    const file = (await readdir(folder)).find((entry) => /^licen[cs]e/i.test(entry));
+    const text = file === undefined ? '' : await readFile(join(folder, file), 'utf8');
+    texts.push(`${name} ${version}: ${license ?? 'see below'}\n\n${text}`);
+  }
+  return texts.join(`\n${'-'.repeat(78)}\n\n`);
+}

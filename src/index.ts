@@ -1,0 +1,59 @@
+// `vitrine`: the engine, what it is made of, and the ports to implement. Guests, stores and test suites are sub-paths,
+// so that a page pays only for what it uses.
+
+export type { OwnedBytes } from './base/bytes.ts';
+export type { Clock } from './base/clock.ts';
+export { ERRORS, type ErrorCode, type ErrorData, isVitrineError, VitrineError } from './base/error.ts';
+export { LIMITS } from './base/limits.ts';
+export type { Progress, WorkOptions } from './base/work.ts';
+export type { Codecs } from './codec/codec.ts';
+export { loadCodecs } from './codec/load.ts';
+export type { CollectReport } from './engine/collect.ts';
+export type { DiffReport } from './engine/diff.ts';
+export { LocalLock, type Lock } from './engine/lock.ts';
+export type { Machine } from './engine/machine.ts';
+export type { PeekRange } from './engine/peek.ts';
+export type { RestoreReport } from './engine/restore.ts';
+export type { SaveOptions, SaveReport } from './engine/save.ts';
+export type { SnapshotId, SnapshotInfo } from './engine/snapshot.ts';
+export type { VerifyReport } from './engine/verify.ts';
+export { type EngineOptions, openEngine, type Vitrine } from './engine/vitrine.ts';
+export type { Effort } from './format/frame-codecs.ts';
+export type { Manifest } from './format/manifest.ts';
+export type {
+  ConfigValue,
+  DeviceRecord,
+  DirtyTake,
+  Guest,
+  GuestTraits,
+  MachineDescription,
+} from './guest/guest.ts';
+export { PauseGuard } from './guest/pause-guard.ts';
+export type { KernelBuild, Kernels } from './kernel/kernels.ts';
+export { compileKernels, type KernelOptions, loadKernels } from './kernel/load.ts';
+export { type PageRun, PageSet } from './memory/page-set.ts';
+export { pageCountOf, type Region } from './memory/region.ts';
+export { regionOf, type Span, spansAtAddress } from './memory/span.ts';
+export { type OpenVitrineOptions, openTracker, openVitrine } from './open-vitrine.ts';
+export { type OpenVitrineWorkerOptions, openVitrineWorker } from './open-vitrine-worker.ts';
+export { EngineClient, MachineClient, startEngine } from './rpc/engine-client.ts';
+export type { EngineInfo, StoreSpec } from './rpc/engine-host.ts';
+export { GuestClient, startGuest } from './rpc/guest-client.ts';
+export {
+  type GuestConsole,
+  GuestHost,
+  type GuestSpec,
+  type OpenedGuest,
+  type OpenGuest,
+} from './rpc/guest-host.ts';
+export { serve } from './rpc/ready.ts';
+export { openWebLock } from './rpc/web-lock.ts';
+export {
+  type ByteRange,
+  KEY_PATTERN,
+  type Key,
+  type Store,
+  type StoreTraits,
+} from './store/store.ts';
+export { openScanTracker, type ScanTrackerOptions } from './tracking/scan-tracker.ts';
+export type { Tracker, TrackerDescription } from './tracking/tracker.ts';

@@ -1,0 +1,10 @@
+// `vitrine/testing`: the suites that every guest and store must pass, for those who write one.
+
+export { guestConformance, type OpenSubject, type Subject, type TestApi } from './guest-conformance.ts';
+export { Random } from './random.ts';
+export {
+  type StoreContractOptions,
+  type StoreSubject,
+  type StoreTestApi,
+  storeContract,
+} from './store-contract.ts';
