@@ -1,15 +1,17 @@
 // Collecting: what no ref reaches is removed. It has the store alone (see `lock.ts`).
 //
-//   mark   every node and page that a snapshot reaches, and what those are deltas against
-//   pack   a pack that is mostly dead is written again without the dead part
-//   sweep  packs and manifests that nothing reaches
+//   mark     every node and page that a snapshot's tables reach
+//   rewrite  packs that are mostly dead, and packs with a live delta whose base is dead: their live objects go into
+//            new packs, so that a chain of deltas does not keep a deleted history alive
+//   sweep    packs and manifests that nothing reaches
 //
 // New packs are made durable, by moving the generation ref, before anything is removed; a crash at any point leaves at
 // worst something to collect next time. Other tabs see the new generation and read the index again.
 
 import type { WorkOptions } from '../base/work.ts';
 import { throwIfAborted } from '../base/work.ts';
-import { type Digest, digestKey, digestOfKey } from '../format/digest.ts';
+import { type Digest, digestKey } from '../format/digest.ts';
+import type { ObjectEntry } from '../format/pack-entry.ts';
 import type { PackIndex } from '../format/pack-index.ts';
 import type { Store } from '../store/store.ts';
 import type { EngineParts } from './engine-parts.ts';
@@ -20,7 +22,7 @@ import { MANIFEST_PREFIX } from './snapshot.ts';
 
 const GENERATION_REF = 'refs/generation';
 /** A pack with less than this share of live bytes is written again. */
-const REPACK_BELOW = 0.5;
+const REWRITE_BELOW = 0.5;
 
 /** What was removed. */
 export interface CollectReport {
@@ -44,20 +46,21 @@ export async function collectGarbage(
   const { store, objects } = parts;
   await objects.refresh();
   const live = await mark(parts, snapshots, options);
-  const dead: [string, PackIndex][] = [];
-  const sparse: [string, PackIndex][] = [];
+  const dead: string[] = [];
+  const rewritten: [string, PackIndex][] = [];
   let objectsRemoved = 0;
   for (const [name, index] of objects.packs) {
-    const { liveBytes, totalBytes, deadObjects } = weigh(index, live);
-    if (deadObjects === index.count) dead.push([name, index]);
-    else if (liveBytes < totalBytes * REPACK_BELOW) sparse.push([name, index]);
-    else continue;
+    const { liveBytes, totalBytes, deadObjects, hasOrphans } = weigh(index, live);
     objectsRemoved += deadObjects;
+    if (deadObjects === index.count) dead.push(name);
+    else if (hasOrphans || liveBytes < totalBytes * REWRITE_BELOW) rewritten.push([name, index]);
+    else objectsRemoved -= deadObjects;
   }
-  if (sparse.length > 0) await repack(parts, sparse, live);
+  const written = rewritten.length > 0 ? await rewrite(parts, rewritten, live) : new Set();
   const keep = new Set(snapshots.map((snapshot) => `${MANIFEST_PREFIX}${snapshot.id}`));
   const manifests = (await store.list(MANIFEST_PREFIX)).filter((key) => !keep.has(key));
-  const removed = [...dead, ...sparse].map(([name]) => name);
+  // A pack is named by its content: one that was written just now is never one to remove.
+  const removed = [...dead, ...rewritten.map(([name]) => name)].filter((name) => !written.has(name));
   if (removed.length > 0 || manifests.length > 0) {
     const before = await readGeneration(store);
     await store.compareAndSwap(GENERATION_REF, before ?? null, next(before));
@@ -69,7 +72,7 @@ export async function collectGarbage(
   for (const name of removed) objects.removePack(name);
   return {
     packsRemoved: dead.length,
-    packsRewritten: sparse.length,
+    packsRewritten: rewritten.length,
     manifestsRemoved: manifests.length,
     objectsRemoved,
   };
@@ -92,62 +95,55 @@ async function mark(
     for (const table of [...manifest.regions, ...manifest.devices]) await parts.tables.visit(table, enter);
     options.onProgress?.({ phase: 'collect', done: index + 1, total: snapshots.length, unit: 'objects' });
   }
-  markBases(parts.objects.packs.values(), live);
   return live;
 }
 
-/**
- * Adds what live deltas are told from, though no table may name it any more; in every pack that holds the delta,
- * since any of them may be the one that is read. After the tables, so that a base that is a node hides no child.
- */
-function markBases(packs: Iterable<PackIndex>, live: Set<string>): void {
-  const indexes = [...packs];
-  for (let before = -1; before !== live.size; ) {
-    before = live.size;
-    for (const index of indexes) {
-      for (let entry = 0; entry < index.count; entry++) {
-        if (index.transformAt(entry) !== 'xor' || !live.has(digestKey(index.digests, entry * 32))) continue;
-        live.add(digestKey(index.baseAt(entry)));
-      }
-    }
-  }
-}
-
+/** What of a pack is live, and whether a live delta in it is told from something that is not. */
 function weigh(index: PackIndex, live: ReadonlySet<string>) {
   let liveBytes = 0;
   let totalBytes = 0;
   let deadObjects = 0;
+  let hasOrphans = false;
   for (let entry = 0; entry < index.count; entry++) {
     const lengthBytes = index.lengthAt(entry);
     totalBytes += lengthBytes;
-    if (live.has(digestKey(index.digests, entry * 32))) liveBytes += lengthBytes;
-    else deadObjects++;
+    if (!live.has(digestKey(index.digests, entry * 32))) {
+      deadObjects++;
+      continue;
+    }
+    liveBytes += lengthBytes;
+    if (index.transformAt(entry) === 'xor' && !live.has(digestKey(index.baseAt(entry)))) hasOrphans = true;
   }
-  return { liveBytes, totalBytes, deadObjects };
+  return { liveBytes, totalBytes, deadObjects, hasOrphans };
 }
 
-/** Writes the live objects of some packs into new ones. Until the old ones are removed the index knows both. */
-async function repack(
+/** Writes the live objects of some packs into new ones. Until the old ones are removed the index knows both. Answers with the names. */
+async function rewrite(
   parts: EngineParts,
   packs: readonly (readonly [string, PackIndex])[],
   live: ReadonlySet<string>,
-): Promise<void> {
+): Promise<ReadonlySet<string>> {
   const { store, objects, codecs, digester } = parts;
   const sink = await PackSink.open(store, objects, codecs, digester, 'balanced');
   for (const [, index] of packs) {
-    const digests: Digest[] = [];
+    const entries: ObjectEntry[] = [];
     for (let entry = 0; entry < index.count; entry++) {
-      const key = digestKey(index.digests, entry * 32);
-      if (live.has(key)) digests.push(digestOfKey(key));
+      if (live.has(digestKey(index.digests, entry * 32))) entries.push(index.entry(entry));
     }
-    const contents = await objects.readMany(digests);
-    const kinds = digests.map((digest) => index.kindAt(index.find(digest)));
-    for (const [at, digest] of digests.entries()) {
-      // Stored whole: a base may be in a pack that goes too. Deltas of later saves are told from these.
-      await sink.addAgain({ digest, kind: kinds[at]!, bytes: contents[at]! });
+    const contents = await objects.readMany(entries.map(({ digest }) => digest));
+    for (const [at, { digest, kind, ...entry }] of entries.entries()) {
+      const bytes = contents[at]!;
+      if (entry.transform === 'fill') await sink.addAgain({ digest, kind, bytes, pattern: entry.pattern });
+      else if (entry.transform === 'plain' || !live.has(digestKey(entry.base))) {
+        await sink.addAgain({ digest, kind, bytes });
+      } else {
+        const base = { digest: entry.base, bytes: await objects.read(entry.base) };
+        await sink.addAgain({ digest, kind, bytes, base });
+      }
     }
   }
   await sink.finish();
+  return sink.packs;
 }
 
 function next(generation: Uint8Array | undefined): Uint8Array<ArrayBuffer> {

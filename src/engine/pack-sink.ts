@@ -37,6 +37,7 @@ export class PackSink {
   readonly #codecs: Codecs;
   readonly #effort: Effort;
   readonly #added = new Set<string>();
+  readonly #packs = new Set<string>();
   #writer: PackWriter;
   #objectsKnown = 0;
   #bytesWritten = 0;
@@ -56,6 +57,11 @@ export class PackSink {
       objectsKnown: this.#objectsKnown,
       bytesWritten: this.#bytesWritten,
     };
+  }
+
+  /** Names of the packs it has written. */
+  get packs(): ReadonlySet<string> {
+    return this.#packs;
   }
 
   /** Loads the codecs that the effort needs. Throws `kernel-unavailable`. */
@@ -108,6 +114,7 @@ export class PackSink {
     await this.#store.put(`${PACK_PREFIX}${hex}`, bytes);
     await this.#store.put(`${INDEX_PREFIX}${hex}`, index.bytes);
     this.#bytesWritten += bytes.length + index.bytes.length;
+    this.#packs.add(hex);
     this.#objects.addPack(hex, index);
   }
 

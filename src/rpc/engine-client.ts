@@ -15,7 +15,7 @@ import type { VerifyReport } from '../engine/verify.ts';
 import type { Vitrine } from '../engine/vitrine.ts';
 import type { Tracker } from '../tracking/tracker.ts';
 import type { EngineHost, EngineInfo, ProgressListener, StoreSpec } from './engine-host.ts';
-import { supervise, type SupervisedWorker } from './supervision.ts';
+import { type SupervisedWorker, supervise } from './supervision.ts';
 import { exposeTracker } from './tracker-port.ts';
 
 /**

@@ -29,7 +29,9 @@ export interface EngineInfo {
 }
 
 /** How to open an engine; the composition root knows the implementations. */
-export type OpenEngine = (store: StoreSpec) => Promise<{ readonly engine: Vitrine; readonly info: EngineInfo }>;
+export type OpenEngine = (
+  store: StoreSpec,
+) => Promise<{ readonly engine: Vitrine; readonly info: EngineInfo }>;
 
 /** The name of one long call, so that it can be given up: unique among those under way. */
 export type JobId = string;
@@ -86,7 +88,9 @@ export class EngineHost {
     job: JobId,
     onProgress: ProgressListener | null,
   ): Promise<SaveReport> {
-    return this.#run(job, (signal) => this.#machine(name).save({ ...options, signal, ...listener(onProgress) }));
+    return this.#run(job, (signal) =>
+      this.#machine(name).save({ ...options, signal, ...listener(onProgress) }),
+    );
   }
 
   restore(
@@ -95,7 +99,9 @@ export class EngineHost {
     job: JobId,
     onProgress: ProgressListener | null,
   ): Promise<RestoreReport> {
-    return this.#run(job, (signal) => this.#machine(name).restore(snapshot, { signal, ...listener(onProgress) }));
+    return this.#run(job, (signal) =>
+      this.#machine(name).restore(snapshot, { signal, ...listener(onProgress) }),
+    );
   }
 
   async peekLive(

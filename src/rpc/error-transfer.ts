@@ -36,14 +36,16 @@ export function installErrorTransfer(): void {
 
 function recordOf(value: unknown, depth: number): ThrownRecord {
   if (!(value instanceof Error)) return { kind: 'value', value: String(value) };
-  const cause = value.cause === undefined || depth >= MAX_CAUSES ? undefined : recordOf(value.cause, depth + 1);
+  const cause =
+    value.cause === undefined || depth >= MAX_CAUSES ? undefined : recordOf(value.cause, depth + 1);
   const common = {
     name: value.name,
     message: value.message,
     ...(value.stack === undefined ? {} : { stack: value.stack }),
     ...(cause === undefined ? {} : { cause }),
   };
-  if (value instanceof VitrineError) return { kind: 'vitrine', code: value.code, data: value.data, ...common };
+  if (value instanceof VitrineError)
+    return { kind: 'vitrine', code: value.code, data: value.data, ...common };
   return { kind: 'error', ...common };
 }
 

@@ -5,7 +5,7 @@ import type { VitrineError } from '../base/error.ts';
 import type { TrackerDescription } from '../tracking/tracker.ts';
 import type { EngineClient, MachineClient } from './engine-client.ts';
 import type { GuestHost, GuestSpec } from './guest-host.ts';
-import { supervise, type SupervisedWorker } from './supervision.ts';
+import { type SupervisedWorker, supervise } from './supervision.ts';
 
 /**
  * Opens a guest in `worker`, which runs `workers/guest.ts` or one like it.

@@ -42,7 +42,9 @@ export async function supervise<Api>(worker: Worker): Promise<SupervisedWorker<A
   });
   worker.addEventListener('error', (event) => {
     event.preventDefault();
-    declareLost(new VitrineError('worker-lost', { reason: 'error' }, { cause: event.error ?? event.message }));
+    declareLost(
+      new VitrineError('worker-lost', { reason: 'error' }, { cause: event.error ?? event.message }),
+    );
   });
   worker.addEventListener('messageerror', () => {
     declareLost(new VitrineError('worker-lost', { reason: 'messageerror' }));

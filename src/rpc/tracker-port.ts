@@ -17,13 +17,20 @@ export function exposeTracker(tracker: Tracker, port: MessagePort): void {
     capture: (options) => tracker.capture(options),
     async readPages(region, pages) {
       const gathered = await tracker.readPages(region, pages);
-      return transfer(gathered, [gathered.bytes.buffer, gathered.previous.buffer, gathered.previousOf.buffer]);
+      return transfer(gathered, [
+        gathered.bytes.buffer,
+        gathered.previous.buffer,
+        gathered.previousOf.buffer,
+      ]);
     },
     commit: () => tracker.commit(),
     putBack: () => tracker.putBack(),
     async peek(spans) {
       const peeked = await tracker.peek(spans);
-      return transfer(peeked, peeked.bytes.map((bytes) => bytes.buffer));
+      return transfer(
+        peeked,
+        peeked.bytes.map((bytes) => bytes.buffer),
+      );
     },
     beginRestore: (options) => tracker.beginRestore(options),
     stagePages: (region, pages, bytes) => tracker.stagePages(region, pages, bytes),
@@ -42,7 +49,10 @@ export function exposeTracker(tracker: Tracker, port: MessagePort): void {
  */
 export function connectTracker(port: MessagePort, lost: Promise<VitrineError>): Tracker {
   installErrorTransfer();
-  const remote = settling(wrap<Tracker>(port as unknown as Parameters<typeof wrap>[0]), lost) as Remote<Tracker>;
+  const remote = settling(
+    wrap<Tracker>(port as unknown as Parameters<typeof wrap>[0]),
+    lost,
+  ) as Remote<Tracker>;
   return {
     describe: () => remote.describe(),
     capture: (options) => remote.capture(options),

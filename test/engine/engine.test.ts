@@ -7,6 +7,7 @@ import { openMemoryStore } from '../../src/store/memory-store.ts';
 import { openScanTracker } from '../../src/tracking/scan-tracker.ts';
 import { adoptFlat, openTestEngine } from '../support/engine.ts';
 import { pages } from '../support/pages.ts';
+import { expectSame } from '../support/same.ts';
 
 describe('save and restore', () => {
   it('brings all of memory and the devices back, and the guest goes on as it had', async () => {
@@ -16,11 +17,11 @@ describe('save and restore', () => {
     const { snapshot } = await machine.save({ label: 'first' });
     const saved = memory.slice();
     const wentOn = guest.run(5000);
-    expect(memory).not.toEqual(saved);
+    expect(Buffer.compare(memory, saved)).not.toBe(0);
     for (let round = 0; round < 3; round++) {
       const report = await machine.restore(snapshot.id);
       expect(report.pagesWritten).toBeGreaterThan(0);
-      expect(memory).toEqual(saved);
+      expectSame(memory, saved);
       expect(guest.run(5000)).toBe(wentOn);
     }
   });
@@ -63,9 +64,9 @@ describe('save and restore', () => {
     memory.set(pages('ABCDEFGHabcdefgh', 4096));
     const full = await machine.save();
     await machine.restore(empty.snapshot.id);
-    expect(memory).toEqual(new Uint8Array(memory.length));
+    expectSame(memory, new Uint8Array(memory.length));
     await machine.restore(full.snapshot.id);
-    expect(memory).toEqual(pages('ABCDEFGHabcdefgh', 4096));
+    expectSame(memory, pages('ABCDEFGHabcdefgh', 4096));
   });
 
   it('goes back and forth over many snapshots, each exact, through chains of deltas longer than the bound', async () => {
@@ -74,12 +75,14 @@ describe('save and restore', () => {
     const saved: { id: string; memory: Uint8Array }[] = [];
     for (let round = 0; round < 30; round++) {
       guest.run(40);
-      const { snapshot } = await machine.save({ effort: (['fast', 'balanced', 'small'] as const)[round % 3]! });
+      const { snapshot } = await machine.save({
+        effort: (['fast', 'balanced', 'small'] as const)[round % 3]!,
+      });
       saved.push({ id: snapshot.id, memory: memory.slice() });
     }
     for (const index of [0, 29, 15, 16, 3, 28, 1]) {
       await machine.restore(saved[index]!.id);
-      expect(memory).toEqual(saved[index]!.memory);
+      expectSame(memory, saved[index]!.memory);
       expect(machine.base).toBe(saved[index]!.id);
     }
   });
@@ -135,7 +138,7 @@ describe('save and restore', () => {
     const second = await machine.save();
     guest.run(1000);
     await machine.restore(second.snapshot.id);
-    expect(memory).toEqual(saved);
+    expectSame(memory, saved);
     expect(await engine.verify(second.snapshot.id)).toMatchObject({ damaged: [] });
   });
 
@@ -151,7 +154,7 @@ describe('save and restore', () => {
       code: 'guest-mismatch',
       data: { field: 'config.ram.sizeBytes', snapshot: 8 * 4096, guest: 9 * 4096 },
     });
-    expect(large.memory).toEqual(before);
+    expectSame(large.memory, before);
     large.guest.run(1);
   });
 
@@ -176,7 +179,7 @@ describe('save and restore', () => {
     const { snapshot } = await machine.save();
     memory.fill(3);
     await machine.restore(snapshot.id);
-    expect(memory).toEqual(saved);
+    expectSame(memory, saved);
   });
 
   it('does one thing at a time to a machine, and peeks meanwhile', async () => {
@@ -193,7 +196,9 @@ describe('save and restore', () => {
   it('refuses labels and names that the format does not hold', async () => {
     const engine = await openTestEngine();
     const { machine } = await adoptFlat(engine, 'flat', 1);
-    await expect(machine.save({ label: 'x'.repeat(1025) })).rejects.toMatchObject({ code: 'argument-invalid' });
+    await expect(machine.save({ label: 'x'.repeat(1025) })).rejects.toMatchObject({
+      code: 'argument-invalid',
+    });
     await expect(adoptFlat(engine, 'No such name', 1)).rejects.toMatchObject({ code: 'argument-invalid' });
   });
 });
@@ -258,7 +263,9 @@ describe('diff', () => {
     expect((await machine.diff(a.snapshot.id)).regions).toEqual([region]);
     memory[4096 * 4] = 0;
     memory[4096 * 9] = 5;
-    expect((await machine.diff(a.snapshot.id)).regions[0]!.runs.map((run) => run.first)).toEqual([3, 9, 1999]);
+    expect((await machine.diff(a.snapshot.id)).regions[0]!.runs.map((run) => run.first)).toEqual([
+      3, 9, 1999,
+    ]);
     expect((await machine.diff()).regions[0]!.runs.map((run) => run.first)).toEqual([4, 9]);
     guest.run(1);
     const c = await machine.save();
@@ -272,7 +279,9 @@ describe('fork', () => {
     const { guest, machine } = await adoptFlat(engine, 'flat', 64);
     guest.run(3000);
     const { snapshot } = await machine.save();
-    const fresh = new FlatGuest({ regions: [{ name: 'ram', bytes: new Uint8Array(64 * 4096), guestAddress: 0 }] });
+    const fresh = new FlatGuest({
+      regions: [{ name: 'ram', bytes: new Uint8Array(64 * 4096), guestAddress: 0 }],
+    });
     const tracker = await openScanTracker(fresh, { openKernels: () => loadKernels() });
     const fork = await engine.fork(snapshot.id, 'flat-fork', tracker);
     expect(fresh.run(100)).toBe(guest.run(100));
@@ -294,7 +303,10 @@ describe('log, show, delete', () => {
     const b = await two.machine.save({ label: 'b' });
     const c = await one.machine.save({ label: 'c' });
     expect((await engine.log()).map(({ label }) => label)).toEqual(['a', 'b', 'c']);
-    expect((await engine.log({ machine: 'one' })).map(({ id }) => id)).toEqual([a.snapshot.id, c.snapshot.id]);
+    expect((await engine.log({ machine: 'one' })).map(({ id }) => id)).toEqual([
+      a.snapshot.id,
+      c.snapshot.id,
+    ]);
     expect((await engine.show(b.snapshot.id.slice(0, 12))).label).toBe('b');
     await expect(engine.show('')).rejects.toMatchObject({ code: 'not-found' });
     await expect(engine.show('zz')).rejects.toMatchObject({ code: 'not-found' });
@@ -327,7 +339,7 @@ describe('log, show, delete', () => {
       }
       expect((await fresh.verify(id)).damaged).toEqual([]);
       await other.machine.restore(id);
-      expect(other.memory).toEqual(expected);
+      expectSame(other.memory, expected);
     }
     await fresh.delete((await fresh.log()).map(({ id }) => id));
     await fresh.collect();

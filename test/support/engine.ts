@@ -18,7 +18,13 @@ export function tickingClock() {
 
 export async function openTestEngine(store: Store = openMemoryStore(), lock?: Lock): Promise<Vitrine> {
   const [kernels, codecs] = await Promise.all([loadKernels(), loadCodecs()]);
-  return openEngine({ store, kernels, codecs, clock: tickingClock(), ...(lock === undefined ? {} : { lock }) });
+  return openEngine({
+    store,
+    kernels,
+    codecs,
+    clock: tickingClock(),
+    ...(lock === undefined ? {} : { lock }),
+  });
 }
 
 /** A flat guest of so many pages, its memory, and its machine under an engine. */
