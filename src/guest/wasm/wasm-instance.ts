@@ -1,0 +1,290 @@
+// Any WebAssembly program as a guest, between two calls into it: then all its state lies in its memory, its mutable
+// globals and its tables. What its loader keeps in JavaScript is not in the instance; `hostState` is for that.
+//
+// The region `memory` has the size that the memory may come to, not the one it has now: what is past the present size
+// reads as zeros, and writing anything else there makes the memory grow. A memory cannot shrink: a program that is
+// restored to a smaller one finds zeros past its end and, by `memory.size`, the larger size.
+//
+// Device records: `globals` and `tables` (their files say how they look), and `host` with the bytes of `hostState`.
+
+import type { OwnedBytes } from '../../base/bytes.ts';
+import { toHex } from '../../base/bytes.ts';
+import { VitrineError } from '../../base/error.ts';
+import { LIMITS } from '../../base/limits.ts';
+import { blake3 } from '../../kernel/blake3.ts';
+import { PageSet } from '../../memory/page-set.ts';
+import { pageCountOf, type Region } from '../../memory/region.ts';
+import { regionOf, type Span } from '../../memory/span.ts';
+import type {
+  ConfigValue,
+  DeviceRecord,
+  DirtyTake,
+  Guest,
+  GuestTraits,
+  MachineDescription,
+} from '../guest.ts';
+import { PauseGuard } from '../pause-guard.ts';
+import type { CaughtInstance } from './catch-instance.ts';
+import { WASM_PAGE_BYTES } from './export-internals.ts';
+import { Extent } from './extent.ts';
+import { GlobalState } from './global-state.ts';
+import { type GrowMemory, growMemoryOf, growTo } from './grow-memory.ts';
+import { TableState } from './table-state.ts';
+
+const GLOBALS_VERSION = 1;
+const TABLES_VERSION = 1;
+
+/** State that a loader keeps in JavaScript. */
+export interface HostState {
+  /** The version of these bytes; records of another one are refused. */
+  readonly version: number;
+  save(): OwnedBytes;
+  /**
+   * Validates, then takes the bytes back. The guest's memory is the restored one already.
+   *
+   * Throws `guest-state-invalid` and then has changed nothing.
+   */
+  load(bytes: OwnedBytes): void;
+}
+
+export interface WasmInstanceOptions {
+  /** What the program is called: in its description, and to people. */
+  readonly program: string;
+  /** `wasm-instance` when left out. */
+  readonly kind?: string;
+  /** The program's own version. The digest of its module when left out. */
+  readonly version?: string;
+  /** More that shapes the program: heap size, options it was started with. */
+  readonly config?: Readonly<Record<string, ConfigValue>>;
+  readonly pageBytes?: number;
+  readonly hostState?: HostState;
+  /** Whether the program may be frozen now, asked when no call is inside. Always, when left out. */
+  readonly isQuiescent?: () => boolean;
+  /** How the memory is grown from outside. Found by the program's imports when left out. */
+  readonly grow?: GrowMemory;
+  /** How long a pause waits for calls to end. Five seconds when left out. */
+  readonly pauseWaitMs?: number;
+}
+
+export class WasmInstanceGuest implements Guest {
+  readonly machine: MachineDescription;
+  readonly regions: readonly Region[];
+  readonly traits: GuestTraits = { tracking: 'none', sharedMemory: false };
+  readonly #caught: CaughtInstance;
+  readonly #options: WasmInstanceOptions;
+  readonly #guard = new PauseGuard();
+  readonly #memory: WebAssembly.Memory | undefined;
+  readonly #initialPages: number;
+  readonly #extent = new Extent();
+  readonly #globals: GlobalState;
+  readonly #tables: TableState;
+  readonly #grow: GrowMemory;
+  #shutting: Promise<void> = Promise.resolve();
+
+  /** A guest over an instance from `catchInstance` or `instantiateCaught`. One guest an instance. */
+  constructor(caught: CaughtInstance, options: WasmInstanceOptions) {
+    const { instance, internals, imports, moduleBytes } = caught;
+    this.#caught = caught;
+    this.#options = options;
+    const { memory } = internals;
+    // Safe: the name is that of the module's own memory.
+    this.#memory = memory && (instance.exports[memory.exportName] as WebAssembly.Memory);
+    this.#initialPages = memory?.minPages ?? 0;
+    this.#globals = new GlobalState(instance.exports, internals.globals);
+    this.#tables = new TableState(instance.exports, internals.tables, caught.freshTables);
+    this.#grow = options.grow ?? growMemoryOf(imports);
+    const sizeBytes = (memory?.maxPages ?? 0) * WASM_PAGE_BYTES;
+    this.regions = [
+      {
+        id: 0,
+        name: 'memory',
+        kind: 'ram',
+        guestAddress: 0,
+        sizeBytes,
+        pageBytes: options.pageBytes ?? LIMITS.defaultPageBytes,
+      },
+    ];
+    const moduleDigest = digestOf(moduleBytes);
+    this.machine = {
+      kind: options.kind ?? 'wasm-instance',
+      version: options.version ?? moduleDigest,
+      architecture: 'wasm32',
+      config: { ...options.config, program: options.program, moduleDigest, memoryBytes: sizeBytes },
+    };
+  }
+
+  /** Calls that are inside the program now. */
+  get callDepth(): number {
+    return this.#caught.gate.depth;
+  }
+
+  /**
+   * Runs `work`, which calls into the program, as soon as the guest is not paused; a pause waits until it has ended.
+   *
+   * A plain call of an export while the guest is paused throws `wrong-state`. Throws `guest-closed`.
+   */
+  enter<T>(work: () => T | Promise<T>): Promise<T> {
+    return this.#caught.gate.enter(work);
+  }
+
+  async pause(): Promise<void> {
+    if (this.#guard.pause()) this.#shutting = this.#shut();
+    try {
+      await this.#shutting;
+    } catch (error) {
+      if (this.#guard.state === 'paused') this.#guard.resume();
+      throw error;
+    }
+  }
+
+  async resume(): Promise<void> {
+    if (!this.#guard.resume()) return;
+    this.#extent.forget();
+    this.#tables.forgetExtents();
+    this.#caught.gate.open();
+  }
+
+  /** Its writes are not seen, but what the memory has not come to was never written. */
+  takeDirty(): DirtyTake {
+    this.#requirePaused();
+    const pages = this.regions.map((region) => {
+      const set = new PageSet(pageCountOf(region));
+      const end = Math.ceil(this.#bytes().length / region.pageBytes);
+      for (let page = 0; page < end; page++) set.add(page);
+      return set;
+    });
+    return { pages, commit: () => {}, putBack: () => {} };
+  }
+
+  view(region: number): Uint8Array | undefined {
+    this.#requirePaused();
+    const bytes = this.#bytes();
+    return this.regions[region]?.sizeBytes === bytes.length ? bytes : undefined;
+  }
+
+  readPages(span: Span, into: Uint8Array): void {
+    this.#requirePaused();
+    regionOf(this.regions, span);
+    const present = this.#bytes().subarray(span.offsetBytes, span.offsetBytes + span.lengthBytes);
+    into.set(present);
+    into.fill(0, present.length, span.lengthBytes);
+  }
+
+  writePages(span: Span, from: Uint8Array): void {
+    this.#requirePaused();
+    regionOf(this.regions, span);
+    const bytes = from.subarray(0, span.lengthBytes);
+    const used = span.offsetBytes + usedLength(bytes, this.#bytes().length - span.offsetBytes);
+    if (used > this.#bytes().length) this.#growTo(Math.ceil(used / WASM_PAGE_BYTES));
+    const memory = this.#bytes();
+    if (span.offsetBytes < memory.length) {
+      memory.set(bytes.subarray(0, memory.length - span.offsetBytes), span.offsetBytes);
+    }
+  }
+
+  saveDevices(): DeviceRecord[] {
+    this.#requirePaused();
+    const records = [
+      { name: 'globals', version: GLOBALS_VERSION, bytes: this.#globals.save(this.#countedPages()) },
+      { name: 'tables', version: TABLES_VERSION, bytes: this.#tables.save() },
+    ];
+    const { hostState } = this.#options;
+    if (hostState === undefined) return records;
+    return [...records, { name: 'host', version: hostState.version, bytes: hostState.save() }];
+  }
+
+  loadDevices(records: readonly DeviceRecord[]): void {
+    this.#requirePaused();
+    const { hostState } = this.#options;
+    const expected = new Map([
+      ['globals', GLOBALS_VERSION],
+      ['tables', TABLES_VERSION],
+    ]);
+    if (hostState !== undefined) expected.set('host', hostState.version);
+    const found = recordsByName(records, expected);
+    const maxPages = (this.regions[0]?.sizeBytes ?? 0) / WASM_PAGE_BYTES;
+    const globals = this.#globals.plan(found.get('globals')!, { minPages: this.#initialPages, maxPages });
+    const tables = this.#tables.plan(found.get('tables')!);
+    // Room changes nothing that the program reads but sizes, so it may be made before the last check.
+    this.#growTo(globals.memoryPages);
+    this.#tables.grow(tables);
+    hostState?.load(found.get('host')!);
+    this.#tables.apply(tables);
+    this.#globals.apply(globals);
+    this.#extent.restored(globals.memoryPages, this.#actualPages());
+  }
+
+  async close(): Promise<void> {
+    if (this.#guard.close()) this.#caught.gate.close();
+  }
+
+  async #shut(): Promise<void> {
+    const { gate } = this.#caught;
+    await gate.shut(this.#options.pauseWaitMs);
+    if (this.#options.isQuiescent?.() === false) {
+      gate.open();
+      throw new VitrineError('guest-not-quiescent', { program: this.#options.program });
+    }
+  }
+
+  /** Also while a pause still waits for a call to end, the guest is not at rest. */
+  #requirePaused(): void {
+    this.#guard.requirePaused();
+    if (!this.#caught.gate.isShut) {
+      throw new VitrineError('wrong-state', { actual: 'pausing', required: 'paused' });
+    }
+  }
+
+  /** Memory as it is now: growth replaces the buffer, so it is never kept. */
+  #bytes(): Uint8Array {
+    return this.#memory === undefined ? new Uint8Array(0) : new Uint8Array(this.#memory.buffer);
+  }
+
+  #actualPages(): number {
+    return this.#bytes().length / WASM_PAGE_BYTES;
+  }
+
+  /** The size that is saved. */
+  #countedPages(): number {
+    return this.#extent.size(this.#actualPages());
+  }
+
+  #growTo(pages: number): void {
+    if (this.#memory !== undefined) growTo(this.#memory, pages, this.#grow);
+  }
+}
+
+/** Bytes up to the last that is not zero, or `presentBytes` when all after them are. */
+function usedLength(bytes: Uint8Array, presentBytes: number): number {
+  const present = Math.max(0, presentBytes);
+  for (let length = bytes.length; length > present; length--) if (bytes[length - 1] !== 0) return length;
+  return Math.min(bytes.length, presentBytes);
+}
+
+/** The records by name; throws `guest-state-invalid` unless each is there once, in its version, and no other is. */
+function recordsByName(
+  records: readonly DeviceRecord[],
+  expected: ReadonlyMap<string, number>,
+): ReadonlyMap<string, OwnedBytes> {
+  const found = new Map<string, OwnedBytes>();
+  for (const { name, version, bytes } of records) {
+    if (expected.get(name) !== version || found.has(name)) {
+      throw new VitrineError('guest-state-invalid', {
+        record: name,
+        version,
+        expected: expected.get(name) ?? null,
+      });
+    }
+    found.set(name, bytes);
+  }
+  for (const name of expected.keys()) {
+    if (!found.has(name)) throw new VitrineError('guest-state-invalid', { missing: name });
+  }
+  return found;
+}
+
+function digestOf(bytes: OwnedBytes): string {
+  const digest = new Uint8Array(32);
+  blake3(bytes, digest);
+  return toHex(digest);
+}
