@@ -5,7 +5,10 @@
 // A pause without a restore takes time for the guest, as a slow host does.
 //
 //   pause ── freeze ──▶ instants ──▶ save: relative to them
-//                                └─▶ load: relative to them again ──▶ resume: everything moves on by the time since
+//                                └─▶ load: relative to them again ──▶ first slice: all moves on by the time since
+//
+// Until a slice runs the instants hold through any number of pauses: a machine that its user stopped does not age, and
+// its saves are the same bytes.
 //
 // v86's `set_tsc` takes the old offset off twice, so that every second restore is wrong; it is called here in a way
 // that gives the right value whatever the offset was.
@@ -35,6 +38,7 @@ export class GuestClock {
   readonly #acpi: V86Acpi | undefined;
   #acpiOffsetMs = 0;
   #frozen: FrozenTime = { monotonicMs: 0, wallMs: 0, tsc: 0n, acpiOffsetMs: 0 };
+  #holds = false;
   #loaded = false;
 
   constructor(cpu: V86Cpu, microtick: () => number) {
@@ -49,13 +53,14 @@ export class GuestClock {
 
   /** The guest was paused just now. */
   freeze(): void {
+    if (this.#holds) return;
     this.#frozen = {
       monotonicMs: Math.floor(this.#microtick() * MONOTONIC_STEPS_PER_MS) / MONOTONIC_STEPS_PER_MS,
       wallMs: Date.now(),
       tsc: BigInt.asUintN(64, this.#cpu.wm.exports.read_tsc()),
       acpiOffsetMs: this.#acpiOffsetMs,
     };
-    this.#loaded = false;
+    this.#holds = true;
   }
 
   /** The moment of the pause, or what was loaded in it. */
@@ -72,6 +77,7 @@ export class GuestClock {
 
   /** The guest runs from here: when state was loaded, its time goes on from the loaded instant. */
   thaw(): void {
+    this.#holds = false;
     if (!this.#loaded) return;
     const { monotonicMs, wallMs, tsc } = this.#frozen;
     const later = this.#microtick() - monotonicMs;

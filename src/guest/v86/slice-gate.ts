@@ -7,19 +7,25 @@
 
 import type { V86Core } from './v86-internals.ts';
 
+export interface SliceListener {
+  /** A slice begins now. */
+  onSlice(): void;
+  /** The emulator itself threw in a slice; the machine is stopped. */
+  onFailure(cause: unknown): void;
+}
+
 export class SliceGate {
   readonly #core: V86Core;
   readonly #tick: () => void;
-  readonly #onFailure: (cause: unknown) => void;
+  readonly #listener: SliceListener;
   #shut = false;
   #inSlice = false;
   #sliceEnded: (() => void)[] = [];
 
-  /** `onFailure` is told when the emulator itself throws in a slice; the machine is stopped then. */
-  constructor(core: V86Core, onFailure: (cause: unknown) => void) {
+  constructor(core: V86Core, listener: SliceListener) {
     this.#core = core;
     this.#tick = core.do_tick;
-    this.#onFailure = onFailure;
+    this.#listener = listener;
     core.do_tick = () => this.#slice();
   }
 
@@ -46,10 +52,11 @@ export class SliceGate {
     if (this.#shut && this.#core.running && !this.#core.stopping) return;
     this.#inSlice = true;
     try {
+      this.#listener.onSlice();
       this.#tick.call(this.#core);
     } catch (cause) {
       this.#core.running = false;
-      this.#onFailure(cause);
+      this.#listener.onFailure(cause);
     } finally {
       this.#inSlice = false;
       for (const resolve of this.#sliceEnded.splice(0)) resolve();

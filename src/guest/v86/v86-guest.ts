@@ -86,10 +86,13 @@ export class V86Guest implements Guest {
     this.machine = describeMachine(this.#cpu, this.#disks);
     this.regions = listRegions(this.#cpu, this.#disks);
     checkRegions(this.regions);
-    this.#gate = new SliceGate(emulator.v86, (cause) => {
-      this.#failure = { cause };
-    });
     this.#clock = new GuestClock(this.#cpu, () => emulator.v86.constructor.microtick());
+    this.#gate = new SliceGate(emulator.v86, {
+      onSlice: () => this.#clock.thaw(),
+      onFailure: (cause) => {
+        this.#failure = { cause };
+      },
+    });
     if (options.screen === 'replace') {
       this.#headless = attachHeadlessScreen(emulator, () => this.#guard.state !== 'running');
     }
@@ -144,9 +147,7 @@ export class V86Guest implements Guest {
   }
 
   async resume(): Promise<void> {
-    if (!this.#guard.resume()) return;
-    this.#clock.thaw();
-    this.#gate.open();
+    if (this.#guard.resume()) this.#gate.open();
   }
 
   takeDirty(): DirtyTake {

@@ -1,0 +1,373 @@
+// What is wrong in v86's own save and restore, one test each: see the table in src/guest/v86/README.md.
+
+import { readFileSync } from 'node:fs';
+import { afterEach, describe, expect, it } from 'vitest';
+import { PULSE, PULSE_FACTS } from '../../../src/guest/pulse/pulse.ts';
+import { adoptV86, type V86Guest } from '../../../src/guest/v86/index.ts';
+import type { V86Emulator } from '../../../src/guest/v86/v86-internals.ts';
+import {
+  difference,
+  openProgram,
+  openPulse,
+  paused,
+  poke,
+  restore,
+  runPulse,
+  save,
+  until,
+  untilUp,
+  wordAt,
+} from './machines.ts';
+
+const guests: V86Guest[] = [];
+const keep = (guest: V86Guest) => {
+  guests.push(guest);
+  return guest;
+};
+afterEach(async () => {
+  for (const guest of guests.splice(0)) await guest.close();
+});
+
+// prettier-ignore
+const PROGRAM = Uint8Array.from(
+  [
+    '31c0 8ed8', //          xor ax,ax; mov ds,ax
+    'a10005 3b060205', //    again: mov ax,[500]; cmp ax,[502]
+    'dbe3 d9061005', //      fninit; fld dword [510]
+    'd81e1405', //           fcomp dword [514]
+    '0fae161805', //         ldmxcsr [518]
+    '8b0e0405 e3fa', //      wait: mov cx,[504]; jcxz wait — leaves flags and status alone
+    '0f94060605', //         setz [506]
+    'dd3e0805', //           fnstsw [508]
+    '0fae1e1c05', //         stmxcsr [51c]
+    'c70604050000', //       mov word [504],0
+    'ebce', //               jmp again
+    '31c0 8ed8', //          hot: xor ax,ax; mov ds,ax
+    '668306200501', //       add dword [520],1
+    'ebf8', //               jmp back
+  ]
+    .join('')
+    .match(/[0-9a-f]{2}/g)!,
+  (pair) => Number.parseInt(pair, 16),
+);
+const HOT_ENTRY = 0x36;
+const HOT_OPERAND = 0xf0000 + 0x3f;
+
+const EQUAL = [5, 0, 5, 0];
+const UNEQUAL = [5, 0, 6, 0];
+const float = (value: number) => new Uint8Array(Float32Array.of(value).buffer);
+const MXCSR_EQUAL = [0x80, 0x1f, 0, 0];
+const MXCSR_UNEQUAL = [0x80, 0x3f, 0, 0];
+
+/** Sets what the program compares, lets it compare, and leaves it where the results wait in the processor. */
+async function compare(guest: V86Guest, equal: boolean): Promise<void> {
+  await poke(guest, 0x500, equal ? EQUAL : UNEQUAL);
+  await poke(guest, 0x510, [...float(1), ...float(equal ? 1 : 2), ...(equal ? MXCSR_EQUAL : MXCSR_UNEQUAL)]);
+  await release(guest);
+}
+
+/** Lets the program look at the results and compare again. */
+async function release(guest: V86Guest): Promise<void> {
+  await poke(guest, 0x504, [1, 0]);
+  await until(async () => ((await wordAt(guest, 0x504)) & 0xffff) === 0, 'the program');
+  // It has cleared the word and may not have compared yet: its next loop reads the word again.
+  const counter = () => paused(guest, () => guest.saveDevices()[0]!.bytes.join());
+  const before = await counter();
+  await until(async () => (await counter()) !== before, 'a slice');
+}
+
+async function results(guest: V86Guest) {
+  return {
+    zero: (await wordAt(guest, 0x506)) & 0xff,
+    fpu: ((await wordAt(guest, 0x508)) >> 8) & 0x45,
+    mxcsr: await wordAt(guest, 0x51c),
+  };
+}
+
+describe('v86 restores', () => {
+  it('flags, FPU status and MXCSR that wait in the processor', async () => {
+    const guest = keep(await openProgram(PROGRAM));
+    await guest.start();
+    await compare(guest, true);
+    const equal = await save(guest);
+    await compare(guest, false);
+    const unequal = await save(guest);
+    for (let round = 0; round < 3; round++) {
+      await restore(guest, equal);
+      await release(guest);
+      expect(await results(guest)).toEqual({ zero: 1, fpu: 0x40, mxcsr: 0x1f80 });
+      await restore(guest, unequal);
+      await release(guest);
+      expect(await results(guest)).toEqual({ zero: 0, fpu: 0x01, mxcsr: 0x3f80 });
+    }
+    // And in an instance that never computed them.
+    const fresh = keep(await openProgram(PROGRAM));
+    await restore(fresh, equal);
+    await fresh.start();
+    await release(fresh);
+    expect(await results(fresh)).toEqual({ zero: 1, fpu: 0x40, mxcsr: 0x1f80 });
+  });
+
+  it('what it saves, to the byte, again and again, in old and new instances', async () => {
+    const guest = keep(await openPulse());
+    await runPulse(guest);
+    const first = await save(guest);
+    const fresh = keep(await openPulse());
+    for (let round = 0; round < 3; round++) {
+      for (const one of [guest, fresh]) {
+        await runPulse(one);
+        await paused(one, async () => {
+          await restore(one, first);
+          expect(difference(first, await save(one))).toBe('none');
+        });
+      }
+    }
+  });
+
+  it('the time-stamp counter, in the first restore as in the second and third', async () => {
+    const { guest, emulator } = await adopted();
+    await runPulse(guest);
+    const counter = () => BigInt.asUintN(64, emulator.v86.cpu.wm.exports.read_tsc());
+    const saved = await save(guest);
+    const known = counter();
+    for (let round = 0; round < 4; round++) {
+      await runPulse(guest, 8);
+      await restore(guest, saved);
+      const began = performance.now();
+      await runPulse(guest, 8);
+      const gapMs = Number(counter() - known) / 1e6;
+      // The machine ran a little before the save's counter was read, and runs a little now: neither is a second.
+      expect(gapMs).toBeGreaterThan(-1000);
+      expect(gapMs).toBeLessThan(performance.now() - began + 1000);
+    }
+  });
+
+  it('characters that wait in the serial line and the keyboard', async () => {
+    const guest = keep(await openPulse());
+    await guest.start();
+    await untilUp(guest);
+    await guest.stop();
+    guest.sendSerial(Uint8Array.from(Buffer.from('xyz')));
+    guest.sendKeys([0x1e, 0x9e, 0x30, 0xb0]);
+    const saved = await save(guest);
+    await runPulse(guest);
+    const line = await lineOf(guest);
+    expect([...line].sort().join('')).toBe('abxyz');
+    for (const target of [guest, keep(await openPulse())]) {
+      await restore(target, saved);
+      expect(await lineOf(target)).toBe('');
+      await runPulse(target);
+      expect(await lineOf(target)).toBe(line);
+    }
+  });
+
+  it('time: the guest goes on at its pace in a tab whose clock starts over, or is hours ahead', async () => {
+    const guest = keep(await openPulse({ acpi: true }));
+    await runPulse(guest, 64);
+    const saved = await save(guest);
+    const ticks = await wordAt(guest, PULSE.ticks);
+    const clock = (await adopted()).emulator.v86.constructor;
+    const host = clock.microtick;
+    for (const offsetMs of [-performance.now(), 36e5]) {
+      const shifted = () => host() + offsetMs;
+      clock.microtick = shifted;
+      try {
+        const other = keep(
+          await openPulse(
+            { acpi: true },
+            {
+              instantiate: (program, imports) =>
+                WebAssembly.instantiate(program, { env: { ...imports.env, microtick: shifted } }),
+            },
+          ),
+        );
+        await restore(other, saved);
+        await other.start();
+        const began = performance.now();
+        await until(async () => (await wordAt(other, PULSE.ticks)) >= ticks + 20, 'twenty ticks');
+        const took = performance.now() - began;
+        await other.stop();
+        const counted = (await wordAt(other, PULSE.ticks)) - ticks;
+        // A hundred a second, with much room for a busy host and none for hours made up at once.
+        expect(took).toBeGreaterThan(100);
+        expect(counted).toBeLessThan(20 + took / 5);
+      } finally {
+        clock.microtick = host;
+      }
+    }
+  });
+
+  it('a machine without a hard disk: v86 itself throws there', async () => {
+    const { guest, emulator } = await adopted();
+    await runPulse(guest);
+    const stock = emulator as unknown as {
+      save_state(): Promise<ArrayBuffer>;
+      restore_state(state: ArrayBuffer): Promise<void>;
+    };
+    const saved = await save(guest);
+    await expect(stock.restore_state(await stock.save_state())).rejects.toThrow(TypeError);
+    // What the failed restore left of it is repaired by ours.
+    await restore(guest, saved);
+    await runPulse(guest);
+    expect(await wordAt(guest, PULSE.health)).not.toBe(2);
+  });
+});
+
+describe('v86 memory', () => {
+  it('is a plain array, and a new one after the emulator took more memory', async () => {
+    const { guest, emulator } = await adopted();
+    await runPulse(guest);
+    await guest.pause();
+    const before = guest.view(0)!;
+    expect(Object.prototype.toString.call(before)).toBe('[object Uint8Array]');
+    const copy = before.slice();
+    (emulator.v86.cpu.wasm_memory as unknown as WebAssembly.Memory).grow(1);
+    expect(before.length).toBe(0);
+    expect(Buffer.compare(guest.view(0)!, copy)).toBe(0);
+    await guest.resume();
+    await runPulse(guest);
+    await restore(guest, await save(guest));
+  });
+
+  it('that is written loses the code compiled from it, and only that', async () => {
+    let cleared = 0;
+    let compiled = 0;
+    const guest = keep(
+      await openProgram(
+        PROGRAM,
+        HOT_ENTRY,
+        {},
+        {
+          instantiate: (program, imports) => {
+            const env = imports.env as Record<string, (...args: number[]) => unknown>;
+            const counting = {
+              ...env,
+              jit_clear_all_funcs: () => {
+                cleared++;
+                return env.jit_clear_all_funcs?.();
+              },
+              codegen_finalize: (...args: number[]) => {
+                compiled++;
+                return env.codegen_finalize?.(...args);
+              },
+            };
+            return WebAssembly.instantiate(program, { env: counting });
+          },
+        },
+      ),
+    );
+    await guest.start();
+    await until(() => compiled > 0, 'compiled code');
+    await until(async () => (await wordAt(guest, 0x520)) > 5_000_000, 'compiled code to run');
+    await paused(guest, () => {
+      const write = (address: number, bytes: number[]) =>
+        guest.writePages(
+          { region: 0, offsetBytes: address, lengthBytes: bytes.length },
+          Uint8Array.from(bytes),
+        );
+      write(HOT_OPERAND, [2]);
+      write(0x520, [0, 0, 0, 0]);
+    });
+    for (let look = 0; look < 10; look++) {
+      const last = await wordAt(guest, 0x520);
+      await until(async () => (await wordAt(guest, 0x520)) !== last, 'more');
+      expect((await wordAt(guest, 0x520)) % 2).toBe(0);
+    }
+    const before = cleared;
+    await restore(guest, await save(guest));
+    expect(cleared).toBe(before);
+  });
+
+  it('must hold an initial RAM disk where v86 puts it', async () => {
+    const image = { bytes: new Uint8Array(4096) };
+    const opening = openPulse({ kernel: { image, initrd: image, commandLine: '' }, memoryBytes: 64 << 20 });
+    await expect(opening).rejects.toMatchObject({
+      code: 'argument-invalid',
+      data: { least: (64 << 20) + 4096 },
+    });
+  });
+});
+
+describe('v86 as it is', () => {
+  it('is the version that the adapter was written for', async () => {
+    const { V86_VERSION } = await import('../../../src/guest/v86/index.ts');
+    const manifest = new URL('../package.json', import.meta.resolve('v86'));
+    expect(JSON.parse(readFileSync(manifest, 'utf8')).version).toBe(V86_VERSION);
+  });
+
+  it('is refused by name when a part is missing', async () => {
+    const { emulator } = await adopted();
+    const cpu = emulator.v86.cpu as unknown as Record<string, unknown>;
+    const { jit_dirty_cache } = cpu;
+    cpu.jit_dirty_cache = undefined;
+    expect(() => adoptV86(emulator)).toThrow(
+      expect.objectContaining({
+        code: 'unsupported',
+        data: expect.objectContaining({ missing: 'v86: v86.cpu.jit_dirty_cache' }),
+      }),
+    );
+    cpu.jit_dirty_cache = jit_dirty_cache;
+    expect(() => adoptV86({})).toThrow(expect.objectContaining({ code: 'unsupported' }));
+  });
+
+  it('fails as a guest when it throws inside', async () => {
+    const { guest, emulator } = await adopted();
+    await guest.start();
+    await untilUp(guest);
+    (emulator.v86.cpu as unknown as { main_loop(): number }).main_loop = () => {
+      throw new RangeError('on purpose');
+    };
+    await until(() => !guest.isStarted, 'the failure');
+    await expect(guest.pause()).rejects.toMatchObject({
+      code: 'guest-failed',
+      cause: expect.any(RangeError),
+    });
+    await expect(guest.resume()).rejects.toMatchObject({ code: 'wrong-state' });
+  });
+
+  it('describes another machine as another one', async () => {
+    const one = keep(await openPulse());
+    const other = keep(await openPulse({ memoryBytes: 8 << 20, acpi: true, network: 'ne2k' }));
+    const differing = Object.keys(other.machine.config).filter(
+      (key) => other.machine.config[key] !== one.machine.config[key],
+    );
+    expect(differing.sort()).toEqual(['acpi', 'devices', 'memoryBytes']);
+    const foreign = await save(other);
+    await one.pause();
+    expect(() => one.loadDevices(foreign.devices)).toThrow(
+      expect.objectContaining({ code: 'guest-state-invalid' }),
+    );
+  });
+});
+
+/** A guest made of an emulator at hand. */
+async function adopted(): Promise<{ guest: V86Guest; emulator: V86Emulator }> {
+  const { V86 } = await import('v86');
+  const { pulseRom } = await import('../../../src/guest/pulse/pulse.ts');
+  const wasm_fn = async (imports: WebAssembly.Imports) => {
+    const { v86Program } = await import('./machines.ts');
+    const program = await v86Program();
+    if (!('module' in program)) throw new Error('a module');
+    return (await WebAssembly.instantiate(program.module, imports)).exports;
+  };
+  const emulator = new V86({
+    wasm_fn,
+    bios: { buffer: pulseRom().buffer },
+    memory_size: PULSE_FACTS.memoryBytes,
+    vga_memory_size: 1 << 20,
+    net_device: { type: 'none' } as never,
+    disable_keyboard: true,
+    disable_mouse: true,
+    disable_speaker: true,
+    autostart: false,
+  } as never) as unknown as V86Emulator;
+  await new Promise<void>((resolve) => emulator.add_listener('emulator-ready', () => resolve()));
+  return { guest: keep(adoptV86(emulator)), emulator };
+}
+
+async function lineOf(guest: V86Guest): Promise<string> {
+  const length = await wordAt(guest, PULSE.lineLength);
+  return paused(guest, () =>
+    Buffer.from(guest.view(0)!.slice(PULSE.line, PULSE.line + length)).toString('latin1'),
+  );
+}
