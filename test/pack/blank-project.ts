@@ -1,0 +1,85 @@
+// The package as a stranger gets it: packed, and installed from the tarball into an empty folder far from this tree.
+
+import { execFile } from 'node:child_process';
+import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const PROGRAMS = fileURLToPath(new URL('programs', import.meta.url));
+const call = promisify(execFile);
+
+/** What is in a tarball, and where it is. */
+export interface Tarball {
+  readonly file: string;
+  readonly paths: readonly string[];
+}
+
+/** Builds and packs the package into `folder`. */
+export async function pack(folder: string): Promise<Tarball> {
+  await call('npm', ['run', '--silent', 'build:lib'], { cwd: ROOT });
+  const args = ['pack', '--ignore-scripts', '--json', '--pack-destination', folder];
+  const { stdout } = await call('npm', args, { cwd: ROOT });
+  const [packed] = JSON.parse(stdout) as [{ filename: string; files: { path: string }[] }];
+  return { file: join(folder, packed.filename), paths: packed.files.map(({ path }) => path) };
+}
+
+/** A folder for one test file. */
+export function makeFolder(): Promise<string> {
+  return mkdtemp(join(tmpdir(), 'vitrine-pack-'));
+}
+
+export function removeFolder(folder: string): Promise<void> {
+  return rm(folder, { recursive: true, force: true });
+}
+
+/** A folder with a package.json and the tarball installed. */
+export class BlankProject {
+  readonly folder: string;
+
+  private constructor(folder: string) {
+    this.folder = folder;
+  }
+
+  static async create(tarball: Tarball): Promise<BlankProject> {
+    const project = new BlankProject(await makeFolder());
+    await project.write('package.json', JSON.stringify({ private: true, type: 'module' }));
+    const args = ['install', '--no-audit', '--no-fund', '--prefer-offline', tarball.file];
+    await call('npm', args, { cwd: project.folder });
+    return project;
+  }
+
+  write(name: string, text: string): Promise<void> {
+    return writeFile(join(this.folder, name), text);
+  }
+
+  /** Takes a file of test/pack/programs. */
+  copy(name: string): Promise<void> {
+    return copyFile(join(PROGRAMS, name), join(this.folder, name));
+  }
+
+  /** Runs a file in Node; what it prints, as JSON. Rejects when it fails. */
+  async run(name: string, ...args: string[]): Promise<unknown> {
+    const { stdout } = await call(process.execPath, [name, ...args], { cwd: this.folder });
+    return JSON.parse(stdout);
+  }
+
+  /** Checks a TypeScript file against the declarations of the package; what the compiler says. */
+  async compile(name: string, moduleResolution: 'bundler' | 'nodenext'): Promise<string> {
+    const module = moduleResolution === 'bundler' ? 'esnext' : 'nodenext';
+    const flags = ['--strict', '--noEmit', '--target', 'es2023', '--lib', 'es2023,dom,esnext.disposable'];
+    const args = [...flags, '--module', module, '--moduleResolution', moduleResolution, '--types', '', name];
+    try {
+      await call(join(ROOT, 'node_modules', '.bin', 'tsc'), args, { cwd: this.folder });
+      return '';
+    } catch (error) {
+      return (error as { stdout: string }).stdout;
+    }
+  }
+
+  remove(): Promise<void> {
+    return removeFolder(this.folder);
+  }
+}

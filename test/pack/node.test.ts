@@ -1,0 +1,68 @@
+// The packed package in a blank Node project, and what a stranger's tools say of it.
+
+import { join } from 'node:path';
+import { publint } from 'publint';
+import { formatMessage } from 'publint/utils';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { BlankProject, makeFolder, pack, removeFolder, type Tarball } from './blank-project.ts';
+import { readmeBlock } from './readme.ts';
+
+let folder: string;
+let tarball: Tarball;
+let project: BlankProject;
+
+beforeAll(async () => {
+  folder = await makeFolder();
+  tarball = await pack(folder);
+  project = await BlankProject.create(tarball);
+});
+
+afterAll(async () => {
+  await project?.remove();
+  await removeFolder(folder);
+});
+
+describe('the tarball', () => {
+  it('holds the library and nothing of the tree it was made in', () => {
+    const strangers = tarball.paths.filter(
+      (path) => !/^(dist\/lib\/|(package\.json|README\.md|CHANGELOG\.md|LICENSE)$)/.test(path),
+    );
+    expect(strangers).toEqual([]);
+    expect(tarball.paths).toContain('dist/lib/worker.js');
+    expect(tarball.paths).toContain('dist/lib/THIRD-PARTY-LICENSES.txt');
+  });
+
+  it('is what publint calls correct', async () => {
+    const { messages, pkg } = await publint({
+      pkgDir: join(project.folder, 'node_modules', 'vitrine'),
+      strict: true,
+    });
+    expect(messages.map((message) => formatMessage(message, pkg, { color: false }))).toEqual([]);
+  });
+});
+
+describe('a blank Node project', () => {
+  it('runs the first block of the README', async () => {
+    const block = await readmeBlock('main.mjs');
+    await project.write('main.mjs', `${block}\nconsole.log(JSON.stringify({ steps: guest.steps }));`);
+    expect(await project.run('main.mjs')).toEqual({ steps: 0 });
+    const unrestored = block.replace(/^await machine\.restore.*$/m, '');
+    await project.write('main.mjs', `${unrestored}\nconsole.log(JSON.stringify({ steps: guest.steps }));`);
+    expect(await project.run('main.mjs')).toEqual({ steps: 10_000 });
+  });
+
+  it('restores in one process what another one saved', async () => {
+    for (const name of ['memory.mjs', 'save-to-disk.mjs', 'restore-from-disk.mjs']) await project.copy(name);
+    const saved = await project.run('save-to-disk.mjs', 'snapshots');
+    expect(await project.run('restore-from-disk.mjs', 'snapshots')).toEqual({
+      ...(saved as object),
+      damaged: [],
+    });
+  });
+
+  it('has types for every module resolution that is used with ESM', async () => {
+    await project.copy('use.ts');
+    expect(await project.compile('use.ts', 'bundler')).toBe('');
+    expect(await project.compile('use.ts', 'nodenext')).toBe('');
+  });
+});

@@ -1,0 +1,37 @@
+// Every entry point by its types: this file is compiled in a blank project and never run.
+import {
+  type Guest,
+  isVitrineError,
+  openTracker,
+  openVitrine,
+  openVitrineWorker,
+  type Store,
+  startEngine,
+  VitrineError,
+} from 'vitrine';
+import { FlatGuest } from 'vitrine/guest/flat';
+import { openIdbStore } from 'vitrine/store/idb';
+import { openMemoryStore } from 'vitrine/store/memory';
+import { guestConformance, storeContract } from 'vitrine/testing';
+
+export async function use(worker: Worker): Promise<readonly string[]> {
+  const guest: Guest = new FlatGuest({ regions: [{ name: 'ram', bytes: new Uint8Array(4096) }] });
+  const store: Store = openMemoryStore();
+  const vitrine = await openVitrine({ store });
+  const machine = vitrine.adopt('demo', await openTracker(guest));
+  const { snapshot, pauseMs } = await machine.save({ label: 'x', effort: 'balanced' });
+  const remote = await openVitrineWorker({ store: { kind: 'idb', name: 'x' } });
+  const other = await startEngine(worker, { kind: 'memory' });
+  const client = await other.adopt('demo', await openTracker(guest));
+  const report = await client.restore(snapshot.id, { onProgress: ({ phase }) => phase === 'read' });
+  try {
+    await (await openIdbStore('x')).close();
+  } catch (error) {
+    if (isVitrineError(error, 'store-closed')) return [error.code];
+    throw new VitrineError('internal', { pauseMs, pagesWritten: report.pagesWritten }, { cause: error });
+  }
+  return [remote.info.kernels, typeof guestConformance, typeof storeContract];
+}
+
+// @ts-expect-error -- a code that is not in the table is refused, so the types are there and not `any`.
+export const wrong = new VitrineError('no-such-code');

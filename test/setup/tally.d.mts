@@ -1,0 +1,18 @@
+// Types of tally.mjs, which is plain JavaScript since it runs before anything is built.
+
+export interface Tally {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+export interface VitestReport {
+  readonly testResults: readonly {
+    readonly status: string;
+    readonly assertionResults: readonly { readonly status: string }[];
+  }[];
+}
+export function emptyTally(): Tally;
+export function sumOf(tallies: readonly Tally[]): Tally;
+export function tallyOfCheck(ok: boolean): Tally;
+export function tallyOfVitest(report: VitestReport | undefined, ok: boolean): Tally;
+export function lineOf(tally: Tally): string;
