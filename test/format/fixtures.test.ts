@@ -38,7 +38,7 @@ const fileOf = (name: string): URL => new URL(`../fixtures/format-v1/${name}.hex
 const codecs = await loadCodecs();
 await codecs.prepare([1, 2, 3]);
 
-if (process.env['WRITE_FIXTURES'] !== undefined) {
+if (process.env.WRITE_FIXTURES !== undefined) {
   for (const [name, sample] of Object.entries(MANIFESTS)) {
     writeHexFile(fileOf(name), `${name}: a manifest, version 1`, annotateManifest(encodeManifest(sample)));
   }
