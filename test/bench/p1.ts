@@ -1,0 +1,283 @@
+// P1: find changed pages, digest and XOR pages: the kernels against what else there is.
+//
+// A changed page differs in one byte at a random place. Throughputs are of guest memory: 256 MiB compared with a
+// mirror in 32 ms are 8.4 GB/s, although twice that is read.
+
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import { createBLAKE3 } from 'hash-wasm';
+import { compileKernels, type Kernels, loadKernels } from '../../src/kernel/index.ts';
+import { type NativeCompare, withNative } from './native.ts';
+import { type BenchResult, type BenchRow, mediansOf, seeded, takeTurns, throughput } from './row.ts';
+
+const SEED = 1;
+const TIMES = 9;
+const PAGE_BYTES = 4096;
+const GUEST_BYTES = 256 * 2 ** 20;
+const PAGE_COUNT = GUEST_BYTES / PAGE_BYTES;
+const CHANGED_PERCENT = [0, 1, 10, 100];
+/** What digest and XOR work on: the changed pages of a usual save. */
+const BATCH_BYTES = 32 * 2 ** 20;
+const THREADS = 2;
+
+const COMPARE_GOAL = 0.9;
+const DIGEST_GOAL = 2;
+
+type StartNative = (bytes: number, offsets: Uint32Array) => NativeCompare;
+
+export function run(): Promise<BenchRow> {
+  return withNative(async (startNative) => {
+    const kernels = await loadKernels();
+    const results = [
+      ...(await compareRows(kernels, startNative)),
+      ...(await threadRows(startNative)),
+      ...(await digestRows(kernels)),
+      ...(await xorRows(kernels)),
+    ];
+    const notes = [
+      `kernels: ${kernels.build} build; throughputs in GB/s of guest memory, one thread unless said otherwise`,
+      'not here: LZ4, which is the codec library of src/codec, not a kernel',
+    ];
+    if (startNative === undefined)
+      notes.push('no gcc: native memcmp is missing, and its goals are not judged');
+    return { row: 'P1', results, notes };
+  });
+}
+
+async function compareRows(kernels: Kernels, startNative: StartNative | undefined): Promise<BenchResult[]> {
+  const { arena } = kernels;
+  const mark = arena.mark();
+  const guest = arena.allocate(GUEST_BYTES, PAGE_BYTES);
+  const mirror = arena.allocate(GUEST_BYTES, PAGE_BYTES);
+  const bits = arena.allocate(PAGE_COUNT / 8);
+  const results: BenchResult[] = [];
+  for (const percent of CHANGED_PERCENT) {
+    const offsets = changedOffsets(percent);
+    fillGuest(arena.words(guest, GUEST_BYTES / 4), arena.words(mirror, GUEST_BYTES / 4), offsets);
+    const native = startNative?.(GUEST_BYTES, offsets);
+    const left = arena.words(guest, GUEST_BYTES / 4);
+    const right = arena.words(mirror, GUEST_BYTES / 4);
+    const expect = (different: number) => {
+      if (different !== offsets.length) throw new Error(`${different} pages differ, not ${offsets.length}`);
+    };
+    const timed = (fn: () => number) => () => {
+      const start = performance.now();
+      expect(fn());
+      return performance.now() - start;
+    };
+    const ms = await takeTurns(TIMES, {
+      ours: timed(() => kernels.comparePages(guest, mirror, PAGE_BYTES, PAGE_COUNT, bits)),
+      native: async () => {
+        if (native === undefined) return Number.NaN;
+        const { ms, different } = await native.compare();
+        expect(different);
+        return ms;
+      },
+      words: timed(() => compareWords(left, right)),
+      buffer: timed(() => compareBuffers(left, right)),
+    });
+    native?.close();
+    const ours = throughput(GUEST_BYTES, ms.ours);
+    const against = (peer: string, peerMs: number, goal?: number): BenchResult => ({
+      name: `compare, ${percent} % changed, vs ${peer}`,
+      value: peerMs / ms.ours,
+      unit: 'x',
+      better: 'higher',
+      ...(goal === undefined ? {} : { goal }),
+      ours,
+      peer: throughput(GUEST_BYTES, peerMs),
+    });
+    if (native !== undefined) results.push(against('native memcmp', ms.native, COMPARE_GOAL));
+    results.push(against('JS loop over words', ms.words), against('Buffer.compare per page', ms.buffer));
+  }
+  const copy = await mediansOf(TIMES, {
+    compare: () => kernels.comparePages(guest, guest + GUEST_BYTES, PAGE_BYTES, PAGE_COUNT, bits),
+    memcpy: () => arena.bytes(mirror, GUEST_BYTES).set(arena.bytes(guest, GUEST_BYTES)),
+  });
+  results.push({
+    name: 'compare, equal, vs memcpy by TypedArray.set',
+    value: copy.memcpy / copy.compare,
+    unit: 'x',
+    better: 'higher',
+    ours: throughput(GUEST_BYTES, copy.compare),
+    peer: throughput(GUEST_BYTES, copy.memcpy),
+  });
+  arena.release(mark);
+  return results;
+}
+
+/** Two threads over one shared memory, against one of them, and against as many native processes. */
+async function threadRows(startNative: StartNative | undefined): Promise<BenchResult[]> {
+  const { arena, build } = await loadKernels({ shared: true });
+  if (build === 'reference') return [];
+  const guest = arena.allocate(GUEST_BYTES, PAGE_BYTES);
+  const mirror = arena.allocate(GUEST_BYTES, PAGE_BYTES);
+  const bits = arena.allocate(PAGE_COUNT / 8, 64);
+  fillGuest(arena.words(guest, GUEST_BYTES / 4), arena.words(mirror, GUEST_BYTES / 4), new Uint32Array());
+
+  const module = await compileKernels(build, true);
+  const share = PAGE_COUNT / THREADS;
+  const workers = Array.from({ length: THREADS }, (_, thread) => {
+    const at = thread * share * PAGE_BYTES;
+    const arguments_ = [guest + at, mirror + at, PAGE_BYTES, share, bits + (thread * share) / 8];
+    return new Worker(WORKER, { eval: true, workerData: { module, memory: arena.memory, arguments_ } });
+  });
+  const work = async (some: readonly Worker[]) => {
+    const answers = some.map((worker) => once(worker, 'message'));
+    for (const worker of some) worker.postMessage('compare');
+    await Promise.all(answers);
+  };
+  const natives = workers.map(() => startNative?.(GUEST_BYTES / THREADS, new Uint32Array()));
+  await Promise.all(natives.map((native) => native?.compare()));
+
+  const ms = await mediansOf(TIMES, {
+    one: () => work(workers.slice(0, 1)),
+    all: () => work(workers),
+    natives: () => Promise.all(natives.map((native) => native?.compare())),
+  });
+  await Promise.all(workers.map((worker) => worker.terminate()));
+  for (const native of natives) native?.close();
+
+  const ours = throughput(GUEST_BYTES, ms.all);
+  const one = throughput(GUEST_BYTES / THREADS, ms.one);
+  const results: BenchResult[] = [
+    {
+      name: `compare, ${THREADS} threads, vs one`,
+      value: ours / one,
+      unit: 'x',
+      better: 'higher',
+      ours,
+      peer: one,
+    },
+  ];
+  if (startNative !== undefined) {
+    results.push({
+      name: `compare, ${THREADS} threads, vs ${THREADS} processes of native memcmp`,
+      value: ms.natives / ms.all,
+      unit: 'x',
+      better: 'higher',
+      goal: COMPARE_GOAL,
+      ours,
+      peer: throughput(GUEST_BYTES, ms.natives),
+    });
+  }
+  return results;
+}
+
+/** Plain JavaScript, since a worker of Node 20 takes no TypeScript: the loader's instance, no more. */
+const WORKER = `
+  const { parentPort, workerData } = require('node:worker_threads');
+  const { module, memory, arguments_ } = workerData;
+  const { exports } = new WebAssembly.Instance(module, { env: { memory, scratch: 1024 } });
+  parentPort.on('message', () => parentPort.postMessage(exports.comparePages(...arguments_)));
+`;
+
+async function digestRows(kernels: Kernels): Promise<BenchResult[]> {
+  const { arena } = kernels;
+  const results: BenchResult[] = [];
+  const hasher = await createBLAKE3();
+  for (const pageBytes of [PAGE_BYTES, 65_536]) {
+    const mark = arena.mark();
+    const pages = arena.allocate(BATCH_BYTES, PAGE_BYTES);
+    const count = BATCH_BYTES / pageBytes;
+    const digests = arena.allocate(32 * count);
+    fillRandom(arena.words(pages, BATCH_BYTES / 4));
+    const bytes = arena.bytes(pages, BATCH_BYTES);
+    const ms = await mediansOf(TIMES, {
+      ours: () => kernels.digestPages(pages, pageBytes, count, digests),
+      peer: () => {
+        for (let i = 0; i < count; i++) {
+          hasher
+            .init()
+            .update(bytes.subarray(i * pageBytes, (i + 1) * pageBytes))
+            .digest('binary');
+        }
+      },
+    });
+    results.push({
+      name: `BLAKE3 of ${pageBytes / 1024} KiB pages vs hash-wasm`,
+      value: ms.peer / ms.ours,
+      unit: 'x',
+      better: 'higher',
+      goal: DIGEST_GOAL,
+      ours: throughput(BATCH_BYTES, ms.ours),
+      peer: throughput(BATCH_BYTES, ms.peer),
+    });
+    arena.release(mark);
+  }
+  return results;
+}
+
+async function xorRows(kernels: Kernels): Promise<BenchResult[]> {
+  const { arena } = kernels;
+  const mark = arena.mark();
+  const a = arena.allocate(BATCH_BYTES, PAGE_BYTES);
+  const b = arena.allocate(BATCH_BYTES, PAGE_BYTES);
+  const out = arena.allocate(BATCH_BYTES, PAGE_BYTES);
+  fillRandom(arena.words(a, BATCH_BYTES / 4));
+  fillRandom(arena.words(b, BATCH_BYTES / 4));
+  const [left, right, delta] = [a, b, out].map((at) => arena.words(at, BATCH_BYTES / 4)) as [
+    Uint32Array,
+    Uint32Array,
+    Uint32Array,
+  ];
+  const ms = await mediansOf(TIMES, {
+    ours: () => kernels.xorBytes(a, b, out, BATCH_BYTES),
+    words: () => {
+      for (let i = 0; i < delta.length; i++) delta[i] = left[i]! ^ right[i]!;
+    },
+    memcpy: () => delta.set(left),
+  });
+  arena.release(mark);
+  return (['words', 'memcpy'] as const).map((peer) => ({
+    name: `XOR vs ${peer === 'words' ? 'JS loop over words' : 'memcpy by TypedArray.set'}`,
+    value: ms[peer] / ms.ours,
+    unit: 'x',
+    better: 'higher',
+    ours: throughput(BATCH_BYTES, ms.ours),
+    peer: throughput(BATCH_BYTES, ms[peer]),
+  }));
+}
+
+/** Byte offsets, one in each changed page. */
+function changedOffsets(percent: number): Uint32Array {
+  const random = seeded(SEED);
+  const offsets: number[] = [];
+  for (let page = 0; page < PAGE_COUNT; page++) {
+    if (random() % 100 < percent) offsets.push(page * PAGE_BYTES + (random() % PAGE_BYTES));
+  }
+  return Uint32Array.from(offsets);
+}
+
+function fillGuest(guest: Uint32Array, mirror: Uint32Array, offsets: Uint32Array): void {
+  for (let i = 0; i < guest.length; i++) guest[i] = Math.imul(i, 2_654_435_761);
+  mirror.set(guest);
+  for (const offset of offsets) mirror[offset >> 2]! ^= 1 << (8 * (offset & 3));
+}
+
+function fillRandom(words: Uint32Array): void {
+  const random = seeded(SEED);
+  for (let i = 0; i < words.length; i++) words[i] = random();
+}
+
+function compareWords(a: Uint32Array, b: Uint32Array): number {
+  const pageWords = PAGE_BYTES / 4;
+  let different = 0;
+  for (let start = 0; start < a.length; start += pageWords) {
+    const end = start + pageWords;
+    let i = start;
+    while (i < end && a[i] === b[i]) i++;
+    if (i < end) different++;
+  }
+  return different;
+}
+
+function compareBuffers(a: Uint32Array, b: Uint32Array): number {
+  const left = Buffer.from(a.buffer, a.byteOffset, a.byteLength);
+  const right = Buffer.from(b.buffer, b.byteOffset, b.byteLength);
+  let different = 0;
+  for (let at = 0; at < left.length; at += PAGE_BYTES) {
+    if (left.compare(right, at, at + PAGE_BYTES, at, at + PAGE_BYTES) !== 0) different++;
+  }
+  return different;
+}

@@ -1,0 +1,118 @@
+// `npm run bench`: every row; `npm run bench -- P3`: one; `-- P3 --json`: prints as its last line one object.
+//
+// Rows are the files p*.ts of this folder, each `run()` of which gives a BenchRow (row.ts). Each result is printed
+// and written to RESULTS.md with machine and commit. A goal that is missed is reported; the exit code stays 0.
+
+import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpus, totalmem } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { createServer } from 'vite';
+
+const FOLDER = dirname(fileURLToPath(import.meta.url));
+const ROOT = join(FOLDER, '..', '..');
+const RESULTS = join(FOLDER, 'RESULTS.md');
+const TITLE =
+  '# Results\n\nWritten by `npm run bench`; the rows and their goals are those of performance.md.\n';
+
+const wanted = process.argv.slice(2).filter((word) => !word.startsWith('--'));
+const asJson = process.argv.includes('--json');
+const rows = readdirSync(FOLDER)
+  .map((name) => /^(p\d+)\.ts$/.exec(name)?.[1])
+  .filter((name) => name !== undefined)
+  .sort((a, b) => Number(a.slice(1)) - Number(b.slice(1)))
+  .filter((name) => wanted.length === 0 || wanted.some((word) => word.toLowerCase() === name));
+if (rows.length === 0) {
+  console.error(`no such row: ${wanted.join(', ')}`);
+  process.exit(2);
+}
+
+const commit = currentCommit();
+const machine = describeMachine();
+// Vite only translates TypeScript here: no page, no socket, no watching.
+const server = await createServer({
+  root: ROOT,
+  configFile: false,
+  appType: 'custom',
+  logLevel: 'error',
+  optimizeDeps: { noDiscovery: true },
+  server: { middlewareMode: true, hmr: false, ws: false, watch: null },
+});
+try {
+  for (const name of rows) {
+    const { run } = await server.ssrLoadModule(join(FOLDER, `${name}.ts`));
+    const row = await run();
+    console.log(`\n${sectionOf(row)}`);
+    record(row);
+    if (asJson) console.log(JSON.stringify({ row: row.row, commit, machine, results: row.results }));
+  }
+} finally {
+  await server.close();
+}
+
+/** The Markdown of one row. */
+function sectionOf(row) {
+  return [
+    `## ${row.row}`,
+    '',
+    `${machine}; commit ${commit}; ${new Date().toISOString().slice(0, 10)}`,
+    '',
+    '| Result | Value | Goal | | Ours | Peer |',
+    '|---|---|---|---|---|---|',
+    ...row.results.map(lineOf),
+    ...(row.notes?.length ? ['', ...row.notes.map((note) => `- ${note}`)] : []),
+    '',
+  ].join('\n');
+}
+
+function lineOf(result) {
+  const { name, value, unit, better, goal, ours, peer } = result;
+  const met = better === 'higher' ? value >= goal : value <= goal;
+  const bound = goal === undefined ? '' : `${better === 'higher' ? '≥' : '≤'} ${goal} ${unit}`;
+  const verdict = goal === undefined ? '' : met ? 'met' : '**missed**';
+  return `| ${name} | ${short(value)} ${unit} | ${bound} | ${verdict} | ${short(ours)} | ${short(peer)} |`;
+}
+
+function short(value) {
+  if (value === undefined) return '';
+  if (!Number.isFinite(value)) return 'none';
+  return Math.abs(value) >= 1000 ? String(Math.round(value)) : String(Number(value.toPrecision(3)));
+}
+
+/** Puts the row in the place of what it was last time. */
+function record(row) {
+  const sections = new Map();
+  for (const section of readResults()
+    .split(/^(?=## )/m)
+    .slice(1)) {
+    sections.set(/^## (\S+)/.exec(section)[1], `${section.trimEnd()}\n`);
+  }
+  sections.set(row.row, sectionOf(row));
+  const order = [...sections.keys()].sort((a, b) => Number(a.slice(1)) - Number(b.slice(1)));
+  writeFileSync(RESULTS, [TITLE, ...order.map((name) => sections.get(name))].join('\n'));
+}
+
+function readResults() {
+  try {
+    return readFileSync(RESULTS, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function describeMachine() {
+  const [cpu] = cpus();
+  const memory = Math.round(totalmem() / 2 ** 30);
+  return `${cpu?.model.trim() ?? 'unknown CPU'}, ${cpus().length} cores, ${memory} GiB, Node ${process.versions.node}`;
+}
+
+function currentCommit() {
+  try {
+    const git = (...words) => execFileSync('git', words, { cwd: ROOT, encoding: 'utf8' }).trim();
+    const changed = git('status', '--porcelain', '--', 'src', 'wasm', 'test') !== '';
+    return git('rev-parse', '--short', 'HEAD') + (changed ? ' with changes' : '');
+  } catch {
+    return 'unknown';
+  }
+}
