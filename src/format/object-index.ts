@@ -92,19 +92,33 @@ export class ObjectIndex {
     return this.#slotOf(digest, offset) >= 0;
   }
 
-  /** A place of the object with the digest at `offset`, or undefined. */
+  /**
+   * The place of the object with the digest at `offset`, or undefined. Where several packs hold it, the one with the
+   * fewest deltas to undo: two writers that did not know of each other may each have told it from something of the
+   * other's, and only depths that shrink on the way to a base are sure to end.
+   */
   find(digest: Uint8Array, offset = 0): ObjectPlace | undefined {
-    const slot = this.#slotOf(digest, offset);
-    if (slot < 0) return undefined;
-    const number = this.#numbers[slot]! - 1;
-    const { key, index, first } = this.#packOf(number);
-    return { pack: key, index, entry: number - first };
+    let best: ObjectPlace | undefined;
+    const mask = this.#capacity - 1;
+    for (
+      let slot = this.#slotOf(digest, offset);
+      slot >= 0;
+      slot = this.#slotOf(digest, offset, (slot + 1) & mask)
+    ) {
+      const number = this.#numbers[slot]! - 1;
+      const { key, index, first } = this.#packOf(number);
+      const entry = number - first;
+      if (best === undefined || index.depthAt(entry) < best.index.depthAt(best.entry))
+        best = { pack: key, index, entry };
+    }
+    return best;
   }
 
-  #slotOf(digest: Uint8Array, offset: number): number {
+  /** The first slot of the digest, from where its walk begins or from `start` on it; -1 when there is none. */
+  #slotOf(digest: Uint8Array, offset: number, start?: number): number {
     const tag = this.#hash(digest, offset);
     const mask = this.#capacity - 1;
-    for (let slot = tag & mask; this.#numbers[slot] !== 0; slot = (slot + 1) & mask) {
+    for (let slot = start ?? tag & mask; this.#numbers[slot] !== 0; slot = (slot + 1) & mask) {
       if (this.#tags[slot] !== tag) continue;
       const number = this.#numbers[slot]! - 1;
       const { index, first } = this.#packOf(number);

@@ -70,6 +70,30 @@ describe('object index', () => {
     );
   });
 
+  test('of several places gives the one with the fewest deltas to undo', () => {
+    const depths = new Map([
+      ['deep', 5],
+      ['plain', 0],
+      ['middle', 2],
+    ]);
+    const packs = [...depths].map(([key, depth]) => {
+      const placed = { digest: name(1), kind: 'page' as const, lengthBytes: 256, frame: 0, offsetBytes: 0 };
+      const frame = { codec: 1, lengthBytes: 256, plainLengthBytes: 256, checksum: 0 };
+      const object =
+        depth === 0
+          ? { ...placed, transform: 'plain' as const }
+          : { ...placed, transform: 'xor' as const, base: name(2), depth };
+      return [key, decodeIndex(encodeIndex([frame], [object]))] as const;
+    });
+    for (const order of [packs, [...packs].reverse()]) {
+      const objects = new ObjectIndex();
+      for (const [key, index] of order) objects.add(key, index);
+      expect(objects.find(name(1))?.pack).toBe('plain');
+      objects.remove('plain');
+      expect(objects.find(name(1))?.pack).toBe('middle');
+    }
+  });
+
   test('finds a digest inside a node, by its offset', () => {
     const objects = new ObjectIndex();
     objects.add('p', indexOf([name(1), name(2)]));
