@@ -23,6 +23,8 @@ const WORKER = {
 };
 /** Taken into the package: their own loaders find their .wasm in some bundlers only. */
 const INLINED = ['lz4-wasm', '@bokuweb/zstd-wasm'];
+/** For packages that forgot theirs. */
+const LICENSE_FILES = { '@bokuweb/zstd-wasm': join(SOURCE, 'codec', 'zstd-license.txt') };
 
 const require = createRequire(import.meta.url);
 const manifest = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'));
@@ -149,15 +151,16 @@ function entriesOf(exports) {
   );
 }
 
-/** The licenses of what the package carries code of. */
+/** The licenses of what the package carries code of; a package that comes without one fails the build. */
 async function licensesOf(names) {
   const texts = [];
   for (const name of names) {
     const folder = join(ROOT, 'node_modules', name);
     const { version, license } = JSON.parse(await readFile(join(folder, 'package.json'), 'utf8'));
-    const file = (await readdir(folder)).find((entry) => /^licen[cs]e/i.test(entry));
-    const text = file === undefined ? '' : await readFile(join(folder, file), 'utf8');
-    texts.push(`${name} ${version}: ${license ?? 'see below'}\n\n${text}`);
+    const files = (await readdir(folder)).filter((file) => /^licen[cs]e/i.test(file)).sort();
+    // Of two licenses to choose from, the one that package.json names.
+    const file = LICENSE_FILES[name] ?? join(folder, files.find((one) => one.includes(license)) ?? files[0]);
+    texts.push(`${name} ${version}: ${license}\n\n${await readFile(file, 'utf8')}`);
   }
   return texts.join(`\n${'-'.repeat(78)}\n\n`);
 }
