@@ -37,15 +37,23 @@ export class DirectoryLock {
   readonly #files: FileSystem;
   readonly #processes: Processes;
   readonly #timeoutMs: number;
+  readonly #wait: (ms: number) => Promise<void>;
   #last: Promise<unknown> = Promise.resolve();
   /** Our names in links that we could not remove: we are alive, but they hold nothing. */
   readonly #abandoned = new Set<string>();
 
-  constructor(directory: string, files: FileSystem, processes: Processes, timeoutMs: number) {
+  constructor(
+    directory: string,
+    files: FileSystem,
+    processes: Processes,
+    timeoutMs: number,
+    wait: (ms: number) => Promise<void> = (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+  ) {
     this.#directory = directory;
     this.#files = files;
     this.#processes = processes;
     this.#timeoutMs = timeoutMs;
+    this.#wait = wait;
   }
 
   /** Does `work` while no other process holds the lock; throws `store-io` when that takes too long to come. */
@@ -79,7 +87,7 @@ export class DirectoryLock {
         });
       }
       waitMs = Math.min(2 * waitMs, LAST_WAIT_MS);
-      await new Promise((resolve) => setTimeout(resolve, waitMs));
+      await this.#wait(waitMs);
     }
   }
 
@@ -103,7 +111,7 @@ export class DirectoryLock {
     }
     try {
       if (first === undefined || (await this.#read(lock)) === first) return { chain };
-      await this.#files.unlink(end);
+      await this.#remove(end);
       return { holder: 'another, just now' };
     } catch (error) {
       this.#abandoned.add(self);
@@ -114,10 +122,19 @@ export class DirectoryLock {
   /** Does not fail, since the work is done: what stays is abandoned, and goes when the process does at the latest. */
   async #release(chain: readonly string[], self: string): Promise<void> {
     try {
-      for (const path of chain) await this.#files.unlink(path);
+      for (const path of chain) await this.#remove(path);
     } catch {
       // The first link goes first or not at all, which is all that the others rely on.
       this.#abandoned.add(self);
+    }
+  }
+
+  /** Removes a link; one of a chain that is over may be gone, taken for theirs by those who tidy up after it. */
+  async #remove(path: string): Promise<void> {
+    try {
+      await this.#files.unlink(path);
+    } catch (error) {
+      if (codeOfError(error) !== 'ENOENT') throw error;
     }
   }
 
