@@ -1,0 +1,169 @@
+// The scan tracker: what it finds, what it remembers when a save fails, and the order of calls it insists on.
+
+import { describe, expect, it } from 'vitest';
+import { FlatGuest } from '../../src/guest/flat.ts';
+import { loadKernels } from '../../src/kernel/load.ts';
+import { PageSet } from '../../src/memory/page-set.ts';
+import { openScanTracker } from '../../src/tracking/scan-tracker.ts';
+import { pages, picture } from '../support/pages.ts';
+
+async function open(memory: Uint8Array, tracking: 'none' | 'marks' = 'none', pageBytes = 256) {
+  const guest = new FlatGuest({
+    regions: [{ name: 'ram', bytes: memory, pageBytes, guestAddress: 0 }],
+    tracking,
+  });
+  return { guest, tracker: await openScanTracker(guest, { openKernels: () => loadKernels() }) };
+}
+
+/** The changed pages of a capture's first region. */
+function changed(
+  answer: { readonly changed: readonly Uint32Array<ArrayBuffer>[] },
+  pageCount: number,
+): number[] {
+  return [...new PageSet(pageCount, answer.changed[0]!)];
+}
+
+/** Page contents and what they held before, as pictures. */
+async function read(tracker: Awaited<ReturnType<typeof open>>['tracker'], list: number[]) {
+  const { bytes, previous, previousOf } = await tracker.readPages(0, Uint32Array.from(list));
+  return { now: picture(bytes), before: picture(previous), of: [...previousOf] };
+}
+
+describe.each(['none', 'marks'] as const)('a guest that marks %s', (tracking) => {
+  it('changes are told from zeros first, then from the last commit', async () => {
+    const memory = pages('.a.B');
+    const { guest, tracker } = await open(memory, tracking);
+    guest.write(0, 1 * 256, pages('a'));
+    guest.write(0, 3 * 256, pages('B'));
+    expect(changed(await tracker.capture({ full: false }), 4)).toEqual([1, 3]);
+    expect(await read(tracker, [1, 3])).toEqual({ now: 'aB', before: '..', of: [0, 1] });
+    await tracker.commit();
+    guest.write(0, 0, pages('C'));
+    guest.write(0, 768, pages('.'));
+    expect(changed(await tracker.capture({ full: false }), 4)).toEqual([0, 3]);
+    expect(await read(tracker, [0, 3])).toEqual({ now: 'C.', before: '.B', of: [0, 1] });
+    await tracker.commit();
+    expect(changed(await tracker.capture({ full: false }), 4)).toEqual([]);
+    await tracker.commit();
+    expect(changed(await tracker.capture({ full: true }), 4)).toEqual([0, 1]);
+  });
+
+  it('what was put back is in the next capture, with what it held at the last commit', async () => {
+    const memory = pages('....');
+    const { guest, tracker } = await open(memory, tracking);
+    guest.write(0, 0, pages('aa'));
+    await tracker.capture({ full: false });
+    await tracker.commit();
+    guest.write(0, 0, pages('b'));
+    expect(changed(await tracker.capture({ full: false }), 4)).toEqual([0]);
+    await tracker.putBack();
+    guest.write(0, 256, pages('c'));
+    expect(changed(await tracker.capture({ full: false }), 4)).toEqual([0, 1]);
+    expect(await read(tracker, [0, 1])).toEqual({ now: 'bc', before: 'aa', of: [0, 1] });
+    await tracker.putBack();
+    // Back to what was committed: still told, since the mirror had moved on; the digest finds it equal.
+    guest.write(0, 0, pages('a'));
+    expect(changed(await tracker.capture({ full: false }), 4)).toEqual([0, 1]);
+  });
+
+  it('the captured instant stays as it was while the guest runs on', async () => {
+    const memory = pages('....');
+    const { guest, tracker } = await open(memory, tracking);
+    guest.write(0, 0, pages('abcd'));
+    await tracker.capture({ full: false });
+    guest.write(0, 0, pages('ZZZZ'));
+    expect((await read(tracker, [0, 1, 2, 3])).now).toBe('abcd');
+  });
+
+  it('a restore that is abandoned leaves guest and bookkeeping as they were', async () => {
+    const memory = pages('....');
+    const { guest, tracker } = await open(memory, tracking);
+    guest.write(0, 0, pages('ab'));
+    await tracker.capture({ full: false });
+    await tracker.commit();
+    guest.write(0, 0, pages('c'));
+    expect(changed(await tracker.beginRestore({ full: false }), 4)).toEqual([0]);
+    expect(() => guest.run(1)).toThrow();
+    await tracker.stagePages(0, Uint32Array.of(0, 3), pages('XY'));
+    await tracker.stageZeros(0, Uint32Array.of(1));
+    await tracker.abandonRestore();
+    expect(picture(memory)).toBe('cb..');
+    guest.write(0, 512, pages('d'));
+    const pagesNow = changed(await tracker.capture({ full: false }), 4);
+    expect(pagesNow).toEqual(expect.arrayContaining([0, 2]));
+    expect((await read(tracker, [0, 1, 2, 3])).now).toBe('cbd.');
+  });
+
+  it('a restore writes what differs and becomes the base', async () => {
+    const memory = pages('....');
+    const { guest, tracker } = await open(memory, tracking);
+    guest.write(0, 0, pages('abcd'));
+    const { devices } = await tracker.capture({ full: false });
+    await tracker.commit();
+    await tracker.beginRestore({ full: false });
+    await tracker.stagePages(0, Uint32Array.of(0, 1), pages('aX'));
+    await tracker.stageZeros(0, Uint32Array.of(3));
+    expect((await tracker.applyRestore(devices)).pagesWritten).toBe(2);
+    expect(picture(memory)).toBe('aXc.');
+    expect(changed(await tracker.capture({ full: false }), 4)).toEqual([]);
+  });
+});
+
+describe('order of calls', () => {
+  it('a call at another time is refused', async () => {
+    const { tracker } = await open(pages('....'));
+    const none = Uint32Array.of();
+    const wrong = { code: 'wrong-state' };
+    await expect(tracker.readPages(0, none)).rejects.toMatchObject(wrong);
+    await expect(tracker.commit()).rejects.toMatchObject(wrong);
+    await expect(tracker.putBack()).rejects.toMatchObject(wrong);
+    await expect(tracker.stagePages(0, none, new Uint8Array(0))).rejects.toMatchObject(wrong);
+    await expect(tracker.applyRestore([])).rejects.toMatchObject(wrong);
+    await expect(tracker.abandonRestore()).rejects.toMatchObject(wrong);
+    await tracker.capture({ full: false });
+    await expect(tracker.capture({ full: false })).rejects.toMatchObject({
+      ...wrong,
+      data: { actual: 'captured' },
+    });
+    await expect(tracker.beginRestore({ full: false })).rejects.toMatchObject(wrong);
+    await tracker.putBack();
+    await tracker.close();
+    await tracker.close();
+    await expect(tracker.capture({ full: false })).rejects.toMatchObject({ code: 'guest-closed' });
+    await expect(tracker.peek([])).rejects.toMatchObject({ code: 'guest-closed' });
+  });
+
+  it('pages outside a region, and bytes of another length, are refused', async () => {
+    const { tracker } = await open(pages('....'));
+    await tracker.capture({ full: false });
+    await expect(tracker.readPages(0, Uint32Array.of(4))).rejects.toMatchObject({
+      code: 'span-out-of-range',
+    });
+    await expect(tracker.readPages(1, Uint32Array.of(0))).rejects.toMatchObject({
+      code: 'span-out-of-range',
+    });
+    await tracker.putBack();
+    await tracker.beginRestore({ full: false });
+    await expect(tracker.stagePages(0, Uint32Array.of(0), new Uint8Array(255))).rejects.toMatchObject({
+      code: 'argument-invalid',
+    });
+    await expect(tracker.stageZeros(0, Uint32Array.of(4))).rejects.toMatchObject({
+      code: 'span-out-of-range',
+    });
+    await tracker.abandonRestore();
+  });
+});
+
+describe('large regions', () => {
+  it('are mirrored over several kernel memories', async () => {
+    // Untouched memory takes no room: of the 2.5 GiB only what is written here is ever there.
+    const memory = new Uint8Array(2.5 * 2 ** 30);
+    const { guest, tracker } = await open(memory, 'marks', 65_536);
+    const places = [0, 2 ** 30 - 1, 2 ** 30, 2 ** 31 + 5, memory.length - 1];
+    for (const at of places) guest.write(0, at, Uint8Array.of(7));
+    const list = changed(await tracker.capture({ full: false }), memory.length / 65_536);
+    expect(list).toEqual(places.map((at) => Math.floor(at / 65_536)));
+    const { bytes } = await tracker.readPages(0, Uint32Array.from(list));
+    for (const [index, at] of places.entries()) expect(bytes[index * 65_536 + (at % 65_536)]).toBe(7);
+  });
+});
