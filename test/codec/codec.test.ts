@@ -1,0 +1,182 @@
+// Each codec gives back what it took, refuses what it did not write, never gives more than was asked for, and
+// goes on working after being lied to.
+
+import fc from 'fast-check';
+import { decompress as otherZstd } from 'fzstd';
+import { describe, expect, test } from 'vitest';
+import { isVitrineError } from '../../src/base/error.ts';
+import { type Codec, codecsOf, loadCodecs } from '../../src/codec/index.ts';
+import { noise, prose } from '../fixtures/format-v1/samples.ts';
+import { codeOf, RUN } from '../format/arbitraries.ts';
+import { decodeLz4Block } from '../reader/lz4-block.ts';
+
+const FRAME = 65_536;
+const EFFORTS = ['fast', 'balanced', 'small'] as const;
+const PEERS: Readonly<Record<string, (bytes: Uint8Array, plainLength: number) => Uint8Array>> = {
+  raw: (bytes) => bytes,
+  lz4: decodeLz4Block,
+  zstd: (bytes) => otherZstd(bytes),
+};
+
+const codecs = await loadCodecs();
+await codecs.prepareEffort('small');
+const ALL: readonly (readonly [string, Codec])[] = codecsOf('small').map((id) => {
+  const codec = codecs.byId(id);
+  return [codec.name, codec] as const;
+});
+const same = (a: Uint8Array, b: Uint8Array): boolean => Buffer.from(a).equals(b);
+
+/** Bytes of every look that frames have. */
+const plain = fc
+  .record({
+    lengthBytes: fc.oneof(fc.integer({ min: 1, max: 300 }), fc.constantFrom(4096, 65_535, FRAME)),
+    look: fc.constantFrom('noise', 'prose', 'zeros', 'sparse'),
+    seed: fc.nat({ max: 2 ** 32 - 1 }),
+  })
+  .map(({ lengthBytes, look, seed }) => {
+    if (look === 'zeros') return new Uint8Array(lengthBytes);
+    if (look === 'prose') return prose(lengthBytes);
+    const bytes = noise(lengthBytes, seed);
+    return look === 'noise' ? bytes : bytes.map((byte, i) => ((i * 7 + seed) % 61 === 0 ? byte : 0));
+  });
+
+describe.each(ALL)('%s', (name, codec) => {
+  test('gives back what it took, and another decoder agrees', () => {
+    fc.assert(
+      fc.property(plain, fc.constantFrom(...EFFORTS), (bytes, effort) => {
+        const encoded = codec.encode(bytes, effort);
+        expect(same(codec.decode(encoded, bytes.length), bytes)).toBe(true);
+        expect(same(PEERS[name]!(encoded, bytes.length), bytes)).toBe(true);
+        expect(codec.encode(bytes, effort).length).toBe(encoded.length);
+      }),
+      { ...RUN, numRuns: 40 },
+    );
+  });
+
+  test('takes views, and gives arrays of its own', () => {
+    const whole = prose(1000);
+    const encoded = codec.encode(whole.subarray(100, 900), 'fast');
+    const wrapped = Uint8Array.of(1, 2, 3, ...encoded, 4);
+    const decoded = codec.decode(wrapped.subarray(3, 3 + encoded.length), 800);
+    expect(same(decoded, whole.subarray(100, 900))).toBe(true);
+    expect([encoded.buffer.byteLength, decoded.buffer.byteLength]).toEqual([encoded.length, 800]);
+  });
+
+  test('refuses another length than was encoded', () => {
+    const encoded = codec.encode(prose(4096), 'fast');
+    for (const lengthBytes of [0, 1, 4095, 4097, FRAME, FRAME + 1, 2 ** 32 - 1, 2 ** 48]) {
+      expect(codeOf(() => codec.decode(encoded, lengthBytes))).toBe('codec-damaged');
+    }
+  });
+
+  test('refuses every truncation', () => {
+    const bytes = prose(600);
+    const encoded = codec.encode(bytes, 'fast');
+    for (let length = 0; length < encoded.length; length++) {
+      expect(codeOf(() => codec.decode(encoded.subarray(0, length), bytes.length))).toBe('codec-damaged');
+    }
+  });
+
+  test('damaged bytes give the asked length or an error, and the next frame is right', () => {
+    const good = prose(5000);
+    const goodEncoded = codec.encode(good, 'small');
+    fc.assert(
+      fc.property(
+        plain,
+        fc.array(fc.tuple(fc.nat(), fc.nat({ max: 255 })), { minLength: 1 }),
+        (bytes, changes) => {
+          const encoded = codec.encode(bytes, 'fast');
+          for (const [at, byte] of changes) encoded[at % encoded.length] = byte;
+          const code = codeOf(() => {
+            expect(codec.decode(encoded, bytes.length).length).toBe(bytes.length);
+          });
+          expect(code).toMatch(/^(none|codec-damaged)$/);
+          expect(same(codec.decode(goodEncoded, good.length), good)).toBe(true);
+        },
+      ),
+      { ...RUN, numRuns: 150 },
+    );
+  });
+
+  test('random bytes are refused or give the asked length', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 500 }), fc.nat({ max: FRAME }), (bytes, lengthBytes) => {
+        const code = codeOf(() => {
+          expect(codec.decode(bytes, lengthBytes).length).toBe(lengthBytes);
+        });
+        expect(code).toMatch(/^(none|codec-damaged)$/);
+      }),
+      { ...RUN, numRuns: 200 },
+    );
+  });
+});
+
+describe('bombs', () => {
+  const zstd = codecs.byId(3);
+  const magic = [0x28, 0xb5, 0x2f, 0xfd];
+
+  test('a zstd header of another form than ours is refused before the library sees it', () => {
+    const block = [0x01, 0x00, 0x00];
+    const forms = {
+      'content of 2^62 bytes': [...magic, 0xe0, 0, 0, 0, 0, 0, 0, 0, 0x40, ...block],
+      'content of 4 GiB': [...magic, 0xa0, 0xff, 0xff, 0xff, 0xff, ...block],
+      'a window of 2 GiB and no size': [...magic, 0x00, 0xa8, ...block],
+      'a dictionary': [...magic, 0x21, 0x01, 0x00, ...block],
+      'a checksum': [...magic, 0x24, 0x00, ...block, 0, 0, 0, 0],
+      'a skippable frame': [0x50, 0x2a, 0x4d, 0x18, 0xff, 0xff, 0xff, 0x7f],
+    };
+    for (const bytes of Object.values(forms)) {
+      for (const lengthBytes of [0, 1, FRAME]) {
+        expect(codeOf(() => zstd.decode(Uint8Array.from(bytes), lengthBytes))).toBe('codec-damaged');
+      }
+    }
+  });
+
+  test('frames after the first do not add to it', () => {
+    const encoded = zstd.encode(new Uint8Array(FRAME), 'fast');
+    const twice = Uint8Array.of(...encoded, ...encoded);
+    expect(codeOf(() => zstd.decode(twice, FRAME))).toBe('codec-damaged');
+    expect(codeOf(() => zstd.decode(twice, 2 * FRAME))).toBe('codec-damaged');
+  });
+
+  test('an lz4 block that would fill a gigabyte stops at the length asked for', () => {
+    const bomb = new Uint8Array(FRAME).fill(255);
+    bomb.set([0x1f, 0x41, 0x01, 0x00]);
+    expect(codeOf(() => codecs.byId(2).decode(bomb, FRAME))).toBe('codec-damaged');
+  });
+});
+
+describe('codecs', () => {
+  test('the smallest encoding wins, and none is larger than the bytes', () => {
+    for (const effort of EFFORTS) {
+      for (const bytes of [noise(FRAME, 5), prose(FRAME), new Uint8Array(256), noise(1, 1)]) {
+        const { codec, bytes: encoded } = codecs.encodeSmallest(bytes, effort);
+        const lengths = codecsOf(effort).map((id) => codecs.byId(id).encode(bytes, effort).length);
+        expect(encoded.length).toBe(Math.min(...lengths));
+        expect(encoded.length).toBeLessThanOrEqual(bytes.length);
+        expect(same(codecs.byId(codec).decode(encoded, bytes.length), bytes)).toBe(true);
+      }
+    }
+    expect(codecs.encodeSmallest(noise(FRAME, 5), 'small').codec).toBe(1);
+    expect(codecs.encodeSmallest(prose(FRAME), 'fast').codec).toBe(2);
+    expect(codecs.encodeSmallest(prose(FRAME), 'small').codec).toBe(3);
+  });
+
+  test('what is not loaded says so, what does not exist says that', async () => {
+    const fresh = await loadCodecs();
+    expect(codeOf(() => fresh.byId(3))).toBe('wrong-state');
+    expect(codeOf(() => fresh.encodeSmallest(prose(10), 'small'))).toBe('wrong-state');
+    for (const id of [0, 4, 255]) expect(codeOf(() => fresh.byId(id))).toBe('codec-unknown');
+    await expect(fresh.prepare([1, 77])).rejects.toSatisfy((error) => isVitrineError(error, 'codec-unknown'));
+    await Promise.all([fresh.prepare([3]), fresh.prepare([3, 2])]);
+    expect(fresh.byId(3).name).toBe('zstd');
+  });
+
+  test('the ids are those of the format', () => {
+    expect(ALL.map(([name, { id }]) => [id, name])).toEqual([
+      [1, 'raw'],
+      [2, 'lz4'],
+      [3, 'zstd'],
+    ]);
+  });
+});
