@@ -1,7 +1,7 @@
 // What the engine wrote, read by the independent reader, which shares no code with it: all of memory and every device
 // record of every snapshot, through deltas, fills and all efforts.
 
-import { expect, it } from 'vitest';
+import { it } from 'vitest';
 import { openMemoryStore } from '../../src/store/memory-store.ts';
 import { readSnapshot } from '../reader/read-snapshot.ts';
 import { adoptFlat, openTestEngine } from '../support/engine.ts';
