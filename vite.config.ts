@@ -1,4 +1,7 @@
 // The page's build, its server (cross-origin isolated), and the test projects.
+import { createReadStream, existsSync, statSync } from 'node:fs';
+import { join, resolve, sep } from 'node:path';
+import type { Connect, Plugin } from 'vite';
 import { defineConfig } from 'vitest/config';
 
 /** What SharedArrayBuffer needs, and what keeps foreign pages out. */
@@ -8,7 +11,22 @@ const HEADERS = {
   'X-Content-Type-Options': 'nosniff',
 };
 
+/** What the built page may do. README.md of `src/app` says why each line is there. */
+const CONTENT_SECURITY_POLICY = [
+  "default-src 'none'",
+  "script-src 'self' 'wasm-unsafe-eval'",
+  "worker-src 'self' blob:",
+  "style-src 'self' 'unsafe-inline'",
+  "img-src 'self' data: blob:",
+  "font-src 'self' data:",
+  "connect-src 'self' data:",
+  "base-uri 'none'",
+  "form-action 'none'",
+].join('; ');
+
 export default defineConfig({
+  base: './',
+  plugins: [serveGuestImages(), addContentSecurityPolicy()],
   build: { outDir: 'dist/page', target: 'es2022', emptyOutDir: true },
   worker: { format: 'es' },
   server: { headers: HEADERS, port: 5173 },
@@ -60,3 +78,44 @@ export default defineConfig({
     ],
   },
 });
+
+/** Serves what `npm run guests` built at `/guests/`; what is not there is a 404 and never the page. */
+function serveGuestImages(): Plugin {
+  const folder = resolve('.guests');
+  const serve: Connect.NextHandleFunction = (request, response) => {
+    const name = decodeURIComponent((request.url ?? '/').split('?')[0] ?? '/');
+    const file = join(folder, name);
+    if (!file.startsWith(folder + sep) || !existsSync(file) || !statSync(file).isFile()) {
+      response.writeHead(404).end();
+      return;
+    }
+    const type = file.endsWith('.json') ? 'application/json' : 'application/octet-stream';
+    response.writeHead(200, {
+      ...HEADERS,
+      'Content-Type': type,
+      'Content-Length': statSync(file).size,
+      'Cache-Control': 'no-cache',
+    });
+    createReadStream(file).pipe(response);
+  };
+  return {
+    name: 'vitrine-guest-images',
+    configureServer: (server) => void server.middlewares.use('/guests', serve),
+    configurePreviewServer: (server) => void server.middlewares.use('/guests', serve),
+  };
+}
+
+/** The built page alone: the development server needs inline scripts. */
+function addContentSecurityPolicy(): Plugin {
+  return {
+    name: 'vitrine-content-security-policy',
+    apply: 'build',
+    transformIndexHtml: () => [
+      {
+        tag: 'meta',
+        attrs: { 'http-equiv': 'Content-Security-Policy', content: CONTENT_SECURITY_POLICY },
+        injectTo: 'head-prepend',
+      },
+    ],
+  };
+}

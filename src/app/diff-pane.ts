@@ -1,0 +1,155 @@
+// What differs between two snapshots, or between a snapshot and a machine as it is now: a map of pages and a table of the
+// same, both leading to the bytes.
+
+import type { DiffReport, RegionDiff } from '../engine/diff.ts';
+import type { SnapshotInfo } from '../engine/snapshot.ts';
+import { button, choice, element, field, setOptions } from './dom.ts';
+import {
+  findSource,
+  keyOf,
+  listSources,
+  type MemorySource,
+  regionsOf,
+  titleOfSource,
+} from './memory-source.ts';
+import type { Notices } from './notices.ts';
+import { PageMap } from './page-map.ts';
+import { formatAddress, formatBytes, formatCount } from './quantity.ts';
+import type { Workspace } from './workspace.ts';
+
+/** Rows of the table that are made; the map shows all. */
+const MAX_ROWS = 100;
+
+/** Shows bytes of `to`, marked where they differ from `from`. */
+export type LookAtPage = (
+  to: MemorySource,
+  place: { readonly region: string; readonly offsetBytes: number },
+  from: MemorySource,
+) => void;
+
+export class DiffPane {
+  readonly element: HTMLElement;
+  readonly #workspace: Workspace;
+  readonly #notices: Notices;
+  readonly #lookAtPage: LookAtPage;
+  readonly #from = choice([]);
+  readonly #to = choice([]);
+  readonly #run = element('button', { attributes: { type: 'submit' } }, 'Compare');
+  readonly #result = element('div', { className: 'diff-result' });
+
+  constructor(workspace: Workspace, notices: Notices, lookAtPage: LookAtPage) {
+    this.#workspace = workspace;
+    this.#notices = notices;
+    this.#lookAtPage = lookAtPage;
+    const form = element(
+      'form',
+      {
+        className: 'row-form',
+        on: {
+          submit: (event) => {
+            event.preventDefault();
+            void this.#compareChosen();
+          },
+        },
+      },
+      field('From', this.#from, 'field grow'),
+      field('to', this.#to, 'field grow'),
+      this.#run,
+    );
+    this.element = element('div', { className: 'diff' }, form, this.#result);
+    workspace.machines.watch(() => this.#listSources());
+    workspace.snapshots.watch(() => this.#listSources());
+  }
+
+  /** Compares and shows. */
+  async compare(from: SnapshotInfo, to: MemorySource): Promise<void> {
+    this.#listSources();
+    const source: MemorySource = { kind: 'snapshot', snapshot: from };
+    this.#from.value = keyOf(source);
+    this.#to.value = keyOf(to);
+    this.#run.disabled = true;
+    await this.#notices.guard('Comparing', async () => {
+      const target = to.kind === 'live' ? to.machine : to.snapshot.id;
+      const report = await this.#workspace.diff(from.id, target);
+      await this.#show(report, source, to);
+    });
+    this.#run.disabled = false;
+  }
+
+  async #compareChosen(): Promise<void> {
+    const from = findSource(this.#workspace, this.#from.value);
+    const to = findSource(this.#workspace, this.#to.value);
+    if (from?.kind === 'snapshot' && to !== undefined) await this.compare(from.snapshot, to);
+  }
+
+  async #show(report: DiffReport, from: MemorySource, to: MemorySource): Promise<void> {
+    const regions = await regionsOf(this.#workspace, to);
+    const parts: Node[] = [];
+    for (const diff of report.regions) {
+      const address = regions.find(({ name }) => name === diff.name)?.guestAddress ?? 0;
+      const look = (page: number): void =>
+        this.#lookAtPage(to, { region: diff.name, offsetBytes: page * diff.pageBytes }, from);
+      parts.push(describeRegion(diff));
+      if (diff.pagesChanged === 0) continue;
+      parts.push(new PageMap(diff, { address, onChoose: look }).element, tableOf(diff, address, look));
+    }
+    const devices =
+      to.kind === 'live'
+        ? 'Device state of a running machine always differs and is not compared.'
+        : `Device records that differ: ${report.devices.length === 0 ? 'none' : report.devices.join(', ')}.`;
+    parts.push(element('p', { className: 'hint' }, devices));
+    this.#result.replaceChildren(...parts);
+  }
+
+  #listSources(): void {
+    const sources = listSources(this.#workspace);
+    const optionsOf = (list: readonly MemorySource[]) =>
+      list.map((source) => ({ value: keyOf(source), title: titleOfSource(source) }));
+    setOptions(this.#from, optionsOf(sources.filter(({ kind }) => kind === 'snapshot')));
+    setOptions(this.#to, optionsOf(sources));
+    this.#run.disabled = this.#from.options.length === 0;
+  }
+}
+
+function describeRegion(diff: RegionDiff): HTMLElement {
+  const share = formatBytes(diff.pagesChanged * diff.pageBytes);
+  const text =
+    diff.pagesChanged === 0
+      ? `equal, ${formatCount(diff.pageCount, 'page')}`
+      : `${diff.pagesChanged.toLocaleString('en')} of ${formatCount(diff.pageCount, 'page')} differ (${share})`;
+  return element('p', { className: 'region-line' }, element('strong', {}, diff.name), ` ${text}`);
+}
+
+function tableOf(diff: RegionDiff, address: number, look: (page: number) => void): HTMLElement {
+  const rows = diff.runs.slice(0, MAX_ROWS).map(({ first, count }) =>
+    element(
+      'tr',
+      {},
+      element('td', {}, formatAddress(address + first * diff.pageBytes)),
+      element('td', {}, String(first)),
+      element('td', {}, String(count)),
+      element(
+        'td',
+        {},
+        button('bytes', () => look(first), { attributes: { 'aria-label': `Bytes of page ${first}` } }),
+      ),
+    ),
+  );
+  const more = diff.runs.length - rows.length;
+  return element(
+    'details',
+    {},
+    element('summary', {}, `As a table: ${formatCount(diff.runs.length, 'run')} of pages in ${diff.name}`),
+    element(
+      'table',
+      {},
+      element(
+        'thead',
+        {},
+        element('tr', {}, ...['address', 'first page', 'pages', ''].map((title) => element('th', {}, title))),
+      ),
+      element('tbody', {}, ...rows),
+    ),
+    ...(more > 0 ? [element('p', { className: 'hint' }, `and ${formatCount(more, 'more run')}`)] : []),
+  );
+}

@@ -1,0 +1,77 @@
+// The guests that the page offers, by name. How each is opened is in the file of its name, which only the guest's worker
+// loads; here is what a person reads.
+
+/** A guest on offer. */
+export interface CatalogEntry {
+  /** Also the name of its machine in the store, so that it is found again after a reload. */
+  readonly name: string;
+  readonly title: string;
+  readonly about: string;
+  /** Whether it has a screen and a keyboard beside its terminal. */
+  readonly hasScreen: boolean;
+  /** What has to be served for it beside the page: `manifest.json` in that folder. */
+  readonly images?: string;
+  /** Places in its memory worth a look. */
+  readonly places?: readonly { readonly title: string; readonly address: number }[];
+}
+
+export const CATALOG = [
+  {
+    name: 'pulse',
+    title: 'Pulse',
+    about:
+      'A small x86 program in a PC of 16 MiB: counters, a grid of memory pages, and keys. Nothing is downloaded.',
+    hasScreen: true,
+    places: [
+      { title: 'counters', address: 0x1000 },
+      { title: 'typed line', address: 0x1080 },
+      { title: 'heat of pages', address: 0x1200 },
+      { title: 'sums of pages', address: 0x1400 },
+      { title: 'working set', address: 0x10_0000 },
+      { title: 'screen text', address: 0xb_8000 },
+    ],
+  },
+  {
+    name: 'micropython',
+    title: 'MicroPython',
+    about: 'A Python prompt. Its variables, its history and the half-typed line are its memory.',
+    hasScreen: false,
+  },
+  {
+    name: 'linux',
+    title: 'Linux',
+    about: 'A Debian kernel and busybox in a PC of 128 MiB, from the images that `npm run guests` builds.',
+    hasScreen: true,
+    images: 'guests/',
+  },
+  {
+    name: 'flat',
+    title: 'Flat',
+    about: 'Two registers and 1 MiB: the smallest guest, the one to copy for a new emulator.',
+    hasScreen: false,
+  },
+] as const satisfies readonly CatalogEntry[];
+
+const FORK_PATTERN = /^(.+?)-fork-\d+$/;
+
+/** The guest that a machine is, by the machine's name: `pulse-fork-2` is a `pulse`. Undefined for a foreign one. */
+export function catalogEntryOf(machine: string): CatalogEntry | undefined {
+  const name = FORK_PATTERN.exec(machine)?.[1] ?? machine;
+  return CATALOG.find((entry) => entry.name === name);
+}
+
+/** The first free name for a fork of a machine. */
+export function forkNameOf(machine: string, taken: ReadonlySet<string>): string {
+  const name = FORK_PATTERN.exec(machine)?.[1] ?? machine;
+  for (let number = 1; ; number++) {
+    const fork = `${name}-fork-${number}`;
+    if (!taken.has(fork)) return fork;
+  }
+}
+
+/** Whether what an entry needs is served here. */
+export async function isOffered(entry: CatalogEntry): Promise<boolean> {
+  if (entry.images === undefined) return true;
+  const answer = await fetch(`${entry.images}manifest.json`).catch(() => undefined);
+  return answer?.ok === true && (answer.headers.get('content-type') ?? '').includes('json');
+}

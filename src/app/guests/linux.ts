@@ -1,0 +1,25 @@
+// Opens Linux from the images that `npm run guests` built and the page's server serves.
+
+import wasmUrl from 'v86/build/v86.wasm?url';
+import { VitrineError } from '../../base/error.ts';
+import { linuxConfig } from '../../guest/v86/linux.ts';
+import { openV86 } from '../../guest/v86/open-v86.ts';
+import type { GuestSpec, OpenedGuest } from '../../rpc/guest-host.ts';
+import { consoleOfV86 } from './v86-console.ts';
+
+/** `options.images` is the address of the folder with the images, ending in a slash. */
+export async function openLinux({ options }: GuestSpec): Promise<OpenedGuest> {
+  const folder = options?.images;
+  if (typeof folder !== 'string') throw new VitrineError('argument-invalid', { name: 'options.images' });
+  const image = (name: string) => ({ url: `${folder}${name}` });
+  const images = {
+    bios: image('bios'),
+    vgaBios: image('vgabios'),
+    kernel: image('vmlinuz'),
+    initrd: image('initrd'),
+  };
+  const guest = await openV86(linuxConfig({ url: wasmUrl }, images));
+  const console = consoleOfV86(guest);
+  await guest.start();
+  return { guest, console };
+}

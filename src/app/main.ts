@@ -1,0 +1,104 @@
+// The page: builds its parts, starts a guest and the engine side by side, and leaves handles for devtools and tests. The
+// guest does not wait for the engine: it is to run within two seconds of the first paint.
+
+import './page.css';
+import { DiffPane } from './diff-pane.ts';
+import { element } from './dom.ts';
+import { MachineTabs } from './machine-tabs.ts';
+import { MainThread } from './main-thread.ts';
+import { MemoryPane } from './memory-pane.ts';
+import { Notices } from './notices.ts';
+import { PlatformBar } from './platform-bar.ts';
+import { ResumeBar } from './resume-bar.ts';
+import { SaveForm } from './save-form.ts';
+import { SnapshotList } from './snapshot-list.ts';
+import { Workspace } from './workspace.ts';
+
+const FIRST_GUEST = 'pulse';
+
+/** What embedders and tests find at `window.vitrine`; README.md says how to use it. */
+export interface PageHandles {
+  readonly workspace: Workspace;
+  readonly notices: Notices;
+  readonly tabs: MachineTabs;
+}
+
+declare global {
+  interface Window {
+    vitrine: PageHandles;
+    vitrineStats: MainThread;
+  }
+}
+
+const mainThread = new MainThread();
+mainThread.observe();
+window.vitrineStats = mainThread;
+
+const notices = new Notices();
+notices.catchUncaught();
+const workspace = new Workspace();
+const tabs = new MachineTabs(workspace, notices);
+window.vitrine = { workspace, notices, tabs };
+
+const memory = new MemoryPane(workspace, notices);
+const diff = new DiffPane(workspace, notices, (to, place, from) => void memory.show(to, place, from));
+const list = new SnapshotList(workspace, notices, {
+  compareWithNow: (snapshot, machine) => void diff.compare(snapshot, { kind: 'live', machine }),
+  compareWithParent(snapshot) {
+    const parent = workspace.snapshots.value.find(({ id }) => id === snapshot.parent);
+    if (parent !== undefined) void diff.compare(parent, { kind: 'snapshot', snapshot });
+  },
+  lookInside: (snapshot) => void memory.show({ kind: 'snapshot', snapshot }),
+});
+const resume = new ResumeBar();
+
+document
+  .querySelector('#app')
+  ?.replaceChildren(
+    element(
+      'header',
+      {},
+      element('h1', {}, 'Vitrine'),
+      element('p', { className: 'tagline' }, 'Freeze a running machine, look inside it, bring it back.'),
+      new PlatformBar(workspace).element,
+    ),
+    notices.element,
+    resume.element,
+    element(
+      'main',
+      {},
+      element('div', { className: 'column' }, tabs.element, section('Memory', memory.element)),
+      element(
+        'div',
+        { className: 'column' },
+        section('Snapshots', new SaveForm(workspace, notices).element, list.element),
+        section('Pages that differ', diff.element),
+      ),
+    ),
+  );
+
+void notices.guard(`Opening ${FIRST_GUEST}`, () => workspace.open(FIRST_GUEST));
+void openEngine();
+
+async function openEngine(): Promise<void> {
+  await notices.guard('Opening the engine', async () => {
+    await workspace.openEngine();
+    await resume.offer(workspace, notices);
+  });
+}
+
+workspace.engineLost.watch((reason) => {
+  if (reason !== null) {
+    notices.error(reason, 'The engine was lost', { label: 'Open it again', run: () => void openEngine() });
+  }
+});
+
+function section(title: string, ...content: readonly Node[]): HTMLElement {
+  const id = `section-${title.toLowerCase().replaceAll(' ', '-')}`;
+  return element(
+    'section',
+    { className: `card ${id}`, attributes: { 'aria-labelledby': id } },
+    element('h2', { id }, title),
+    ...content,
+  );
+}

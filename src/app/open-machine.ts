@@ -1,0 +1,103 @@
+// One guest that the page has open: its worker, its place under the engine, and what a person sees of it.
+//
+// The guest runs as soon as its worker has it, before the engine is there: `joined` resolves when it can be saved.
+
+import type { VitrineError } from '../base/error.ts';
+import type { SnapshotId } from '../engine/snapshot.ts';
+import type { ScreenFrame } from '../guest/v86/screen-frame.ts';
+import type { EngineClient, MachineClient } from '../rpc/engine-client.ts';
+import { type GuestClient, startGuest } from '../rpc/guest-client.ts';
+import type { CatalogEntry } from './guests/catalog.ts';
+import type { Job } from './job.ts';
+import { Signal } from './signal.ts';
+
+/** Characters of output kept for a terminal that is shown later. */
+const MAX_BACKLOG = 200_000;
+
+export class OpenMachine {
+  readonly name: string;
+  readonly entry: CatalogEntry;
+  readonly guest: GuestClient;
+  /** The snapshot it goes on from. */
+  readonly base = new Signal<SnapshotId | null>(null);
+  readonly isRunning = new Signal(true);
+  /** Why its worker is gone. */
+  readonly lost = new Signal<VitrineError | null>(null);
+  /** The save, restore or comparison under way. */
+  readonly job = new Signal<Job | null>(null);
+  /** The latest picture of its screen. */
+  readonly frame = new Signal<ScreenFrame | null>(null);
+  /** When what it holds was last in a snapshot, or when it was opened; by `performance.now()`. */
+  settledAtMs = performance.now();
+  #machine: Promise<MachineClient>;
+  #output = '';
+  #onOutput: ((text: string) => void) | null = null;
+
+  private constructor(name: string, entry: CatalogEntry, guest: GuestClient) {
+    this.name = name;
+    this.entry = entry;
+    this.guest = guest;
+    this.#machine = new Promise(() => {});
+  }
+
+  /** Opens the guest in a worker of its own. Throws what `startGuest` throws. */
+  static async open(name: string, entry: CatalogEntry): Promise<OpenMachine> {
+    const worker = new Worker(new URL('../../workers/guest.ts', import.meta.url), { type: 'module', name });
+    const images = entry.images === undefined ? undefined : new URL(entry.images, document.baseURI).href;
+    const options = images === undefined ? {} : { images };
+    const opened = new OpenMachine(name, entry, await startGuest(worker, { name: entry.name, options }));
+    void opened.guest.lost.then((reason) => opened.lost.set(reason));
+    await opened.guest.onOutput((text) => opened.#takeOutput(text));
+    if (entry.hasScreen) await opened.guest.onFrame((frame) => opened.frame.set(frame as ScreenFrame));
+    return opened;
+  }
+
+  /** Puts it under an engine, a new one after the old one was lost. */
+  async join(engine: EngineClient): Promise<void> {
+    this.#machine = this.guest.join(engine, this.name);
+    // Whoever uses the machine sees the failure; nobody may.
+    this.#machine.catch(() => {});
+    await this.#machine;
+    this.base.set(null);
+  }
+
+  /** The machine under the engine, once it is there. */
+  get joined(): Promise<MachineClient> {
+    return this.#machine;
+  }
+
+  /** What the guest wrote so far goes to `listener`, and all it writes from now on. One listener at a time. */
+  showOutput(listener: (text: string) => void): void {
+    this.#onOutput = listener;
+    listener(this.#output);
+  }
+
+  /** A page's typing. Lost workers take none. */
+  write(text: string): void {
+    if (this.lost.value === null) void this.guest.write(text).catch(() => {});
+  }
+
+  sendKeys(scanCodes: readonly number[]): void {
+    if (this.lost.value === null) void this.guest.sendKeys(scanCodes).catch(() => {});
+  }
+
+  async setRunning(running: boolean): Promise<void> {
+    await this.guest.setRunning(running);
+    this.isRunning.set(running);
+  }
+
+  /** What it holds is in `snapshot` now. */
+  settleAt(snapshot: SnapshotId): void {
+    this.settledAtMs = performance.now();
+    this.base.set(snapshot);
+  }
+
+  async close(): Promise<void> {
+    if (this.lost.value === null) await this.guest.close();
+  }
+
+  #takeOutput(text: string): void {
+    this.#output = (this.#output + text).slice(-MAX_BACKLOG);
+    this.#onOutput?.(text);
+  }
+}

@@ -1,0 +1,125 @@
+// Saving the machine that is shown: label, effort, progress, cancel, and what it cost.
+
+import type { Progress } from '../base/work.ts';
+import type { SaveReport } from '../engine/save.ts';
+import type { Effort } from '../format/frame-codecs.ts';
+import { button, choice, element, field } from './dom.ts';
+import type { Job } from './job.ts';
+import type { Notices } from './notices.ts';
+import type { OpenMachine } from './open-machine.ts';
+import { formatBytes, formatCount, formatMs, shortId } from './quantity.ts';
+import type { Unsubscribe } from './signal.ts';
+import type { Workspace } from './workspace.ts';
+
+const EFFORTS = [
+  { value: 'fast', title: 'fast' },
+  { value: 'balanced', title: 'balanced' },
+  { value: 'small', title: 'small' },
+] as const satisfies readonly { value: Effort; title: string }[];
+
+export class SaveForm {
+  readonly element: HTMLElement;
+  readonly #label = element('input', {
+    attributes: { type: 'text', maxlength: 200, placeholder: 'what is it?' },
+  });
+  readonly #effort = choice(EFFORTS);
+  readonly #save = element('button', { className: 'primary', attributes: { type: 'submit' } }, 'Save');
+  readonly #bar = element('progress');
+  readonly #phase = element('span', { className: 'phase', attributes: { role: 'status' } });
+  readonly #work: HTMLElement;
+  readonly #report = element('div', { className: 'report', attributes: { role: 'status' } });
+  #stop: Unsubscribe[] = [];
+
+  constructor(workspace: Workspace, notices: Notices) {
+    this.#effort.value = 'balanced';
+    const cancel = button('Cancel', () => workspace.current.value?.job.value?.cancel());
+    this.#work = element('div', { className: 'work' }, this.#bar, this.#phase, cancel);
+    const form = element(
+      'form',
+      {
+        className: 'save',
+        on: {
+          submit: (event) => {
+            event.preventDefault();
+            const machine = workspace.current.value;
+            if (machine !== null) void this.#onSave(workspace, notices, machine);
+          },
+        },
+      },
+      field('Label', this.#label, 'field grow'),
+      field('Effort', this.#effort),
+      this.#save,
+    );
+    this.element = element('div', { className: 'saving' }, form, this.#work, this.#report);
+    workspace.current.watch((machine) => this.#follow(workspace, machine));
+    workspace.engine.watch(() => this.#follow(workspace, workspace.current.value));
+  }
+
+  async #onSave(workspace: Workspace, notices: Notices, machine: OpenMachine): Promise<void> {
+    void navigator.storage?.persist?.();
+    const report = await notices.guard(`Saving ${machine.name}`, () =>
+      workspace.save(machine, this.#label.value.trim(), this.#effort.value as Effort),
+    );
+    if (report === undefined) return;
+    this.#label.value = '';
+    this.#report.replaceChildren(...describe(report));
+  }
+
+  /** Shows the work of the machine on show. */
+  #follow(workspace: Workspace, machine: OpenMachine | null): void {
+    for (const stop of this.#stop.splice(0)) stop();
+    if (machine === null) {
+      this.#save.disabled = true;
+      this.#work.hidden = true;
+      return;
+    }
+    this.#save.textContent = `Save ${machine.name}`;
+    this.#stop.push(
+      machine.lost.watch(() => this.#enable(workspace, machine)),
+      machine.job.watch((job) => {
+        this.#enable(workspace, machine);
+        this.#work.hidden = job === null;
+        if (job === null) return;
+        this.#phase.textContent = `${job.title} …`;
+        this.#stop.push(job.progress.watch((progress) => this.#showProgress(job, progress)));
+      }),
+    );
+  }
+
+  #enable(workspace: Workspace, machine: OpenMachine): void {
+    this.#save.disabled =
+      workspace.engine.value === null || machine.lost.value !== null || machine.job.value !== null;
+  }
+
+  #showProgress(job: Job, progress: Progress | null): void {
+    if (progress === null || progress.total === 0) {
+      this.#bar.removeAttribute('value');
+      return;
+    }
+    this.#bar.max = progress.total;
+    this.#bar.value = progress.done;
+    this.#phase.textContent = `${job.title}: ${progress.phase} ${progress.done.toLocaleString('en')} of ${formatCount(progress.total, progress.unit.slice(0, -1))}`;
+  }
+}
+
+/** A report as its figures. */
+function describe(report: SaveReport): Node[] {
+  const figures: readonly (readonly [string, string])[] = [
+    ['saved as', shortId(report.snapshot.id)],
+    ['guest paused', formatMs(report.pauseMs)],
+    ['whole save', formatMs(report.totalMs)],
+    ['pages scanned', report.pagesScanned.toLocaleString('en')],
+    ['changed', report.pagesChanged.toLocaleString('en')],
+    ['new objects', report.objectsNew.toLocaleString('en')],
+    ['written', formatBytes(report.bytesWritten)],
+  ];
+  return [
+    element(
+      'dl',
+      { className: 'figures' },
+      ...figures.map(([name, value]) =>
+        element('div', {}, element('dt', {}, name), element('dd', {}, value)),
+      ),
+    ),
+  ];
+}

@@ -1,0 +1,81 @@
+// A machine's serial line as a terminal. The terminal's code is loaded when the first one is shown: it is a third of the
+// page, and a guest runs without it. Shift+Tab is left to the page, so that the keyboard cannot be caught here.
+
+import type { Terminal } from '@xterm/xterm';
+import { element } from './dom.ts';
+import type { OpenMachine } from './open-machine.ts';
+
+const FONT_SIZE = 13;
+const FONT = "ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace";
+const MAX_COLUMNS = 120;
+const MIN_COLUMNS = 20;
+
+export class TerminalView {
+  readonly element: HTMLElement;
+  readonly #rows: number;
+  #terminal: Terminal | null = null;
+
+  constructor(machine: OpenMachine, rows: number) {
+    this.#rows = rows;
+    this.element = element('div', {
+      className: 'terminal-pane',
+      attributes: { role: 'group', 'aria-label': `Terminal of ${machine.name}` },
+    });
+    // Kept until the terminal is there; the machine keeps its own backlog.
+    this.element.style.minHeight = `${rows * 17}px`;
+  }
+
+  /** Loads the terminal and connects it. Throws when its code cannot be loaded. */
+  async connect(machine: OpenMachine): Promise<void> {
+    const [{ Terminal }] = await Promise.all([import('@xterm/xterm'), import('@xterm/xterm/css/xterm.css')]);
+    const terminal = new Terminal({
+      rows: this.#rows,
+      cols: 80,
+      fontSize: FONT_SIZE,
+      fontFamily: FONT,
+      scrollback: 5000,
+      cursorBlink: !matchMedia('(prefers-reduced-motion: reduce)').matches,
+      theme: { background: '#0b0e14', foreground: '#d5d9e0', cursor: '#7fd1c7' },
+    });
+    terminal.attachCustomKeyEventHandler((event) => !(event.key === 'Tab' && event.shiftKey));
+    terminal.onData((text) => machine.write(text));
+    terminal.open(this.element);
+    terminal.textarea?.setAttribute('aria-label', `Terminal of ${machine.name}; Shift+Tab leaves it`);
+    this.#terminal = terminal;
+    machine.showOutput((text) => terminal.write(text));
+    new ResizeObserver(() => this.#fit()).observe(this.element);
+  }
+
+  focus(): void {
+    this.#terminal?.focus();
+  }
+
+  /** The lines that hold something, as text: for tests and for copying. */
+  get text(): string {
+    const buffer = this.#terminal?.buffer.active;
+    if (buffer === undefined) return '';
+    const lines: string[] = [];
+    for (let at = 0; at < buffer.length; at++) lines.push(buffer.getLine(at)?.translateToString(true) ?? '');
+    return lines.join('\n').trimEnd();
+  }
+
+  /** As many columns as there is room for. A hidden terminal stays as it is. */
+  #fit(): void {
+    const width = this.element.clientWidth - 20;
+    if (this.#terminal === null || width <= 0) return;
+    const columns = Math.floor(width / characterWidth());
+    this.#terminal.resize(Math.max(MIN_COLUMNS, Math.min(MAX_COLUMNS, columns)), this.#rows);
+  }
+}
+
+let measuredWidth: number | undefined;
+
+function characterWidth(): number {
+  if (measuredWidth === undefined) {
+    const context = document.createElement('canvas').getContext('2d');
+    if (context === null) return FONT_SIZE * 0.6;
+    context.font = `${FONT_SIZE}px ${FONT}`;
+    measuredWidth = context.measureText('W').width;
+  }
+  return measuredWidth;
+}

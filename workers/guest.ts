@@ -1,0 +1,23 @@
+// A guest's worker: which guests there are, and nothing else. Each is loaded when it is opened, so that a page pays only
+// for the guest it shows.
+import { VitrineError } from '../src/base/error.ts';
+import { loadKernels } from '../src/kernel/load.ts';
+import { GuestHost, type OpenGuest } from '../src/rpc/guest-host.ts';
+import { serve } from '../src/rpc/ready.ts';
+
+const GUESTS: Readonly<Record<string, OpenGuest>> = {
+  pulse: async () => (await import('../src/app/guests/pulse.ts')).openPulse(),
+  linux: async (spec) => (await import('../src/app/guests/linux.ts')).openLinux(spec),
+  flat: async () => (await import('../src/app/guests/flat.ts')).openFlat(),
+};
+
+serve(
+  new GuestHost({
+    openGuest(spec) {
+      const open = GUESTS[spec.name];
+      if (open === undefined) throw new VitrineError('not-found', { guest: spec.name });
+      return open(spec);
+    },
+    openKernels: loadKernels,
+  }),
+);
