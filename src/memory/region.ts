@@ -48,7 +48,9 @@ export function checkRegions(regions: readonly Region[]): void {
 
 /** Whether a number is a page size: a power of two in the limits. */
 export function isPageBytes(value: number): boolean {
-  return value >= LIMITS.minPageBytes && value <= LIMITS.maxPageBytes && (value & (value - 1)) === 0;
+  const isInRange = value >= LIMITS.minPageBytes && value <= LIMITS.maxPageBytes;
+  // Bit operators cut fractions off: 4096.5 would pass for 4096.
+  return isInRange && Number.isInteger(value) && (value & (value - 1)) === 0;
 }
 
 function isCount(value: number): boolean {
