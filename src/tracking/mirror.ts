@@ -124,8 +124,13 @@ export class Mirror {
 
   /** The bytes of one page in place. Valid until the mirror is used again. */
   page(region: number, page: number): Uint8Array {
-    const { kernels, region: of, firstPage, at } = this.#segmentOf(region, page);
-    return kernels.arena.bytes(at + (page - firstPage) * of.pageBytes, of.pageBytes);
+    return this.run(region, page, 1);
+  }
+
+  /** The bytes of `count` pages from `first`, all of one chunk, in place. Valid until the mirror is used again. */
+  run(region: number, first: number, count: number): Uint8Array {
+    const { kernels, region: of, firstPage, at } = this.#segmentOf(region, first);
+    return kernels.arena.bytes(at + (first - firstPage) * of.pageBytes, count * of.pageBytes);
   }
 
   /**

@@ -120,7 +120,9 @@ export class ScanTracker implements Tracker {
     return { bytes, pauseMs };
   }
 
-  async beginRestore(options: { readonly full: boolean }): Promise<{ readonly changed: readonly Uint32Array<ArrayBuffer>[] }> {
+  async beginRestore(options: {
+    readonly full: boolean;
+  }): Promise<{ readonly changed: readonly Uint32Array<ArrayBuffer>[] }> {
     return this.#enter('idle', 'restoring', async () => {
       await this.#guest.pause();
       this.#pausedAtMs = this.#clock.nowMs();
@@ -180,7 +182,9 @@ export class ScanTracker implements Tracker {
   }
 
   #changed(full: boolean): Uint32Array<ArrayBuffer>[] {
-    const sets = full ? this.#guest.regions.map((region) => this.#mirror.nonZeroPages(region.id)) : this.#pending;
+    const sets = full
+      ? this.#guest.regions.map((region) => this.#mirror.nonZeroPages(region.id))
+      : this.#pending;
     return sets.map((pages) => pages.words.slice());
   }
 

@@ -4,7 +4,7 @@
 import type { OwnedBytes } from '../base/bytes.ts';
 import { copyBytes } from '../base/bytes.ts';
 import type { DeviceRecord, Guest } from '../guest/guest.ts';
-import type { PageSet } from '../memory/page-set.ts';
+import { type PageRun, PageSet } from '../memory/page-set.ts';
 import type { Mirror } from './mirror.ts';
 
 interface ReplacedPage {
@@ -30,7 +30,9 @@ export async function swapIn(
     for (const [region, pages] of staged.entries()) {
       for (const chunk of mirror.chunks(region, pages)) {
         const differing = await keepDiffering(guest, mirror, region, chunk, replaced);
-        for (const page of differing) await writePage(guest, mirror, region, page);
+        for (const { first, count } of differing.runs()) {
+          await writeRun(guest, mirror, region, { first: chunk.first + first, count });
+        }
       }
     }
     await guest.loadDevices(devices);
@@ -44,28 +46,35 @@ export async function swapIn(
   return replaced.length;
 }
 
+/** Copies what is about to be replaced; answers with the differing pages, counted from the chunk's first. */
 async function keepDiffering(
   guest: Guest,
   mirror: Mirror,
   region: number,
   chunk: { readonly first: number; readonly count: number },
   replaced: ReplacedPage[],
-): Promise<number[]> {
+): Promise<PageSet> {
   const { pageBytes, sizeBytes } = guest.regions[region]!;
-  const differing: number[] = [];
+  const differing = new PageSet(chunk.count);
   await mirror.compareRun(guest, region, chunk.first, chunk.count, (page, guestBytes) => {
     const offsetBytes = page * pageBytes;
     const lengthBytes = Math.min(pageBytes, sizeBytes - offsetBytes);
     replaced.push({ region, offsetBytes, bytes: copyBytes(guestBytes.subarray(0, lengthBytes)) });
-    differing.push(page);
+    differing.add(page - chunk.first);
   });
   return differing;
 }
 
-async function writePage(guest: Guest, mirror: Mirror, region: number, page: number): Promise<void> {
+/** Neighbouring pages go in one call: an adapter may do work for each, as clearing a TLB. */
+async function writeRun(
+  guest: Guest,
+  mirror: Mirror,
+  region: number,
+  { first, count }: PageRun,
+): Promise<void> {
   const { pageBytes, sizeBytes } = guest.regions[region]!;
-  const offsetBytes = page * pageBytes;
-  const lengthBytes = Math.min(pageBytes, sizeBytes - offsetBytes);
-  const bytes = mirror.page(region, page).subarray(0, lengthBytes);
+  const offsetBytes = first * pageBytes;
+  const lengthBytes = Math.min(count * pageBytes, sizeBytes - offsetBytes);
+  const bytes = mirror.run(region, first, count).subarray(0, lengthBytes);
   await guest.writePages({ region, offsetBytes, lengthBytes }, bytes);
 }

@@ -78,7 +78,9 @@ export interface Tracker {
    * Stops the guest and finds what changed since the last committed capture; answers as `capture` does, without
    * devices. The guest stays paused until `applyRestore` or `abandonRestore`.
    */
-  beginRestore(options: { readonly full: boolean }): Promise<{ readonly changed: readonly Uint32Array<ArrayBuffer>[] }>;
+  beginRestore(options: {
+    readonly full: boolean;
+  }): Promise<{ readonly changed: readonly Uint32Array<ArrayBuffer>[] }>;
 
   /** Pages that the guest shall hold, already proven by their digest. The guest does not see them yet. */
   stagePages(region: number, pages: Uint32Array, bytes: OwnedBytes): Promise<void>;
