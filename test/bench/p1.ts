@@ -55,8 +55,8 @@ async function compareRows(kernels: Kernels, startNative: StartNative | undefine
     const offsets = changedOffsets(percent);
     fillGuest(arena.words(guest, GUEST_BYTES / 4), arena.words(mirror, GUEST_BYTES / 4), offsets);
     const native = startNative?.(GUEST_BYTES, offsets);
-    const left = arena.words(guest, GUEST_BYTES / 4);
-    const right = arena.words(mirror, GUEST_BYTES / 4);
+    const left = signedWords(arena.words(guest, GUEST_BYTES / 4));
+    const right = signedWords(arena.words(mirror, GUEST_BYTES / 4));
     const expect = (different: number) => {
       if (different !== offsets.length) throw new Error(`${different} pages differ, not ${offsets.length}`);
     };
@@ -216,10 +216,10 @@ async function xorRows(kernels: Kernels): Promise<BenchResult[]> {
   const out = arena.allocate(BATCH_BYTES, PAGE_BYTES);
   fillRandom(arena.words(a, BATCH_BYTES / 4));
   fillRandom(arena.words(b, BATCH_BYTES / 4));
-  const [left, right, delta] = [a, b, out].map((at) => arena.words(at, BATCH_BYTES / 4)) as [
-    Uint32Array,
-    Uint32Array,
-    Uint32Array,
+  const [left, right, delta] = [a, b, out].map((at) => signedWords(arena.words(at, BATCH_BYTES / 4))) as [
+    Int32Array,
+    Int32Array,
+    Int32Array,
   ];
   const ms = await mediansOf(TIMES, {
     ours: () => kernels.xorBytes(a, b, out, BATCH_BYTES),
@@ -260,7 +260,12 @@ function fillRandom(words: Uint32Array): void {
   for (let i = 0; i < words.length; i++) words[i] = random();
 }
 
-function compareWords(a: Uint32Array, b: Uint32Array): number {
+/** The peers' view: signed words are what V8 handles without going through doubles. */
+function signedWords(words: Uint32Array): Int32Array {
+  return new Int32Array(words.buffer, words.byteOffset, words.length);
+}
+
+function compareWords(a: Int32Array, b: Int32Array): number {
   const pageWords = PAGE_BYTES / 4;
   let different = 0;
   for (let start = 0; start < a.length; start += pageWords) {
@@ -272,7 +277,7 @@ function compareWords(a: Uint32Array, b: Uint32Array): number {
   return different;
 }
 
-function compareBuffers(a: Uint32Array, b: Uint32Array): number {
+function compareBuffers(a: Int32Array, b: Int32Array): number {
   const left = Buffer.from(a.buffer, a.byteOffset, a.byteLength);
   const right = Buffer.from(b.buffer, b.byteOffset, b.byteLength);
   let different = 0;
