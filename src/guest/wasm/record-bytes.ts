@@ -28,6 +28,13 @@ export class RecordWriter {
     this.#view.setFloat64(at, value, true);
   }
 
+  /** A length, then that many bytes. */
+  bytes(bytes: Uint8Array): void {
+    this.u32(bytes.length);
+    const at = this.#take(bytes.length);
+    this.#bytes.set(bytes, at);
+  }
+
   finish(): OwnedBytes {
     return this.#bytes.slice(0, this.#length);
   }
@@ -36,7 +43,7 @@ export class RecordWriter {
     const at = this.#length;
     this.#length += count;
     if (this.#length > this.#bytes.length) {
-      const larger = new Uint8Array(2 * this.#bytes.length);
+      const larger = new Uint8Array(2 * this.#length);
       larger.set(this.#bytes);
       this.#bytes = larger;
       this.#view = new DataView(larger.buffer);
@@ -47,7 +54,7 @@ export class RecordWriter {
 
 export class RecordReader {
   readonly #record: string;
-  readonly #view: DataView;
+  readonly #view: DataView<ArrayBuffer>;
   #at = 0;
 
   constructor(record: string, bytes: OwnedBytes) {
@@ -69,6 +76,13 @@ export class RecordReader {
 
   f64(): number {
     return this.#view.getFloat64(this.#take(8), true);
+  }
+
+  /** A length, then that many bytes. */
+  bytes(): OwnedBytes {
+    const length = this.u32();
+    const at = this.#take(length);
+    return new Uint8Array(this.#view.buffer, this.#view.byteOffset + at, length).slice();
   }
 
   require(condition: boolean, field: string): void {
