@@ -1,0 +1,42 @@
+// A guest's worker around a flat guest. What is typed at its console: `run` lets it work, `die` makes it die at its
+// next save, when the engine is in the middle of one.
+
+import { FlatGuest } from '../../../src/guest/flat.ts';
+import type { DeviceRecord } from '../../../src/guest/guest.ts';
+import { loadKernels } from '../../../src/kernel/load.ts';
+import { GuestHost } from '../../../src/rpc/guest-host.ts';
+import { serve } from '../../../src/rpc/ready.ts';
+import { Random } from '../../../src/testing/random.ts';
+
+class MortalGuest extends FlatGuest {
+  mortal = false;
+
+  override saveDevices(): DeviceRecord[] {
+    if (this.mortal) globalThis.close();
+    return super.saveDevices();
+  }
+}
+
+serve(
+  new GuestHost({
+    openKernels: () => loadKernels(),
+    openGuest: async ({ options = {} }) => {
+      const bytes = new Random(1).bytes(Number(options.sizeBytes));
+      const guest = new MortalGuest({ regions: [{ name: 'ram', bytes, guestAddress: 0 }] });
+      const listeners = new Set<(text: string) => void>();
+      return {
+        guest,
+        console: {
+          write(text) {
+            if (text === 'die') guest.mortal = true;
+            else for (const listener of listeners) listener(guest.run(1000));
+          },
+          onOutput(listener) {
+            listeners.add(listener);
+            return () => listeners.delete(listener);
+          },
+        },
+      };
+    },
+  }),
+);

@@ -1,0 +1,84 @@
+// Supervision in real Chromium: whatever becomes of a worker, each call that it owes an answer ends with a code.
+
+import type { Page } from 'playwright';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Harness, openHarness } from './harness.ts';
+import type { RpcPage } from './pages/rpc.ts';
+
+declare const rpcPage: RpcPage;
+
+let harness: Harness;
+let page: Page;
+
+beforeAll(async () => {
+  harness = await openHarness();
+  page = await harness.open('/test/browser/pages/rpc.html');
+  await page.waitForFunction(() => 'rpcPage' in window);
+});
+
+afterAll(() => harness.close());
+
+describe('a worker that does not start', () => {
+  it('gives worker-start, whether it throws or is not there', async () => {
+    const [throws, missing] = await page.evaluate(() => rpcPage.starts());
+    expect(throws).toMatch(/^worker-start .*this worker throws at start/);
+    expect(missing).toBe('worker-start the worker file could not be loaded');
+  });
+});
+
+describe('calls under way', () => {
+  it('end when the worker dies without a word', async () => {
+    const lost = 'worker-lost died';
+    expect(await page.evaluate(() => rpcPage.calls('die'))).toEqual([
+      '7',
+      lost,
+      lost,
+      lost,
+      lost,
+      'worker-lost',
+    ]);
+    expect(await page.evaluate(() => rpcPage.calls('kill'))).toEqual(['7', lost, lost, lost, 'worker-lost']);
+  });
+
+  it('end when the worker throws where nobody catches it', async () => {
+    const lost = 'worker-lost error';
+    expect(await page.evaluate(() => rpcPage.calls('fail'))).toEqual([
+      '7',
+      lost,
+      lost,
+      lost,
+      lost,
+      'worker-lost',
+    ]);
+  });
+
+  it('end when the worker is terminated', async () => {
+    const lost = 'worker-lost terminated';
+    expect(await page.evaluate(() => rpcPage.calls('terminate'))).toEqual([
+      '7',
+      lost,
+      lost,
+      lost,
+      'worker-lost',
+    ]);
+  });
+});
+
+describe('engine and guest in workers', () => {
+  it('outlive each other: a guest that dies in a save leaves the engine serving', async () => {
+    const outcomes = await page.evaluate(() => rpcPage.guestDies());
+    expect(outcomes).toEqual(['worker-lost', 'worker-lost', 'ok', 'kept']);
+  });
+
+  it('outlive each other: an engine that dies in a save leaves the guest running', async () => {
+    const outcomes = await page.evaluate(() => rpcPage.engineDies());
+    expect(outcomes).toEqual(['worker-lost died', 'worker-lost died', 'worker-lost', 'runs on']);
+  });
+
+  it('give a save up when told, and report how far it is', async () => {
+    const { outcomes, phases, snapshots } = await page.evaluate(() => rpcPage.aborts());
+    expect(outcomes).toEqual(['aborted', 'aborted', 'ok']);
+    expect(phases).toEqual(expect.arrayContaining(['encode']));
+    expect(snapshots).toBe(1);
+  });
+});
