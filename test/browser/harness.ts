@@ -22,7 +22,7 @@ const FLAGS = [
 ];
 
 /** A browser with its profile in a directory of its own. */
-export interface Harness {
+export interface Harness extends AsyncDisposable {
   readonly origin: string;
   readonly context: BrowserContext;
   /** Opens a tab on a path below the origin; errors of the page that nobody caught are kept in `pageErrors`. */
@@ -58,6 +58,12 @@ export async function openHarness(): Promise<Harness> {
   let context = await launch();
   const pageErrors: string[] = [];
 
+  const close = async (): Promise<void> => {
+    await context.close();
+    await server.close();
+    await rm(profile, { recursive: true, force: true, maxRetries: 3 });
+  };
+
   return {
     origin,
     get context() {
@@ -74,11 +80,8 @@ export async function openHarness(): Promise<Harness> {
       await context.close();
       context = await launch();
     },
-    async close() {
-      await context.close();
-      await server.close();
-      await rm(profile, { recursive: true, force: true, maxRetries: 3 });
-    },
+    close,
+    [Symbol.asyncDispose]: close,
   };
 }
 
