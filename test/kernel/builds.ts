@@ -1,27 +1,18 @@
-// The three builds over memories of their own, and bytes to feed them with.
+// The three builds, and seeded bytes to feed them with.
 
-import { type KernelBuild, type Kernels, loadKernels } from '../../src/kernel/index.ts';
+import type { KernelBuild } from '../../src/kernel/index.ts';
+import { Random } from '../../src/testing/random.ts';
+import { seedOfRun } from '../support/seed.ts';
 
 export const BUILDS = ['reference', 'plain', 'simd'] as const satisfies readonly KernelBuild[];
 
-export const SEED = Number(process.env.SEED ?? Date.now() % 2 ** 32) >>> 0;
+/** Part of every failure's message: `SEED=… npx vitest run test/kernel` brings it back. */
+export const SEED = seedOfRun();
 
-/** Every build, in the order of BUILDS. */
-export function loadBuilds(): Promise<Kernels[]> {
-  return Promise.all(BUILDS.map((build) => loadKernels({ build })));
-}
-
-/** A generator of 32-bit numbers (xorshift); the seed is part of every failure's message. */
+/** Random 32-bit numbers from a seed. */
 export function randomFrom(seed: number): () => number {
-  // Zero is the one state it never leaves.
-  let state = (seed ^ 0x9e37_79b9) >>> 0 || 1;
-  return () => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    state >>>= 0;
-    return state;
-  };
+  const random = new Random(seed);
+  return () => random.u32();
 }
 
 export function randomBytes(random: () => number, lengthBytes: number): Uint8Array<ArrayBuffer> {
