@@ -88,7 +88,10 @@ export async function openMicroPython(options: MicroPythonOptions): Promise<Micr
           stderr: (bytes) => output.write(bytes),
         }),
       ),
-    { maxMemoryBytes: options.maxMemoryBytes ?? DEFAULT_MAX_MEMORY_BYTES },
+    {
+      maxMemoryBytes: options.maxMemoryBytes ?? DEFAULT_MAX_MEMORY_BYTES,
+      choose: ({ instance }) => 'mp_js_repl_init' in instance.exports,
+    },
   );
   globals.run(() => python.replInit());
   return new MicroPythonGuest(

@@ -2,6 +2,8 @@
 // others do not). While it loads, the functions of `WebAssembly` that compile and instantiate are ours: they rewrite
 // the module (`export-internals.ts`), and give the loader an instance whose exports go through a gate.
 //
+// Others may load modules meanwhile (Node's `fetch` does): theirs run as ever, and `choose` tells them from ours.
+//
 // The platform's functions are put back when the load ends, however it ends. Loads wait for each other, since a call
 // cannot tell which load it belongs to; a load that starts another one inside itself would wait for ever.
 
@@ -38,7 +40,7 @@ let lastLoad: Promise<unknown> = Promise.resolve();
  * Runs `load` and catches the instance that it makes.
  *
  * When it makes several, `choose` says which; without it the only one with a memory. Throws `unsupported` when there is
- * no such instance, what `exportInternals` throws, and what `load` throws.
+ * no such instance, what `exportInternals` threw when there was none that it took, and what `load` throws.
  *
  * @example const { result, caught } = await catchInstance(() => createModule());
  */
@@ -49,10 +51,11 @@ export async function catchInstance<T>(
   const before = lastLoad;
   const turn = before.then(() => loadWithHooks(load, options));
   lastLoad = turn.catch(() => {});
-  const { result, all } = await turn;
+  const { result, all, refusals } = await turn;
   const choose = options.choose ?? ((one: CaughtInstance) => one.internals.memory !== undefined);
   const chosen = all.filter(choose);
   const [caught] = chosen;
+  if (caught === undefined && refusals.length > 0) throw refusals[0];
   if (caught === undefined || chosen.length > 1) {
     throw new VitrineError('unsupported', {
       missing: 'exactly one instance with a memory',
@@ -79,28 +82,48 @@ export async function instantiateCaught(
 async function loadWithHooks<T>(
   load: () => Promise<T>,
   options: ExportInternalsOptions,
-): Promise<{ readonly result: T; readonly all: readonly CaughtInstance[] }> {
+): Promise<{
+  readonly result: T;
+  readonly all: readonly CaughtInstance[];
+  readonly refusals: readonly unknown[];
+}> {
   const all: CaughtInstance[] = [];
-  const unhook = hook(options, (caught) => all.push(caught));
+  const refusals: unknown[] = [];
+  const unhook = hook(options, {
+    caught: (caught) => all.push(caught),
+    refused: (reason) => refusals.push(reason),
+  });
   try {
-    return { result: await load(), all };
+    return { result: await load(), all, refusals };
   } finally {
     unhook();
   }
 }
 
 /** Replaces the platform's functions; the result puts them back. */
-function hook(options: ExportInternalsOptions, onCaught: (caught: CaughtInstance) => void): () => void {
+function hook(
+  options: ExportInternalsOptions,
+  on: { caught(caught: CaughtInstance): void; refused(reason: unknown): void },
+): () => void {
   const { Module, Instance, compile, compileStreaming, instantiate, instantiateStreaming } = WebAssembly;
 
-  /** Rewrites bytes, has them compiled, and remembers what they were. */
-  const rewritten = <R>(source: BufferSource, use: (bytes: OwnedBytes, known: KnownModule) => R): R => {
+  /** Rewrites bytes for `use`; a module that cannot be frozen may be somebody else's, and goes through as it is. */
+  const rewritten = <R>(
+    source: BufferSource,
+    use: (bytes: OwnedBytes, known: KnownModule | undefined) => R,
+  ): R => {
     const original = bytesOf(source);
-    const { bytes, internals } = exportInternals(original, options);
-    return use(bytes, { original, internals });
+    let found: ReturnType<typeof exportInternals>;
+    try {
+      found = exportInternals(original, options);
+    } catch (refusal) {
+      on.refused(refusal);
+      return use(original, undefined);
+    }
+    return use(found.bytes, { original, internals: found.internals });
   };
-  const remember = (module: WebAssembly.Module, known: KnownModule): WebAssembly.Module => {
-    knownModules.set(module, known);
+  const remember = (module: WebAssembly.Module, known: KnownModule | undefined): WebAssembly.Module => {
+    if (known !== undefined) knownModules.set(module, known);
     return module;
   };
   const pass = (
@@ -111,7 +134,7 @@ function hook(options: ExportInternalsOptions, onCaught: (caught: CaughtInstance
     // A module from before the load shows what it exports and no more: it is passed on as it is.
     if (known === undefined) return instance;
     const caught = caughtOf(instance, imports, known);
-    onCaught(caught);
+    on.caught(caught);
     return gatedInstance(caught);
   };
   const compileBytes = (source: BufferSource): Promise<WebAssembly.Module> =>

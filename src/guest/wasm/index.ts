@@ -1,0 +1,4 @@
+// `vitrine/guest/wasm`: any WebAssembly program as a guest.
+
+export { type CaughtInstance, catchInstance, instantiateCaught } from './catch-instance.ts';
+export { type HostState, WasmInstanceGuest, type WasmInstanceOptions } from './wasm-instance.ts';
