@@ -13,7 +13,7 @@ import { Random } from '../../src/testing/random.ts';
 import { seedOfRun } from '../support/seed.ts';
 import { objectOf, REF, stepOf } from './fs-kill-work.ts';
 
-const ROUNDS = 12;
+const ROUNDS = 8;
 
 const root = await mkdtemp(join(tmpdir(), 'vitrine-kill-'));
 const directory = join(root, 'store');
