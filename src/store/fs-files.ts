@@ -71,3 +71,22 @@ export async function readFully(file: OpenFile, into: OwnedBytes, offsetBytes: n
     at += count;
   }
 }
+
+/** What `call` resolves with, or undefined when there is no such file. */
+export async function orAbsent<T>(call: Promise<T>): Promise<T | undefined> {
+  try {
+    return await call;
+  } catch (error) {
+    const code = codeOfError(error);
+    // ENOTDIR: one of the directories of the path is a file, which only somebody else can have made.
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    throw error;
+  }
+}
+
+/** The directory that a path lies in. */
+export function parentOf(path: string): string {
+  const slash = path.lastIndexOf('/');
+  if (slash < 0) return '.';
+  return slash === 0 ? '/' : path.slice(0, slash);
+}

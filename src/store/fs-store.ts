@@ -26,14 +26,22 @@ import {
   isSameRef,
   placeOf,
 } from './checks.ts';
-import { codeOfError, type FileSystem, type OpenFile, readFully, writeDurably } from './fs-files.ts';
-import { DirectoryLock, LOCK_NAME, NEXT_PREFIX, type Processes } from './fs-lock.ts';
+import {
+  codeOfError,
+  type FileSystem,
+  type OpenFile,
+  orAbsent,
+  parentOf,
+  readFully,
+  writeDurably,
+} from './fs-files.ts';
+import { DirectoryLock, type Processes } from './fs-lock.ts';
 import { NODE_FILES, NODE_PROCESSES } from './fs-node.ts';
+import { removeRubbish, TEMPORARY_PREFIX } from './fs-rubbish.ts';
 import { Lifetime } from './lifetime.ts';
 import type { ByteRange, Key, Store, StoreTraits } from './store.ts';
 
 const FILE_SUFFIX = '=';
-const TEMPORARY_PREFIX = '~tmp-';
 /** Files of writers that died are removed after a day: no put takes so long, and no clock is set back so far. */
 const GRACE_MS = 24 * 3600 * 1000;
 const DEFAULT_LOCK_TIMEOUT_MS = 10_000;
@@ -87,7 +95,7 @@ class FsStore implements Store {
   async prepare(): Promise<void> {
     await this.#attempt({ directory: this.#root }, async () => {
       await this.#makeDirectories(this.#root);
-      await this.#clean('');
+      await removeRubbish(this.#files, this.#root, this.#wallMs() - GRACE_MS);
     });
   }
 
@@ -197,22 +205,6 @@ class FsStore implements Store {
     }
   }
 
-  /** Removes files that are written no more, in a directory and below. */
-  async #clean(under: string): Promise<void> {
-    const entries = await this.#files.readDirectory(parentOf(`${this.#root}/${under}`));
-    // While there is a lock, its chain is in use; without one, all links are rubbish.
-    const isLocked = entries.some((entry) => entry.name === LOCK_NAME);
-    for (const { name, isDirectory } of entries) {
-      if (isDirectory) await this.#clean(`${under}${name}/`);
-      const isRubbish = name.startsWith(TEMPORARY_PREFIX) || (name.startsWith(NEXT_PREFIX) && !isLocked);
-      if (!isRubbish) continue;
-      const path = `${this.#root}/${under}${name}`;
-      const modifiedMs = await orAbsent(this.#files.modifiedMs(path));
-      if (modifiedMs !== undefined && modifiedMs < this.#wallMs() - GRACE_MS)
-        await orAbsent(this.#files.unlink(path));
-    }
-  }
-
   /** Makes a directory and those above it that are missing. */
   async #makeDirectories(directory: string): Promise<void> {
     if (this.#used.has(directory)) return;
@@ -272,22 +264,4 @@ async function readRange(file: OpenFile, key: Key, range: ByteRange | undefined)
   const bytes = new Uint8Array(end - start);
   await readFully(file, bytes, start);
   return bytes;
-}
-
-/** What `call` resolves with, or undefined when there is no such file. */
-async function orAbsent<T>(call: Promise<T>): Promise<T | undefined> {
-  try {
-    return await call;
-  } catch (error) {
-    const code = codeOfError(error);
-    // ENOTDIR: one of the directories of the path is a file, which only somebody else can have made.
-    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
-    throw error;
-  }
-}
-
-function parentOf(path: string): string {
-  const slash = path.lastIndexOf('/');
-  if (slash < 0) return '.';
-  return slash === 0 ? '/' : path.slice(0, slash);
 }
