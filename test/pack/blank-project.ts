@@ -46,9 +46,14 @@ export class BlankProject {
   static async create(tarball: Tarball): Promise<BlankProject> {
     const project = new BlankProject(await makeFolder());
     await project.write('package.json', JSON.stringify({ private: true, type: 'module' }));
-    const args = ['install', '--no-audit', '--no-fund', '--prefer-offline', tarball.file];
-    await call('npm', args, { cwd: project.folder });
+    await project.install([tarball.file]);
     return project;
+  }
+
+  async install(what: readonly string[]): Promise<void> {
+    await call('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', ...what], {
+      cwd: this.folder,
+    });
   }
 
   write(name: string, text: string): Promise<void> {

@@ -1,11 +1,14 @@
 // The packed package in a blank Node project, and what a stranger's tools say of it.
 
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { BlankProject, makeFolder, pack, removeFolder, type Tarball } from './blank-project.ts';
 import { readmeBlock } from './readme.ts';
+
+const packageIn = (installed: BlankProject) => join(installed.folder, 'node_modules', 'vitrine');
 
 let folder: string;
 let tarball: Tarball;
@@ -34,7 +37,7 @@ describe('the tarball', () => {
 
   it('is what publint calls correct', async () => {
     const { messages, pkg } = await publint({
-      pkgDir: join(project.folder, 'node_modules', 'vitrine'),
+      pkgDir: packageIn(project),
       strict: true,
     });
     expect(messages.map((message) => formatMessage(message, pkg, { color: false }))).toEqual([]);
@@ -64,5 +67,12 @@ describe('a blank Node project', () => {
     await project.copy('use.ts');
     expect(await project.compile('use.ts', 'bundler')).toBe('');
     expect(await project.compile('use.ts', 'nodenext')).toBe('');
+  });
+
+  it('runs real emulators that were installed beside it', async () => {
+    const { peerDependencies } = JSON.parse(await readFile(join(packageIn(project), 'package.json'), 'utf8'));
+    await project.install(Object.entries(peerDependencies).map(([name, version]) => `${name}@${version}`));
+    await project.copy('real-guests.mjs');
+    expect(await project.run('real-guests.mjs')).toEqual({ moved: true, restored: true, said: 'x is 42' });
   });
 });

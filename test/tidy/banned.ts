@@ -9,6 +9,8 @@ interface Ban {
   /** Where it does not, with a reason in the file itself. */
   readonly except?: RegExp;
   readonly instead: string;
+  /** What on one of the three lines above, or on the line itself, makes it right. */
+  readonly allowed?: RegExp;
 }
 
 const ALL_CODE = /^(src|workers|test)\/.*\.(ts|mjs)$/;
@@ -26,7 +28,7 @@ const BANS: readonly Ban[] = [
     where: SOURCE,
     // Waiting, pacing and showing time at the edge; an emulator's own clock.
     except: /^src\/(base\/clock|engine\/pacing|rpc\/|app\/|host\/|guest\/v86\/)|^workers\//,
-    instead: 'take a Clock as an argument',
+    instead: 'take a Clock as an argument, SYSTEM_CLOCK when left out',
   },
   {
     pattern: /(?<![.\w])console\.(log|info|warn|error|debug|trace|table)\(/,
@@ -37,6 +39,8 @@ const BANS: readonly Ban[] = [
   {
     pattern: /\bsetTimeout\(\s*(resolve|done|r)\b|waitForTimeout\(|timers\/promises/,
     where: TESTS,
+    // A loop that asks again is no sleep.
+    allowed: /\bwhile \(/,
     instead: 'wait for a condition (expect.poll, page.waitForFunction) or drive the clock',
   },
   { pattern: /^\s*export \*/, where: ALL_CODE, instead: 're-export by name' },
@@ -49,7 +53,7 @@ const BANS: readonly Ban[] = [
   {
     pattern: /\bas any\b|:\s*any\b|<any>/,
     where: ALL_CODE,
-    except: /^src\/guest\/v86\/v86-internals\.ts$/,
+    allowed: /biome-ignore lint\/suspicious\/noExplicitAny: \w/,
     instead: 'write the type, or unknown and a check',
   },
   {
@@ -64,10 +68,10 @@ export function bannedProblems({ path, text }: SourceFile): Problem[] {
   const code = codeOf(text);
   return [
     ...BANS.filter(({ where, except }) => where.test(path) && except?.test(path) !== true).flatMap(
-      ({ pattern, instead }) =>
-        matchesOf(code, pattern).map(
-          ({ line, match }) => `${path}:${line}: ${match[0].trim()} is not used here; ${instead}`,
-        ),
+      ({ pattern, allowed, instead }) =>
+        matchesOf(code, pattern)
+          .filter(({ line }) => allowed?.test(linesAbove(text, line)) !== true)
+          .map(({ line, match }) => `${path}:${line}: ${match[0].trim()} is not used here; ${instead}`),
     ),
     ...directiveProblems(path, text),
     ...skipProblems(path, code, text),
@@ -80,6 +84,13 @@ function directiveProblems(path: string, text: string): Problem[] {
   return matchesOf(text, /\/\/\s*@ts-(ignore|nocheck)\b|\/\/\s*@ts-expect-error(?!\s+\S)/).map(
     ({ line }) => `${path}:${line}: a silenced compiler; mend the type, or @ts-expect-error with the reason`,
   );
+}
+
+function linesAbove(text: string, line: number): string {
+  return text
+    .split('\n')
+    .slice(Math.max(0, line - 4), line)
+    .join('\n');
 }
 
 /** A test may be left out only for a reason that stands above it. */

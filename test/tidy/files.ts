@@ -81,7 +81,7 @@ export function hygieneProblems({ path, text }: SourceFile): Problem[] {
   const find = (pattern: RegExp, instead: string): Problem[] =>
     matchesOf(text, pattern).map(({ line, match }) => `${path}:${line}: ${match[0]}; ${instead}`);
   // Paths inside the Linux guest are not paths of this machine.
-  const isGuestScript = /^test\/(linux|guests)\/|^src\/app\//.test(path);
+  const isGuestScript = /^test\/(linux|guests|bench)\/|^src\/app\//.test(path);
   return [
     ...(isGuestScript ? [] : find(MACHINE_PATHS, 'a path of one machine: build it from import.meta.url')),
     ...(isGuestScript ? [] : find(TEMPORARY_PATHS, 'use os.tmpdir()')),

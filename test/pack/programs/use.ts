@@ -10,6 +10,11 @@ import {
   VitrineError,
 } from 'vitrine';
 import { FlatGuest } from 'vitrine/guest/flat';
+import { type LoadMicroPython, openMicroPython } from 'vitrine/guest/micropython';
+import { PULSE, pulseRom } from 'vitrine/guest/pulse';
+import { openV86, pulseConfig, type V86Guest } from 'vitrine/guest/v86';
+import { catchInstance, WasmInstanceGuest } from 'vitrine/guest/wasm';
+import { openFsStore } from 'vitrine/store/fs';
 import { openIdbStore } from 'vitrine/store/idb';
 import { openMemoryStore } from 'vitrine/store/memory';
 import { guestConformance, storeContract } from 'vitrine/testing';
@@ -31,6 +36,14 @@ export async function use(worker: Worker): Promise<readonly string[]> {
     throw new VitrineError('internal', { pauseMs, pagesWritten: report.pagesWritten }, { cause: error });
   }
   return [remote.info.kernels, typeof guestConformance, typeof storeContract];
+}
+
+export async function openAll(loadMicroPython: LoadMicroPython): Promise<readonly Guest[]> {
+  const pulse: V86Guest = await openV86(pulseConfig({ url: 'v86.wasm' }));
+  const python = await openMicroPython({ loadMicroPython, wasmUrl: 'micropython.wasm' });
+  const { traits } = await openFsStore('snapshots');
+  const sizes = [PULSE.magic, pulseRom().length, traits.maxObjectBytes, typeof catchInstance];
+  return sizes.length > 0 && python instanceof WasmInstanceGuest ? [pulse, python] : [];
 }
 
 // @ts-expect-error -- a code that is not in the table is refused, so the types are there and not `any`.
