@@ -1,0 +1,70 @@
+// A Linux guest and its shell on the serial line.
+
+import { readFileSync } from 'node:fs';
+import { linuxConfig, openV86, type V86Config, type V86Guest } from '../../src/guest/v86/index.ts';
+import { until, v86Program } from '../guest/v86/machines.ts';
+
+const IMAGES = new URL('../../.guests/', import.meta.url);
+
+/** The machine, not started. Its images are built by `npm run guests`. */
+export async function openLinux(change: Partial<V86Config> = {}): Promise<V86Guest> {
+  const image = (name: string) => {
+    try {
+      return { bytes: readFileSync(new URL(name, IMAGES)) };
+    } catch (cause) {
+      throw new Error('the Linux guest is missing: run `npm run guests`', { cause });
+    }
+  };
+  const images = {
+    bios: image('bios'),
+    vgaBios: image('vgabios'),
+    kernel: image('vmlinuz'),
+    initrd: image('initrd'),
+  };
+  return openV86(linuxConfig(await v86Program(), images, change));
+}
+
+/** What is typed into the shell and what it answers. */
+export class Shell {
+  readonly #guest: V86Guest;
+  #output = '';
+  #commands = 0;
+
+  constructor(guest: V86Guest) {
+    this.#guest = guest;
+    guest.onSerial((bytes) => {
+      this.#output += Buffer.from(bytes).toString('latin1');
+    });
+  }
+
+  /** Waits for the shell of a started machine that boots. */
+  async untilUp(): Promise<void> {
+    await this.#until('is up', 0);
+    await this.run('true');
+  }
+
+  /** Runs a command in the started guest; returns what it printed. */
+  async run(command: string): Promise<string> {
+    const from = this.#output.length;
+    const mark = `mark-${++this.#commands}-${Math.floor(performance.now())}`;
+    // The echo of the command line does not hold the marks in one piece.
+    const [a, b] = [mark.slice(0, 2), mark.slice(2)];
+    const line = `echo ${a}''${b}-a; ${command}; echo ${a}''${b}-b\n`;
+    this.#guest.sendSerial(Uint8Array.from(Buffer.from(line)));
+    await this.#until(`${mark}-b\r\n`, from);
+    const answer = this.#output.slice(from);
+    const start = answer.indexOf(`${mark}-a\r\n`) + mark.length + 4;
+    return answer
+      .slice(start, answer.indexOf(`${mark}-b\r\n`))
+      .replaceAll('\r\n', '\n')
+      .trimEnd();
+  }
+
+  async #until(text: string, from: number): Promise<void> {
+    await until(
+      () => this.#output.includes(text, from),
+      `"${text}" after ${this.#output.slice(-300)}`,
+      120_000,
+    );
+  }
+}
