@@ -7,6 +7,7 @@ import { serve } from '../src/rpc/ready.ts';
 
 const GUESTS: Readonly<Record<string, OpenGuest>> = {
   pulse: async () => (await import('../src/app/guests/pulse.ts')).openPulse(),
+  micropython: async () => (await import('../src/app/guests/micropython.ts')).openMicroPythonPrompt(),
   linux: async (spec) => (await import('../src/app/guests/linux.ts')).openLinux(spec),
   flat: async () => (await import('../src/app/guests/flat.ts')).openFlat(),
 };

@@ -4,6 +4,7 @@
 import type { DiffReport, RegionDiff } from '../engine/diff.ts';
 import type { SnapshotInfo } from '../engine/snapshot.ts';
 import { button, choice, element, field, setOptions } from './dom.ts';
+import type { PagePlace } from './memory-pane.ts';
 import {
   findSource,
   keyOf,
@@ -20,12 +21,8 @@ import type { Workspace } from './workspace.ts';
 /** Rows of the table that are made; the map shows all. */
 const MAX_ROWS = 100;
 
-/** Shows bytes of `to`, marked where they differ from `from`. */
-export type LookAtPage = (
-  to: MemorySource,
-  place: { readonly region: string; readonly offsetBytes: number },
-  from: MemorySource,
-) => void;
+/** Shows the bytes of a page of `to`, marked where they differ from `from`. */
+export type LookAtPage = (to: MemorySource, page: PagePlace, from: MemorySource) => void;
 
 export class DiffPane {
   readonly element: HTMLElement;

@@ -69,7 +69,7 @@ export class MachineTabs {
       if (this.#panes.has(machine)) continue;
       const pane = new MachinePane(machine, this.#workspace, this.#notices);
       const id = `machine-${machine.name}`;
-      const mark = element('span', { className: 'mark' });
+      const mark = element('span', { className: 'mark', attributes: { 'aria-hidden': 'true' } });
       const tab = element(
         'button',
         {
@@ -82,10 +82,12 @@ export class MachineTabs {
       );
       machine.isRunning.watch((isRunning) => {
         mark.textContent = isRunning ? '▶ ' : '⏸ ';
-        mark.title = isRunning ? 'running' : 'stopped';
+        tab.title = isRunning ? 'running' : 'stopped';
       });
       machine.lost.watch((reason) => {
-        if (reason !== null) mark.textContent = '✕ ';
+        if (reason === null) return;
+        mark.textContent = '✕ ';
+        tab.title = 'lost';
       });
       pane.element.id = id;
       pane.element.setAttribute('role', 'tabpanel');

@@ -41,7 +41,7 @@ const tabs = new MachineTabs(workspace, notices);
 window.vitrine = { workspace, notices, tabs };
 
 const memory = new MemoryPane(workspace, notices);
-const diff = new DiffPane(workspace, notices, (to, place, from) => void memory.show(to, place, from));
+const diff = new DiffPane(workspace, notices, (to, page, from) => void memory.showDifference(to, page, from));
 const list = new SnapshotList(workspace, notices, {
   compareWithNow: (snapshot, machine) => void diff.compare(snapshot, { kind: 'live', machine }),
   compareWithParent(snapshot) {

@@ -22,6 +22,12 @@ const REFRESH_MS = 250;
 const BY_ADDRESS = '';
 const NO_SOURCE = '';
 
+/** Where a page begins. */
+export interface PagePlace {
+  readonly region: string;
+  readonly offsetBytes: number;
+}
+
 export class MemoryPane {
   readonly element: HTMLElement;
   readonly #workspace: Workspace;
@@ -74,21 +80,28 @@ export class MemoryPane {
     setInterval(() => this.#refresh(), REFRESH_MS);
   }
 
-  /** Shows a source, at a place where one is given, marked against another where that is given. */
-  async show(
-    source: MemorySource,
-    place?: { readonly region: string; readonly offsetBytes: number },
-    against?: MemorySource,
-  ): Promise<void> {
+  /** Shows a source. */
+  async show(source: MemorySource, against?: MemorySource): Promise<void> {
     this.#listSources();
     this.#source.value = keyOf(source);
     this.#against.value = against === undefined ? NO_SOURCE : keyOf(against);
     await this.#changeSource();
-    if (place === undefined) return;
-    const region = this.#regions.find(({ name }) => name === place.region);
-    const address = region?.guestAddress ?? null;
-    this.#region.value = address === null ? place.region : BY_ADDRESS;
-    this.#go(place.offsetBytes + (address ?? 0));
+  }
+
+  /** Shows a page of `source` where it first differs from `against`. */
+  async showDifference(source: MemorySource, page: PagePlace, against: MemorySource): Promise<void> {
+    await this.show(source, against);
+    const region = this.#regions.find(({ name }) => name === page.region);
+    if (region === undefined) return;
+    const lengthBytes = Math.min(region.pageBytes, region.sizeBytes - page.offsetBytes);
+    const sights = await this.#notices.guard('Looking at memory', () =>
+      Promise.all([source, against].map((one) => lookAt(this.#workspace, one, { ...page, lengthBytes }))),
+    );
+    const [now, then] = sights ?? [];
+    const first = now?.bytes.findIndex((byte, at) => byte !== then?.bytes[at]) ?? -1;
+    const row = Math.floor(Math.max(0, first) / this.#hex.columns) * this.#hex.columns;
+    this.#region.value = region.guestAddress === null ? region.name : BY_ADDRESS;
+    this.#go(page.offsetBytes + row + (region.guestAddress ?? 0));
   }
 
   /** Reads and shows; a failure is shown in the pane. */
@@ -196,6 +209,7 @@ export class MemoryPane {
       { value: '', title: 'choose …' },
       ...places.map(({ title, address }) => ({ value: String(address), title })),
     ]);
+    this.#live.parentElement?.toggleAttribute('hidden', source.kind !== 'live');
     this.#places.parentElement?.toggleAttribute('hidden', places.length === 0);
     if (this.#placeOf(this.#at) === undefined) this.#go(0);
     else await this.look();

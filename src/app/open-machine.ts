@@ -72,6 +72,12 @@ export class OpenMachine {
     listener(this.#output);
   }
 
+  /** Puts a line of the page's own between the guest's output; the machine knows nothing of it. */
+  remark(text: string): void {
+    // Labels are written by others: nothing that a terminal would obey gets through.
+    this.#takeOutput(`\r\n\x1b[36m— ${text.replaceAll(/\p{C}/gu, ' ')} —\x1b[0m\r\n`);
+  }
+
   /** A page's typing. Lost workers take none. */
   write(text: string): void {
     if (this.lost.value === null) void this.guest.write(text).catch(() => {});

@@ -2,6 +2,7 @@
 
 import type { SnapshotInfo } from '../engine/snapshot.ts';
 import { button, element } from './dom.ts';
+import { catalogEntryOf } from './guests/catalog.ts';
 import type { Notices } from './notices.ts';
 import type { OpenMachine } from './open-machine.ts';
 import { formatBytes, formatCount, formatTime, shortId } from './quantity.ts';
@@ -215,9 +216,11 @@ export class SnapshotList {
     const isUsable = machine !== null && machine.lost.value === null && machine.job.value === null;
     const [restore, fork, now, before, ...rest] = this.#toolbar.querySelectorAll('button');
     if (restore === undefined || fork === undefined || now === undefined || before === undefined) return;
+    const isKin = chosen !== null && catalogEntryOf(chosen.machine) === machine?.entry;
     restore.textContent = machine === null ? 'Restore' : `Restore ${machine.name}`;
-    restore.disabled = chosen === null || !isUsable;
-    now.disabled = chosen === null || !isUsable;
+    restore.title = isKin ? 'Bring the machine on show here' : 'The machine on show is of another kind';
+    restore.disabled = !isKin || !isUsable;
+    now.disabled = !isKin || !isUsable;
     fork.disabled = chosen === null;
     before.disabled =
       chosen === null || !this.#workspace.snapshots.value.some(({ id }) => id === chosen.parent);

@@ -12,6 +12,7 @@ import { type CatalogEntry, catalogEntryOf, forkNameOf } from './guests/catalog.
 import { Job } from './job.ts';
 import { OpenMachine } from './open-machine.ts';
 import { Signal } from './signal.ts';
+import { titleOf } from './snapshot-order.ts';
 
 const STORE_NAME = 'vitrine';
 
@@ -89,6 +90,8 @@ export class Workspace {
     return this.#work(machine, 'Restoring', async (client, job) => {
       const report = await client.restore(snapshot, job.options);
       machine.settleAt(snapshot);
+      const info = this.snapshots.value.find(({ id }) => id === snapshot);
+      machine.remark(`at “${info === undefined ? snapshot : titleOf(info)}”`);
       return report;
     });
   }

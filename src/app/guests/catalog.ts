@@ -40,7 +40,7 @@ export const CATALOG = [
   {
     name: 'linux',
     title: 'Linux',
-    about: 'A Debian kernel and busybox in a PC of 128 MiB, from the images that `npm run guests` builds.',
+    about: 'A Debian kernel and busybox in a PC of 128 MiB, from images built on this machine.',
     hasScreen: true,
     images: 'guests/',
   },
