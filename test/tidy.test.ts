@@ -4,7 +4,13 @@
 import { describe, expect, it } from 'vitest';
 import { bannedProblems } from './tidy/banned.ts';
 import { errorCodeProblems } from './tidy/error-codes.ts';
-import { fileProblems, folderProblems, hygieneProblems, topLevelProblems } from './tidy/files.ts';
+import {
+  fileProblems,
+  folderProblems,
+  hygieneProblems,
+  linkProblems,
+  topLevelProblems,
+} from './tidy/files.ts';
 import { importProblems } from './tidy/imports.ts';
 import { listPaths, readTexts } from './tidy/tree.ts';
 
@@ -31,6 +37,11 @@ describe('the repository', () => {
 
   it('has folders that say what they are for', () => {
     expect(folderProblems(paths)).toEqual([]);
+  });
+
+  it('has documents whose links lead somewhere', () => {
+    const known = new Set(paths);
+    expect(files.flatMap((file) => linkProblems(file, known))).toEqual([]);
   });
 
   it('has the fixed top level', () => {
@@ -105,6 +116,15 @@ describe('the rules bite:', () => {
     expect(look('workers/engine.ts', '// Root.\nexport const a = 1;\n')).toBe(1);
     expect(folderProblems(['src/base/a.ts', 'src/guest/v86/b.ts', 'src/guest/README.md'])).toHaveLength(2);
     expect(topLevelProblems(['docs/a.md', 'src/README.md'])).toHaveLength(1);
+  });
+
+  it('links', () => {
+    const known = new Set(['src/README.md', 'src/base/error.ts']);
+    const links = (text: string) => linkProblems({ path: 'src/README.md', text }, known).length;
+    expect(
+      links('[a](base/error.ts) [b](base) [c](../src/README.md#x) [d](https://a.example) [e](#words)'),
+    ).toBe(0);
+    expect(links('![a](nothing.png) [b](../README.md)')).toBe(2);
   });
 
   it('error codes', () => {

@@ -1,5 +1,6 @@
 // What a file, a folder and the top level look like, and what no file may tell about the machine it was written on.
 
+import { posix } from 'node:path';
 import { matchesOf, type Problem, type SourceFile } from './tree.ts';
 
 const MAX_LINES = 400;
@@ -76,15 +77,25 @@ export function topLevelProblems(paths: readonly string[]): Problem[] {
     .map((entry) => `${entry}: the top level is fixed; put it into the folder it belongs to`);
 }
 
+/** Links of a document to files that are not there. */
+export function linkProblems({ path, text }: SourceFile, paths: ReadonlySet<string>): Problem[] {
+  if (!path.endsWith('.md')) return [];
+  return matchesOf(text, /\]\((?![a-z]+:|#)([^)\s#]+)/).flatMap(({ line, match }) => {
+    const target = posix.normalize(posix.join(posix.dirname(path), match[1]!)).replace(/\/$/, '');
+    const isThere = paths.has(target) || [...paths].some((one) => one.startsWith(`${target}/`));
+    return isThere ? [] : [`${path}:${line}: links to ${match[1]}, which is not there; mend the link`];
+  });
+}
+
 /** Traces of one machine or one network. */
 export function hygieneProblems({ path, text }: SourceFile): Problem[] {
   const find = (pattern: RegExp, instead: string): Problem[] =>
     matchesOf(text, pattern).map(({ line, match }) => `${path}:${line}: ${match[0]}; ${instead}`);
   // Paths inside the Linux guest are not paths of this machine.
-  const isGuestScript = /^test\/(linux|guests|bench)\/|^src\/app\//.test(path);
+  const drivesLinux = /^test\/(linux|guests|bench|browser)\/|^src\/app\//.test(path);
   return [
-    ...(isGuestScript ? [] : find(MACHINE_PATHS, 'a path of one machine: build it from import.meta.url')),
-    ...(isGuestScript ? [] : find(TEMPORARY_PATHS, 'use os.tmpdir()')),
+    ...(drivesLinux ? [] : find(MACHINE_PATHS, 'a path of one machine: build it from import.meta.url')),
+    ...(drivesLinux ? [] : find(TEMPORARY_PATHS, 'use os.tmpdir()')),
     ...find(REGISTRY_HOSTS, 'leave the choice of registry to the machine that installs'),
     ...(path === 'package-lock.json'
       ? find(/"resolved":/, 'write the lock with omit-lockfile-registry-resolved, as .npmrc says')
