@@ -32,6 +32,9 @@ const INITIAL = Uint32Array.of(
 /** Where each message word of the next round comes from. */
 const PERMUTATION = [2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8] as const;
 
+/** The same for all rounds, one after another, seen from the block. */
+const SCHEDULE = schedule();
+
 /** Writes the 32-byte digest of `bytes` to the start of `digest`. */
 export function blake3(bytes: Uint8Array, digest: Uint8Array): void {
   const words = bytes.length <= CHUNK_BYTES ? chunk(bytes, 0, ROOT) : tree(bytes, 0, ROOT);
@@ -88,18 +91,16 @@ function compress(
   state[14] = blockBytes;
   state[15] = flags;
 
-  let words = message;
-  for (let round = 0; round < ROUNDS; round++) {
-    mix(state, 0, 4, 8, 12, words[0]!, words[1]!);
-    mix(state, 1, 5, 9, 13, words[2]!, words[3]!);
-    mix(state, 2, 6, 10, 14, words[4]!, words[5]!);
-    mix(state, 3, 7, 11, 15, words[6]!, words[7]!);
-    mix(state, 0, 5, 10, 15, words[8]!, words[9]!);
-    mix(state, 1, 6, 11, 12, words[10]!, words[11]!);
-    mix(state, 2, 7, 8, 13, words[12]!, words[13]!);
-    mix(state, 3, 4, 9, 14, words[14]!, words[15]!);
-    const before = words;
-    words = Uint32Array.from(PERMUTATION, (from) => before[from]!);
+  const word = (at: number) => message[SCHEDULE[at]!]!;
+  for (let at = 0; at < SCHEDULE.length; at += 16) {
+    mix(state, 0, 4, 8, 12, word(at), word(at + 1));
+    mix(state, 1, 5, 9, 13, word(at + 2), word(at + 3));
+    mix(state, 2, 6, 10, 14, word(at + 4), word(at + 5));
+    mix(state, 3, 7, 11, 15, word(at + 6), word(at + 7));
+    mix(state, 0, 5, 10, 15, word(at + 8), word(at + 9));
+    mix(state, 1, 6, 11, 12, word(at + 10), word(at + 11));
+    mix(state, 2, 7, 8, 13, word(at + 12), word(at + 13));
+    mix(state, 3, 4, 9, 14, word(at + 14), word(at + 15));
   }
   for (let i = 0; i < DIGEST_WORDS; i++) state[i]! ^= state[i + 8]!;
   return state.subarray(0, DIGEST_WORDS);
@@ -115,6 +116,17 @@ function mix(s: Uint32Array, a: number, b: number, c: number, d: number, x: numb
   s[d] = rotateRight(s[d]! ^ s[a]!, 8);
   s[c] = s[c]! + s[d]!;
   s[b] = rotateRight(s[b]! ^ s[c]!, 7);
+}
+
+function schedule(): Uint8Array {
+  const indices = new Uint8Array(ROUNDS * PERMUTATION.length);
+  let round = PERMUTATION.map((_, i) => i);
+  for (let at = 0; at < indices.length; at += round.length) {
+    indices.set(round, at);
+    const before = round;
+    round = PERMUTATION.map((from) => before[from]!);
+  }
+  return indices;
 }
 
 function rotateRight(word: number, bits: number): number {
