@@ -48,6 +48,13 @@ test('integers are little-endian', () => {
   expect([...writer.finish()]).toEqual([6, 5, 4, 3, 2, 1, 0, 0]);
 });
 
+test('integers past 2^53 - 1 are refused', () => {
+  const of = (...bytes: number[]): ByteReader => new ByteReader(Uint8Array.from(bytes), 'test');
+  expect(of(255, 255, 255, 255, 255, 255, 31, 0).u64()).toBe(Number.MAX_SAFE_INTEGER);
+  expect(code(() => of(0, 0, 0, 0, 0, 0, 32, 0).u64())).toBe('format-range');
+  expect(code(() => of(0, 0, 0, 0, 0, 0, 0, 128).u64())).toBe('format-range');
+});
+
 test('a reader of a part stays in it', () => {
   const reader = new ByteReader(Uint8Array.of(1, 2, 3, 4), 'test', 1, 3);
   expect(reader.u16()).toBe(0x0302);

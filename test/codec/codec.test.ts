@@ -132,6 +132,15 @@ describe('bombs', () => {
     }
   });
 
+  test('what the library would overlook is refused: one frame has one encoding of its header', () => {
+    const bytes = prose(1000);
+    const encoded = zstd.encode(bytes, 'fast');
+    const unused = encoded.slice();
+    unused[4]! |= 0x10;
+    expect(same(otherZstd(unused), bytes)).toBe(true);
+    expect(codeOf(() => zstd.decode(unused, bytes.length))).toBe('codec-damaged');
+  });
+
   test('frames after the first do not add to it', () => {
     const encoded = zstd.encode(new Uint8Array(FRAME), 'fast');
     const twice = Uint8Array.of(...encoded, ...encoded);

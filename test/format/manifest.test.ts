@@ -98,6 +98,10 @@ describe('damage', () => {
     expect(codeOf(() => decodeManifest(Uint8Array.of(...bytes, 0)))).toBe('format-range');
   });
 
+  test('a byte more before the checksum is refused', () => {
+    expect(codeOf(() => decodeManifest(spliced(bytes.length - 4, 0, [0])))).toBe('format-range');
+  });
+
   test('any byte changed, with the checksum made right, gives a manifest or a format error', () => {
     fc.assert(
       fc.property(fc.nat(), fc.nat({ max: 255 }), fc.nat({ max: 3 }), (at, byte, removed) => {

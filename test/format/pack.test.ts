@@ -20,8 +20,9 @@ import {
   readPackIndex,
   xorContent,
 } from '../../src/format/index.ts';
+import { encodeFooter } from '../../src/format/pack-footer.ts';
 import { noise, prose } from '../fixtures/format-v1/samples.ts';
-import { hex } from '../reader/cursor.ts';
+import { hex, Refused } from '../reader/cursor.ts';
 import { Objects } from '../reader/read-snapshot.ts';
 import { codeOf, flipsOf, RUN, truncationsOf } from './arbitraries.ts';
 
@@ -227,6 +228,10 @@ describe('damage', () => {
     const at = index.offsetInPack;
     const longer = Uint8Array.of(...pack.subarray(0, at), 0, ...pack.subarray(at));
     expect(codeOf(() => readPackIndex(longer))).toBe('format-range');
+    const footer = encodeFooter({ offsetBytes: at + 1, lengthBytes: index.bytes.length });
+    longer.set(footer, longer.length - footer.length);
+    expect(codeOf(() => readPackIndex(longer))).toBe('format-range');
+    expect(() => new Objects([longer])).toThrow(Refused);
   });
 
   test('a base of another length is refused', () => {
