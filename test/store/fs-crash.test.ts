@@ -33,7 +33,7 @@ function openOn(disk: CrashDisk, random: Random, life: string, plan?: FilePlan) 
     files,
     processes: processes(life),
     lockTimeoutMs: 0,
-    wallMs: () => 0,
+    clock: { wallMs: () => 0 },
   });
   return { opening, count };
 }

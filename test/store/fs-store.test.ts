@@ -62,7 +62,7 @@ describe('fs store', () => {
     await utimes(old, 0, 0);
     await openFsStore(directory);
     expect((await readdir(join(directory, 'packs'))).sort()).toEqual(['3f=', '~tmp-young']);
-    await openFsStore(directory, { wallMs: () => Date.now() + 25 * 3600 * 1000 });
+    await openFsStore(directory, { clock: { wallMs: () => Date.now() + 25 * 3600 * 1000 } });
     expect((await readdir(directory, { recursive: true })).sort()).toEqual(['packs', 'packs/3f=']);
   });
 
