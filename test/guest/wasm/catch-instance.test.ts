@@ -82,8 +82,10 @@ describe('catchInstance', () => {
   });
 
   it('keeps loads apart that are started together', async () => {
+    const before = platform();
     const load = loaders['instantiate with bytes']!;
     const loads = await Promise.all(Array.from({ length: 3 }, () => catchInstance(load, { choose })));
+    expect(platform()).toEqual(before);
     expect(new Set(loads.map(({ caught }) => caught.instance)).size).toBe(3);
     const guests = loads.map(({ caught }) => new WasmInstanceGuest(caught, { program: 'churn' }));
     await guests[0]!.pause();
