@@ -25,20 +25,20 @@ export interface PageHandles {
 
 declare global {
   interface Window {
-    vitrine: PageHandles;
-    vitrineStats: MainThread;
+    readonly vitrine: PageHandles;
+    readonly vitrineStats: MainThread;
   }
 }
 
 const mainThread = new MainThread();
 mainThread.observe();
-window.vitrineStats = mainThread;
 
 const notices = new Notices();
 notices.catchUncaught();
 const workspace = new Workspace();
 const tabs = new MachineTabs(workspace, notices);
-window.vitrine = { workspace, notices, tabs };
+const handles: PageHandles = { workspace, notices, tabs };
+Object.assign(window, { vitrine: handles, vitrineStats: mainThread });
 
 const memory = new MemoryPane(workspace, notices);
 const diff = new DiffPane(workspace, notices, (to, page, from) => void memory.showDifference(to, page, from));

@@ -1,13 +1,7 @@
 // The page as a person uses it: by the names of its parts and their roles, so that what has no name fails a test.
 
 import type { Page } from 'playwright';
-import type { PageHandles } from '../../../src/app/main.ts';
-
-declare global {
-  interface Window {
-    vitrine: PageHandles;
-  }
-}
+import type {} from '../../../src/app/main.ts';
 
 export class PageDriver {
   readonly page: Page;
