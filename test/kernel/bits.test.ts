@@ -32,7 +32,7 @@ describe.each(BUILDS)('%s', (build) => {
         field.run(() => kernels.xorBytes(left, right, out, lengthBytes)),
         message,
       ).toBe(different);
-      expect(field.read(out, lengthBytes), message).toEqual(delta);
+      field.expectBytes(out, delta, message);
       field.close();
     }
   }
@@ -82,8 +82,7 @@ describe.each(BUILDS)('%s', (build) => {
             field.run(() => kernels.listBits(bits, bitCount, list)),
             message,
           ).toBe(expected.length);
-          const indices = new Uint32Array(field.read(list, 4 * expected.length).slice().buffer);
-          expect([...indices], message).toEqual(expected);
+          field.expectBytes(list, new Uint8Array(Uint32Array.from(expected).buffer), message);
           field.close();
         }
       }
@@ -100,7 +99,7 @@ describe.each(BUILDS)('%s', (build) => {
       field.run(() => kernels[kernel](into, from, lengthBytes));
       const expected = a.map((byte, i) => (kernel === 'orBits' ? byte | b[i]! : byte & ~b[i]!));
       const message = `${lengthBytes} bytes, offsets ${first} and ${second}, SEED=${SEED}`;
-      expect(field.read(into, lengthBytes), message).toEqual(expected);
+      field.expectBytes(into, expected, message);
       field.close();
     };
     for (const lengthBytes of LENGTHS) check(lengthBytes, random() % 16, random() % 16);

@@ -7,10 +7,10 @@ import { toHex } from '../../src/base/bytes.ts';
 import { type Kernels, loadKernels } from '../../src/kernel/index.ts';
 import { BLAKE3_VECTORS, vectorInput } from './blake3-vectors.ts';
 import { BUILDS, randomBytes, randomFrom, SEED } from './builds.ts';
+import { Field } from './field.ts';
 
 const PAGE_SIZES = [256, 512, 1024, 2048, 4096, 8192, 16_384, 32_768, 65_536];
 const PAGE_COUNTS = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 33];
-const MAX_BYTES = 33 * 65_536;
 
 describe.each(BUILDS)('%s', (build) => {
   let kernels: Kernels;
@@ -23,14 +23,12 @@ describe.each(BUILDS)('%s', (build) => {
 
   /** The digest by kernel of bytes at some alignment. */
   function digest(bytes: Uint8Array, offset = 0): string {
-    const { arena } = kernels;
-    const mark = arena.mark();
-    const at = arena.allocate(bytes.length + offset) + offset;
-    const out = arena.allocate(32 + offset) + offset;
-    arena.bytes(at, bytes.length).set(bytes);
-    kernels.digestBytes(at, bytes.length, out);
-    const hex = toHex(arena.bytes(out, 32));
-    arena.release(mark);
+    const field = new Field(kernels, randomFrom(SEED + offset));
+    const at = field.put(bytes, offset);
+    const out = field.room(32, offset);
+    field.run(() => kernels.digestBytes(at, bytes.length, out));
+    const hex = toHex(field.read(out, 32));
+    field.close();
     return hex;
   }
 
@@ -72,22 +70,19 @@ describe.each(BUILDS)('%s', (build) => {
 
   it.each(PAGE_SIZES)('digests pages of %i bytes as if each were alone', (pageBytes) => {
     const random = randomFrom(SEED + pageBytes);
-    const { arena } = kernels;
     const input = randomBytes(random, pageBytes * 33);
     const expected = Array.from({ length: 33 }, (_, i) =>
       peer(input.subarray(i * pageBytes, (i + 1) * pageBytes)),
     );
     // The reference digests each page alone, so a few counts say it all, and it is slow.
     for (const pageCount of build === 'reference' ? [3] : PAGE_COUNTS) {
-      const mark = arena.mark();
-      const offset = random() % 16;
-      const pages = arena.allocate(MAX_BYTES + 16) + offset;
-      const digests = arena.allocate(32 * pageCount + 16) + offset;
-      arena.bytes(pages, pageBytes * pageCount).set(input.subarray(0, pageBytes * pageCount));
-      kernels.digestPages(pages, pageBytes, pageCount, digests);
-      const actual = Array.from({ length: pageCount }, (_, i) => toHex(arena.bytes(digests + 32 * i, 32)));
+      const field = new Field(kernels, random);
+      const pages = field.put(input.subarray(0, pageBytes * pageCount));
+      const digests = field.room(32 * pageCount);
+      field.run(() => kernels.digestPages(pages, pageBytes, pageCount, digests));
+      const actual = Array.from({ length: pageCount }, (_, i) => toHex(field.read(digests + 32 * i, 32)));
       expect(actual, `${pageCount} pages, SEED=${SEED}`).toEqual(expected.slice(0, pageCount));
-      arena.release(mark);
+      field.close();
     }
   });
 });

@@ -64,6 +64,13 @@ export class Field {
     return this.#kernels.arena.bytes(at, lengthBytes).slice();
   }
 
+  /** Fails unless these bytes stand there. */
+  expectBytes(at: Address, expected: Uint8Array, message: string): void {
+    const actual = this.read(at, expected.length);
+    // As above: only a failure pays for the comparison element by element.
+    if (Buffer.compare(actual, expected) !== 0) expect(actual, message).toEqual(expected);
+  }
+
   close(): void {
     this.#kernels.arena.release(this.#start);
   }

@@ -1,4 +1,5 @@
-// Addresses that are negative as 32-bit integers, and runs that end where the memory does, at 2^32.
+// Addresses that are negative as 32-bit integers, and runs that end where the memory does: at 2^32, where an end
+// address is 0, and in a small memory, where reading one byte more is a trap.
 //
 // The memory is 4 GiB of address space, of which a few pages are ever touched. Where the platform refuses that
 // much, the tests are skipped, and the run says so.
@@ -13,6 +14,7 @@ import { bitmapOf, hardPairs } from './hard-pages.ts';
 
 const PAGE_BYTES = 256;
 const PAGE_COUNT = 21;
+const SMALL_BYTES = 2 ** 20;
 const RUN_BYTES = PAGE_BYTES * PAGE_COUNT;
 const [VECTOR_BYTES, VECTOR_DIGEST] = BLAKE3_VECTORS.find(([lengthBytes]) => lengthBytes === 102_400)!;
 
@@ -38,18 +40,31 @@ describe.each(['plain', 'simd'] as const)('%s', (build) => {
   ] as const)('works %s', async ([, end], { skip }) => {
     const kernels = await tallKernels();
     if (kernels === undefined) return skip('no 4 GiB of address space here');
-    const random = randomFrom(SEED);
-    const { arena } = kernels;
-    const low = arena.allocate(2 ** 20);
-    for (const shift of [0, 1, 13]) {
-      checkCompare(kernels, end - shift, low, random);
-      checkXor(kernels, end - shift, low, random);
-      checkMoves(kernels, end - shift, low, random);
-      checkDigest(kernels, end - shift, low);
-      checkBits(kernels, end - shift, low, random);
-    }
+    checkAll(kernels, end);
+  });
+
+  it('reads and writes nothing past the end of a memory', async () => {
+    const kernels = await loadKernels({ build, maxBytes: SMALL_BYTES });
+    const mark = kernels.arena.mark();
+    kernels.arena.allocate(SMALL_BYTES - mark, 1);
+    kernels.arena.release(mark);
+    expect(kernels.arena.memory.buffer.byteLength).toBe(SMALL_BYTES);
+    checkAll(kernels, SMALL_BYTES);
   });
 });
+
+/** Everything, on runs that end `shift` bytes before `end`. */
+function checkAll(kernels: Kernels, end: Address): void {
+  const random = randomFrom(SEED);
+  const low = kernels.arena.allocate(2 ** 18);
+  for (const shift of [0, 1, 13]) {
+    checkCompare(kernels, end - shift, low, random);
+    checkXor(kernels, end - shift, low, random);
+    checkMoves(kernels, end - shift, low, random);
+    checkDigest(kernels, end - shift, low);
+    checkBits(kernels, end - shift, low, random);
+  }
+}
 
 /** Puts bytes so that they end there. */
 function putBefore(arena: Arena, end: Address, bytes: Uint8Array): Address {
@@ -103,9 +118,12 @@ function checkDigest(kernels: Kernels, end: Address, low: Address): void {
   for (const [pageBytes, digest] of BLAKE3_VECTORS.filter(([bytes]) =>
     [1024, 4096, 16_384].includes(bytes),
   )) {
-    const page = putBefore(arena, end, vectorInput(pageBytes));
-    kernels.digestPages(page, pageBytes, 1, low);
-    expect(toHex(arena.bytes(low, 32))).toBe(digest);
+    for (let count = 1; count <= 5; count++) {
+      let first = end;
+      for (let i = 0; i < count; i++) first = putBefore(arena, first, vectorInput(pageBytes));
+      kernels.digestPages(first, pageBytes, count, low);
+      expect(toHex(arena.bytes(low, 32 * count))).toBe(digest.repeat(count));
+    }
   }
 }
 
