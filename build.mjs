@@ -5,7 +5,7 @@
 // beside them. `worker.js` alone is one file with everything in it: copying it somewhere else is enough.
 
 import { spawnSync } from 'node:child_process';
-import { copyFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -13,7 +13,9 @@ import { rolldown } from 'rolldown';
 
 const ROOT = dirname(fileURLToPath(import.meta.url));
 const SOURCE = join(ROOT, 'src');
-const TARGET = join(ROOT, 'dist', 'lib');
+const FINISHED = join(ROOT, 'dist', 'lib');
+/** Where it is built, so that dist/lib is never half done. */
+const TARGET = `${FINISHED}.${process.pid}`;
 const KERNELS = ['simd.wasm', 'plain.wasm'];
 /** What the development tree calls the engine's worker, and what the package does. */
 const WORKER = {
@@ -31,15 +33,20 @@ const manifest = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'));
 const entries = entriesOf(manifest.exports);
 const external = [...Object.keys(manifest.dependencies), ...Object.keys(manifest.peerDependencies ?? {})];
 
-await rm(TARGET, { recursive: true, force: true });
-await mkdir(join(TARGET, 'kernel'), { recursive: true });
-await buildModules();
-await buildWorker();
-await buildDeclarations();
-for (const name of KERNELS) {
-  await copyFile(join(SOURCE, 'kernel', 'generated', name), join(TARGET, 'kernel', name));
+try {
+  await mkdir(join(TARGET, 'kernel'), { recursive: true });
+  await buildModules();
+  await buildWorker();
+  await buildDeclarations();
+  for (const name of KERNELS) {
+    await copyFile(join(SOURCE, 'kernel', 'generated', name), join(TARGET, 'kernel', name));
+  }
+  await writeFile(join(TARGET, 'THIRD-PARTY-LICENSES.txt'), await licensesOf([...INLINED, 'comlink', 'idb']));
+  await rm(FINISHED, { recursive: true, force: true });
+  await rename(TARGET, FINISHED);
+} finally {
+  await rm(TARGET, { recursive: true, force: true });
 }
-await writeFile(join(TARGET, 'THIRD-PARTY-LICENSES.txt'), await licensesOf([...INLINED, 'comlink', 'idb']));
 
 async function buildModules() {
   const bundle = await rolldown({
@@ -81,7 +88,7 @@ async function buildWorker() {
 
 async function buildDeclarations() {
   const tsc = join(dirname(require.resolve('typescript/package.json')), 'bin', 'tsc');
-  const { status } = spawnSync(process.execPath, [tsc, '-p', 'tsconfig.lib.json'], {
+  const { status } = spawnSync(process.execPath, [tsc, '-p', 'tsconfig.lib.json', '--outDir', TARGET], {
     cwd: ROOT,
     stdio: 'inherit',
   });
@@ -145,7 +152,7 @@ function entriesOf(exports) {
     .filter((file) => file?.endsWith('.js') && !file.endsWith('/worker.js'));
   return Object.fromEntries(
     targets.map((file) => {
-      const name = relative(TARGET, join(ROOT, file)).split(sep).join('/').replace(/\.js$/, '');
+      const name = relative(FINISHED, join(ROOT, file)).split(sep).join('/').replace(/\.js$/, '');
       return [name, join(SOURCE, `${name}.ts`)];
     }),
   );

@@ -1,5 +1,5 @@
 // The packed package in a blank Vite project, in real Chromium, without cross-origin isolation and without a line of
-// configuration: built, and while one develops.
+// configuration: built (under a strict policy), and while one develops.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { BlankProject, makeFolder, pack, removeFolder } from './blank-project.ts';
@@ -18,7 +18,10 @@ describe.skipIf(process.env.VITRINE_WITHOUT_BROWSER === '1')('a blank Vite proje
     project = await BlankProject.create(await pack(folder));
     for (const name of ['memory.mjs', 'main-thread.js', 'worker-after-reopen.js']) await project.copy(name);
     const block = await readmeBlock('page.js');
-    await project.write('page.js', `${block}\nwindow.outcome = { steps: guest.steps, info: vitrine.info };`);
+    await project.write(
+      'page.js',
+      `${block}\nwindow.reportOutcome({ steps: guest.steps, info: vitrine.info });`,
+    );
     await addPages(project, PROGRAMS);
   });
 

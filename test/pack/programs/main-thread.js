@@ -14,4 +14,4 @@ const { snapshot } = await machine.save({ effort: 'small' });
 const memory = await digestOf(bytes);
 const future = guest.run(1_000);
 await vitrine.close();
-window.outcome = { id: snapshot.id, memory, future };
+window.reportOutcome({ id: snapshot.id, memory, future });

@@ -12,4 +12,4 @@ await machine.restore(snapshot.id);
 const memory = await digestOf(bytes);
 const future = guest.run(1_000);
 await vitrine.close();
-window.outcome = { id: snapshot.id, memory, future };
+window.reportOutcome({ id: snapshot.id, memory, future });
