@@ -23,6 +23,7 @@ import {
 } from './disks.ts';
 import { GuestClock } from './guest-clock.ts';
 import { attachHeadlessScreen, type HeadlessScreen } from './headless-screen.ts';
+import { InputGate } from './input-gate.ts';
 import type { Screen } from './screen-frame.ts';
 import { SliceGate } from './slice-gate.ts';
 import { decodeState, encodeState, StateFormatError } from './state-codec.ts';
@@ -67,6 +68,7 @@ export class V86Guest implements Guest {
   readonly #cpu: V86Cpu;
   readonly #disks: readonly AttachedDisk[];
   readonly #gate: SliceGate;
+  readonly #input: InputGate;
   readonly #clock: GuestClock;
   readonly #guard = new PauseGuard();
   readonly #headless: HeadlessScreen | undefined;
@@ -86,6 +88,7 @@ export class V86Guest implements Guest {
     this.machine = describeMachine(this.#cpu, this.#disks);
     this.regions = listRegions(this.#cpu, this.#disks);
     checkRegions(this.regions);
+    this.#input = new InputGate(emulator.bus);
     this.#clock = new GuestClock(this.#cpu, () => emulator.v86.constructor.microtick());
     this.#gate = new SliceGate(emulator.v86, {
       onSlice: () => this.#clock.thaw(),
@@ -117,7 +120,7 @@ export class V86Guest implements Guest {
     return this.#emulator.v86.running && !this.#emulator.v86.stopping;
   }
 
-  /** Sends bytes into the first serial port. They wait in its queue, which a snapshot holds. */
+  /** Sends bytes into the first serial port: to its queue, which a snapshot holds, or after the pause if there is one. */
   sendSerial(bytes: Uint8Array): void {
     this.#guard.requireOpen();
     for (const byte of bytes) this.#emulator.bus.send('serial0-input', byte);
@@ -129,7 +132,7 @@ export class V86Guest implements Guest {
     return () => this.#serialListeners.delete(listener);
   }
 
-  /** Sends keyboard scan codes of set 1, as the keyboard does: 0x1e presses A, 0x9e releases it. */
+  /** Sends keyboard scan codes of set 1, as the keyboard does: 0x1e presses A, 0x9e releases it. After a pause too. */
   sendKeys(scanCodes: Iterable<number>): void {
     this.#guard.requireOpen();
     for (const code of scanCodes) this.#emulator.bus.send('keyboard-code', code);
@@ -141,13 +144,13 @@ export class V86Guest implements Guest {
     try {
       await this.#pausing;
     } catch (error) {
-      if (this.#guard.state === 'paused' && this.#guard.resume()) this.#gate.open();
+      if (this.#guard.state === 'paused' && this.#guard.resume()) this.#release();
       throw error;
     }
   }
 
   async resume(): Promise<void> {
-    if (this.#guard.resume()) this.#gate.open();
+    if (this.#guard.resume()) this.#release();
   }
 
   takeDirty(): DirtyTake {
@@ -220,7 +223,9 @@ export class V86Guest implements Guest {
     this.#serialListeners.clear();
     this.#headless?.destroy();
     this.#emulator.remove_listener('serial0-output-byte', this.#onSerialByte);
+    this.#input.remove();
     this.#gate.remove();
+    this.#clock.remove();
     if (!this.#ownsEmulator) return;
     const destroyed = this.#emulator.destroy();
     this.#emulator.v86.next_tick(0);
@@ -233,6 +238,7 @@ export class V86Guest implements Guest {
 
   async #comeToRest(): Promise<void> {
     await this.#gate.shut();
+    this.#input.shut();
     if (this.#failure !== undefined) throw new VitrineError('guest-failed', {}, this.#failure);
     const deadline = Date.now() + DISK_WAIT_MS;
     while (isDiskBusy(this.#cpu)) {
@@ -241,6 +247,11 @@ export class V86Guest implements Guest {
       await new Promise((resolve) => setTimeout(resolve, 1));
     }
     this.#clock.freeze();
+  }
+
+  #release(): void {
+    this.#input.open();
+    this.#gate.open();
   }
 
   #captureTree(): DeviceTree {

@@ -227,7 +227,7 @@ export interface V86Core {
 }
 
 export interface V86Bus {
-  send(event: string, value?: unknown): void;
+  send: (event: string, value?: unknown) => void;
 }
 
 /** An emulator as `new V86(…)` makes it. */

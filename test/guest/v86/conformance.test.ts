@@ -1,7 +1,10 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { PULSE, PULSE_FACTS } from '../../../src/guest/pulse/pulse.ts';
 import { guestConformance } from '../../../src/testing/guest-conformance.ts';
 import { openPulse, paused, runPulse } from './machines.ts';
+
+// A PC takes its time on a busy host; nothing here waits for a clock.
+vi.setConfig({ testTimeout: 60_000 });
 
 const STEP = 16;
 

@@ -1,0 +1,112 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  decodeState,
+  encodeState,
+  LARGE_BYTES,
+  StateFormatError,
+  type StateValue,
+} from '../../../src/guest/v86/state-codec.ts';
+
+const SEED = Number(process.env.SEED ?? 0x5eed);
+
+const scalar = fc.oneof(
+  fc.constantFrom(
+    undefined,
+    null,
+    true,
+    false,
+    -0,
+    2 ** 31,
+    -(2 ** 31),
+    Number.NaN,
+    Number.NEGATIVE_INFINITY,
+  ),
+  fc.integer(),
+  fc.double(),
+  fc.string({ unit: 'grapheme' }),
+);
+const array = fc.oneof(
+  fc.uint8Array({ maxLength: 64 }),
+  fc.uint8Array({ minLength: LARGE_BYTES, maxLength: LARGE_BYTES + 8 }),
+  fc.float64Array({ maxLength: 8 }),
+  fc.uint32Array({ maxLength: 8 }),
+  fc.int16Array({ maxLength: 8 }),
+);
+const { tree } = fc.letrec<{ tree: StateValue }>((tie) => ({
+  tree: fc.oneof(
+    { maxDepth: 5 },
+    scalar,
+    array,
+    fc.array(tie('tree'), { maxLength: 6 }),
+    fc.array(fc.tuple(fc.integer(), tie('tree')), { maxLength: 4 }).map((pairs) => new Map(pairs)),
+  ),
+}));
+
+const encode = (value: StateValue) => encodeState(value, (path) => `at.${path}`);
+
+describe('the state codec', () => {
+  it('gives back every tree, and the same bytes for it', () => {
+    fc.assert(
+      fc.property(tree, (value) => {
+        const encoded = encode(value);
+        const decoded = decodeState(encoded.tree, encoded.large);
+        expect(decoded).toEqual(value);
+        expect(encode(decoded)).toEqual(encoded);
+      }),
+      { seed: SEED, numRuns: 60 },
+    );
+  });
+
+  it('refuses every tree that is cut off, and bytes after its end', () => {
+    const { tree: bytes, large } = encode([1, 1.5, 'text', [null, undefined], new Map([[1, true]])]);
+    for (let length = 0; length < bytes.length; length++) {
+      expect(() => decodeState(bytes.subarray(0, length), large)).toThrow(StateFormatError);
+    }
+    expect(() => decodeState(Uint8Array.from([...bytes, 0]), large)).toThrow(StateFormatError);
+  });
+
+  it('refuses or decodes whatever bytes it is given, and throws nothing else', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
+        try {
+          decodeState(bytes, new Map());
+        } catch (error) {
+          expect(error).toBeInstanceOf(StateFormatError);
+        }
+      }),
+      { seed: SEED, numRuns: 600 },
+    );
+  });
+
+  it('refuses counts that the bytes cannot hold, before it makes room for them', () => {
+    for (const tag of [6, 7, 9]) {
+      const bytes = Uint8Array.of(tag, 0xff, 0xff, 0xff, 0xff);
+      expect(() => decodeState(bytes, new Map())).toThrow(StateFormatError);
+    }
+    expect(() => decodeState(Uint8Array.of(8, 0, 0xff, 0xff, 0xff, 0x7f), new Map())).toThrow(
+      StateFormatError,
+    );
+    const nested = new Uint8Array(5 * 64);
+    for (let at = 0; at < nested.length; at += 5) nested.set([7, 1, 0, 0, 0], at);
+    expect(() => decodeState(nested, new Map())).toThrow(StateFormatError);
+  });
+
+  it('refuses large buffers that are missing, too many, of another length or used twice', () => {
+    const buffer = new Uint8Array(LARGE_BYTES).fill(7);
+    const { tree: bytes, large } = encode([buffer]);
+    expect(large.get('at.0')).toEqual(buffer);
+    expect(() => decodeState(bytes, new Map())).toThrow(StateFormatError);
+    expect(() => decodeState(bytes, new Map([['at.0', buffer.subarray(1)]]))).toThrow(StateFormatError);
+    expect(() => decodeState(bytes, new Map([...large, ['other', buffer]]))).toThrow(StateFormatError);
+    const twice = encodeState([buffer, buffer], () => 'same');
+    expect(() => decodeState(twice.tree, twice.large)).toThrow(StateFormatError);
+  });
+
+  it('gives large buffers back as copies', () => {
+    const encoded = encode([new Uint8Array(LARGE_BYTES)]);
+    const [decoded] = decodeState(encoded.tree, encoded.large) as [Uint8Array];
+    decoded[0] = 1;
+    expect(encoded.large.get('at.0')?.[0]).toBe(0);
+  });
+});
