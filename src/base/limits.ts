@@ -24,6 +24,9 @@ export const LIMITS = {
   /** Bytes of names and labels in UTF-8. */
   maxNameBytes: 255,
   maxLabelBytes: 1024,
+  /** Entries of a machine's configuration, and UTF-8 bytes of one text: Linux takes command lines of 2,048. */
+  maxConfigEntries: 1024,
+  maxConfigTextBytes: 4096,
   /** Bytes of one manifest. */
   maxManifestBytes: 4 * MIB,
   /** Bytes of one region or device record: 2^53 - 1 is what JavaScript counts exactly; 2^48 is enough. */

@@ -8,13 +8,6 @@ import { DIGEST_BYTES, isZeroDigest } from './digest.ts';
 import type { Manifest, ManifestMachine } from './manifest.ts';
 import type { Table } from './table.ts';
 
-export const MANIFEST_LIMITS = {
-  /** Entries of a machine's configuration. */
-  configEntries: 1024,
-  /** UTF-8 bytes of one configuration text: Linux takes command lines of 2,048. */
-  configTextBytes: 4096,
-} as const;
-
 /** Throws `argument-invalid` when a manifest cannot be written. */
 export function checkManifestGiven(manifest: Manifest): void {
   new Rules('argument-invalid').check(manifest);
@@ -77,11 +70,11 @@ class Rules {
     this.#text('machine.version', machine.version, 0, LIMITS.maxNameBytes);
     this.#text('machine.architecture', machine.architecture, 0, LIMITS.maxNameBytes);
     const entries = Object.entries(machine.config);
-    this.#count('machine.config.length', entries.length, MANIFEST_LIMITS.configEntries);
+    this.#count('machine.config.length', entries.length, LIMITS.maxConfigEntries);
     for (const [key, value] of entries) {
       this.#text('machine.config key', key, 1, LIMITS.maxNameBytes);
       const field = `machine.config.${key}`;
-      if (typeof value === 'string') this.#text(field, value, 0, MANIFEST_LIMITS.configTextBytes);
+      if (typeof value === 'string') this.#text(field, value, 0, LIMITS.maxConfigTextBytes);
       else if (typeof value === 'number' && !Number.isFinite(value)) this.#refuse(field, value);
       else if (typeof value !== 'number' && typeof value !== 'boolean') this.#refuse(field, typeof value);
     }

@@ -9,7 +9,7 @@ import type { ByteWriter } from '../base/byte-writer.ts';
 import { copyBytes, type OwnedBytes } from '../base/bytes.ts';
 import { LIMITS } from '../base/limits.ts';
 import { DIGEST_BYTES, type Digest, isZeroDigest, ZERO_DIGEST } from './digest.ts';
-import { checkManifestGiven, checkManifestRead, compareKeys, MANIFEST_LIMITS } from './manifest-rules.ts';
+import { checkManifestGiven, checkManifestRead, compareKeys } from './manifest-rules.ts';
 import { openRecord, sealRecord } from './prefix.ts';
 import type { Table } from './table.ts';
 
@@ -173,7 +173,7 @@ function readMachine(reader: ByteReader): ManifestMachine {
   const version = readText(reader);
   const architecture = readText(reader);
   const entries: [string, string | number | boolean][] = [];
-  for (let left = readCount(reader, MANIFEST_LIMITS.configEntries); left > 0; left--) {
+  for (let left = readCount(reader, LIMITS.maxConfigEntries); left > 0; left--) {
     const key = readText(reader);
     const previous = entries.at(-1);
     if (previous !== undefined && compareKeys(previous[0], key) >= 0) {
