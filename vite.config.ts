@@ -17,9 +17,8 @@ const CONTENT_SECURITY_POLICY = [
   "script-src 'self' 'wasm-unsafe-eval'",
   "worker-src 'self' blob:",
   "style-src 'self' 'unsafe-inline'",
-  "img-src 'self' data: blob:",
-  "font-src 'self' data:",
-  "connect-src 'self' data:",
+  "img-src 'self' data:",
+  "connect-src 'self'",
   "base-uri 'none'",
   "form-action 'none'",
 ].join('; ');
@@ -30,7 +29,7 @@ export default defineConfig({
   build: { outDir: 'dist/page', target: 'es2022', emptyOutDir: true },
   worker: { format: 'es' },
   server: { headers: HEADERS, port: 5173 },
-  preview: { headers: HEADERS, port: 4173 },
+  preview: { headers: { ...HEADERS, 'Content-Security-Policy': CONTENT_SECURITY_POLICY }, port: 4173 },
   test: {
     projects: [
       {
@@ -38,6 +37,9 @@ export default defineConfig({
         test: {
           name: 'unit',
           environment: 'node',
+          // Against hangs alone: the usual five seconds are too few when other work keeps both cores busy.
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
           include: ['test/**/*.test.ts'],
           exclude: ['test/browser/**', 'test/linux/**', 'test/pack/**', 'node_modules/**'],
         },

@@ -9,12 +9,7 @@ import type { BlankProject } from './blank-project.ts';
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking'];
 
 /** The strictest policy that README.md says is enough, for pages and workers alike. */
-const POLICY = [
-  "default-src 'none'",
-  "script-src 'self' 'wasm-unsafe-eval'",
-  "worker-src 'self'",
-  'connect-src data:',
-].join('; ');
+const POLICY = ["default-src 'none'", "script-src 'self' 'wasm-unsafe-eval'", "worker-src 'self'"].join('; ');
 
 /** Where pages are served. */
 export interface Site {
