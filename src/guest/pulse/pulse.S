@@ -24,7 +24,7 @@
         .set rounds,      BLOCK + 0x28
         .set keys,        BLOCK + 0x2c
         .set line_length, BLOCK + 0x30
-        .set worked,      BLOCK + 0x34          # ticks already worked off
+        .set worked,      BLOCK + 0x34          # ticks worked off: equal to ticks at rest
         .set subsecond,   BLOCK + 0x38
         .set queue_in,    BLOCK + 0x3c
         .set queue_out,   BLOCK + 0x40
@@ -327,7 +327,6 @@ key:    mov     queue(%ebx), %al
         jmp     loop
 
 tick:   sti
-        incl    worked
         incl    subsecond
         mov     speed, %ecx
 1:      push    %ecx
@@ -340,7 +339,8 @@ tick:   sti
 2:      testl   $7, worked
         jnz     3f
         call    draw_numbers
-3:      cmpl    $HZ, subsecond
+3:      incl    worked
+        cmpl    $HZ, subsecond
         jb      loop
         movl    $0, subsecond
         incl    seconds

@@ -30,6 +30,8 @@ export const PULSE = {
   /** Characters received from keyboard and serial line. */
   keys: 0x102c,
   lineLength: 0x1030,
+  /** Ticks worked off; equal to `ticks` when it rests. */
+  worked: 0x1034,
   /** ASCII, 60 bytes. */
   line: 0x1080,
   /** A byte a page: 7 just written, 0 never. */
