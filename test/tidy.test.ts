@@ -8,6 +8,7 @@ import {
   fileProblems,
   folderProblems,
   hygieneProblems,
+  leftoverProblems,
   linkProblems,
   topLevelProblems,
 } from './tidy/files.ts';
@@ -46,6 +47,10 @@ describe('the repository', () => {
 
   it('has the fixed top level', () => {
     expect(topLevelProblems(paths)).toEqual([]);
+  });
+
+  it('has nothing left behind', () => {
+    expect(leftoverProblems(paths)).toEqual([]);
   });
 
   it('throws the codes of its table, all of them and no others', () => {
@@ -116,6 +121,9 @@ describe('the rules bite:', () => {
     expect(look('workers/engine.ts', '// Root.\nexport const a = 1;\n')).toBe(1);
     expect(folderProblems(['src/base/a.ts', 'src/guest/v86/b.ts', 'src/guest/README.md'])).toHaveLength(2);
     expect(topLevelProblems(['docs/a.md', 'src/README.md'])).toHaveLength(1);
+    expect(
+      leftoverProblems(['src/a.bak', 'src/b.ts~', 'test/z.test.ts', 'src/a.ts', 'test/zstd/a.ts']),
+    ).toHaveLength(3);
   });
 
   it('links', () => {

@@ -69,6 +69,16 @@ export function folderProblems(paths: readonly string[]): Problem[] {
     .map((folder) => `${folder}: no README.md; what lives here, what may not, how to add one more`);
 }
 
+/** Files that editors, merges and experiments leave behind. */
+export function leftoverProblems(paths: readonly string[]): Problem[] {
+  return paths
+    .filter(
+      (path) =>
+        /(\.(bak|orig|rej|tmp|log|tgz|swp)|~)$/.test(path) || /(^|\/)(tmp[^/]*|z\d*)\.test\.ts$/.test(path),
+    )
+    .map((path) => `${path}: left behind; remove it`);
+}
+
 /** Entries of the top level that do not belong there. */
 export function topLevelProblems(paths: readonly string[]): Problem[] {
   const entries = new Set(paths.map((path) => path.split('/')[0]!));
