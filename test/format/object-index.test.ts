@@ -94,6 +94,29 @@ describe('object index', () => {
     }
   });
 
+  test('of several places finds the one with the fewest deltas to undo, wherever it was added', () => {
+    const stored = (depth: number): PackIndex => {
+      const placed = { kind: 'page' as const, lengthBytes: 256, frame: 0, offsetBytes: 0, digest: name(1) };
+      const one =
+        depth === 0
+          ? { ...placed, transform: 'plain' as const }
+          : { ...placed, transform: 'xor' as const, base: name(2), depth };
+      const frame = { codec: 1, lengthBytes: 256, plainLengthBytes: 256, checksum: 0 };
+      return decodeIndex(encodeIndex([frame], [one]));
+    };
+    for (const depths of [
+      [0, 3, 5],
+      [5, 0, 3],
+      [3, 5, 0],
+    ]) {
+      const objects = new ObjectIndex();
+      for (const depth of depths) objects.add(`p${depth}`, stored(depth));
+      expect(objects.find(name(1))?.pack).toBe('p0');
+      objects.remove('p0');
+      expect(objects.find(name(1))?.pack).toBe('p3');
+    }
+  });
+
   test('finds a digest inside a node, by its offset', () => {
     const objects = new ObjectIndex();
     objects.add('p', indexOf([name(1), name(2)]));

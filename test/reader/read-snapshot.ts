@@ -87,7 +87,8 @@ export class Objects {
   content(digest: string, kind: number, undone = 0): Uint8Array {
     const known = this.known.get(digest);
     if (known !== undefined) return known;
-    const place = this.places.get(digest)?.[0] ?? refuse(`object ${digest} is missing`);
+    const places = this.places.get(digest) ?? refuse(`object ${digest} is missing`);
+    const place = places.reduce((best, one) => (one.object.depth < best.object.depth ? one : best));
     const { object, pack } = place;
     if (object.kind !== kind) refuse('kind of an object');
     const content = new Uint8Array(object.length);
