@@ -42,9 +42,12 @@ export function button(label: string, onClick: () => void, shape: Shape = {}): H
   return made;
 }
 
-/** A labelled field: the label's text stands before the control. */
-export function field(label: string, control: HTMLElement, className = 'field'): HTMLLabelElement {
-  return element('label', { className }, element('span', {}, label), control);
+let fields = 0;
+
+/** A labelled control. The label stands beside it and not around it, so that the label is not also what is chosen. */
+export function field(label: string, control: HTMLElement, className = 'field'): HTMLElement {
+  control.id = `field-${++fields}`;
+  return element('div', { className }, element('label', { attributes: { for: control.id } }, label), control);
 }
 
 /** A choice of values with their titles. */

@@ -1,5 +1,5 @@
 // Snapshots in the order in which the list shows them. A history that does not branch stays on one level; where it does,
-// the oldest child goes on as the line its parent is on, and the others follow it one level deeper.
+// the younger children stand one level deeper right under their parent, and then the oldest goes on with its line.
 
 import type { SnapshotId, SnapshotInfo } from '../engine/snapshot.ts';
 

@@ -66,7 +66,7 @@ export class PageDriver {
   }
 
   async save(label: string): Promise<void> {
-    await this.page.getByLabel('Label').fill(label);
+    await this.page.getByLabel('Label', { exact: true }).fill(label);
     await this.page.getByRole('button', { name: /^Save / }).click();
     await this.snapshot(label).waitFor();
     // The list comes before the work's end; the button tells of that.

@@ -187,6 +187,41 @@ describe.each([
     await driver.waitForNumber('ticks', Number.isNaN(ticks) ? 0 : ticks);
   });
 
+  it('gives a save up, and the next one has everything', async () => {
+    const driver = await open();
+    await driver.waitForOutput('pulse', 'up 1');
+    const outcome = await driver.page.evaluate(async () => {
+      const { workspace } = window.vitrine;
+      const pulse = workspace.find('pulse')!;
+      const before = (await workspace.requireEngine().log()).length;
+      const saving = workspace.save(pulse, 'given up', 'small').then(
+        () => 'saved',
+        (error: { readonly code: string }) => error.code,
+      );
+      pulse.job.value?.cancel();
+      const ended = await saving;
+      const between = (await workspace.requireEngine().log()).length;
+      const { snapshot } = await workspace.save(pulse, 'after', 'fast');
+      const verified = await workspace.requireEngine().verify(snapshot.id);
+      return { ended, kept: between - before, damaged: verified.damaged.length };
+    });
+    expect(outcome).toEqual({ ended: 'aborted', kept: 0, damaged: 0 });
+  });
+
+  it('tells of a lost engine and opens it again', async () => {
+    const driver = await open();
+    const { page } = driver;
+    await driver.waitForOutput('pulse', 'up 1');
+    await driver.save('before the loss');
+    const worker = page.workers().find((one) => one.url().includes('engine'));
+    await worker?.evaluate(() => self.close());
+    const notice = driver.notice('The engine was lost');
+    await notice.waitFor();
+    await notice.getByRole('button', { name: 'Open it again' }).click();
+    await driver.save('after the loss');
+    await driver.restore('before the loss', 'Restore without saving');
+  });
+
   // Last: the store is damaged for good.
   it('says what failed, with code and remedy', async () => {
     const driver = await open();
