@@ -269,12 +269,15 @@ function compareWords(a: Int32Array, b: Int32Array): number {
   const pageWords = PAGE_BYTES / 4;
   let different = 0;
   for (let start = 0; start < a.length; start += pageWords) {
-    const end = start + pageWords;
-    let i = start;
-    while (i < end && a[i] === b[i]) i++;
-    if (i < end) different++;
+    if (wordsDiffer(a, b, start, start + pageWords)) different++;
   }
   return different;
+}
+
+/** A function of its own: it is compiled early, which the loop around it is not. */
+function wordsDiffer(a: Int32Array, b: Int32Array, start: number, end: number): boolean {
+  for (let i = start; i < end; i++) if (a[i] !== b[i]) return true;
+  return false;
 }
 
 function compareBuffers(a: Int32Array, b: Int32Array): number {

@@ -5,7 +5,7 @@
 
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { cpus, totalmem } from 'node:os';
+import { cpus, loadavg, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createServer } from 'vite';
@@ -30,6 +30,8 @@ if (rows.length === 0) {
 
 const commit = currentCommit();
 const machine = describeMachine();
+/** Before we add to it: above one or so, something else was running, and numbers are to be taken with care. */
+const loadBefore = loadavg()[0].toFixed(1);
 // Vite only translates TypeScript here: no page, no socket, no watching.
 const server = await createServer({
   root: ROOT,
@@ -56,7 +58,7 @@ function sectionOf(row) {
   return [
     `## ${row.row}`,
     '',
-    `${machine}; commit ${commit}; ${new Date().toISOString().slice(0, 10)}`,
+    `${machine}; commit ${commit}; ${new Date().toISOString().slice(0, 10)}; load before: ${loadBefore}`,
     '',
     '| Result | Value | Goal | | Ours | Peer |',
     '|---|---|---|---|---|---|',
