@@ -1,3 +1,5 @@
+// Pulse: its ROM against its source, its memory against a model in TypeScript, its keys.
+
 import { spawnSync } from 'node:child_process';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { PULSE, PULSE_FACTS, pulseRom } from '../../../src/guest/pulse/pulse.ts';
@@ -20,6 +22,7 @@ afterEach(async () => {
 });
 
 describe('the Pulse ROM', () => {
+  // Without binutils the source cannot be assembled; the ROM is in the repository.
   it.skipIf(!hasBinutils)('is what its source assembles to', async () => {
     // @ts-expect-error A build script: plain JavaScript without types.
     const { assemblePulse } = await import('../../../src/guest/pulse/build.mjs');

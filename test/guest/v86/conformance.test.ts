@@ -1,3 +1,5 @@
+// The v86 guest under the suite that every guest passes, with Pulse to do.
+
 import { describe, expect, it, vi } from 'vitest';
 import { PULSE, PULSE_FACTS } from '../../../src/guest/pulse/pulse.ts';
 import { guestConformance } from '../../../src/testing/guest-conformance.ts';
@@ -11,7 +13,7 @@ const STEP = 16;
 guestConformance(
   'v86 with Pulse',
   async () => {
-    const guest = await openPulse({ memoryBytes: 4 << 20 });
+    const guest = await openPulse();
     return {
       guest,
       // Its clock shows in ticks and instants.

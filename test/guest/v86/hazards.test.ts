@@ -2,9 +2,9 @@
 
 import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { PULSE, PULSE_FACTS } from '../../../src/guest/pulse/pulse.ts';
+import { PULSE } from '../../../src/guest/pulse/pulse.ts';
 import { adoptV86, type V86Guest } from '../../../src/guest/v86/index.ts';
-import type { V86Emulator } from '../../../src/guest/v86/v86-internals.ts';
+import { adopted } from './adopted.ts';
 import {
   difference,
   openProgram,
@@ -31,7 +31,13 @@ afterEach(async () => {
   for (const guest of guests.splice(0)) await guest.close();
 });
 
-// prettier-ignore
+/** An adopted guest with its emulator, closed at the end of the test. */
+async function adopt(): ReturnType<typeof adopted> {
+  const made = await adopted();
+  keep(made.guest);
+  return made;
+}
+
 const PROGRAM = Uint8Array.from(
   [
     '31c0 8ed8', //          xor ax,ax; mov ds,ax
@@ -127,27 +133,6 @@ describe('v86 restores', () => {
     }
   });
 
-  it('the time-stamp counter, in the first restore as in the second and third', async () => {
-    const { guest, emulator } = await adopted();
-    await runPulse(guest);
-    const { cpu } = emulator.v86;
-    const counter = () => BigInt.asUintN(64, cpu.wm.exports.read_tsc());
-    const known = counter();
-    const saved = await save(guest);
-    for (let round = 0; round < 4; round++) {
-      // The guest sets its counter elsewhere, each time.
-      cpu.set_tsc(0x1234_5678, 0x9abc_0000 + 0x1000 * round);
-      await runPulse(guest, 8);
-      await restore(guest, saved);
-      const began = performance.now();
-      await runPulse(guest, 8);
-      const gapMs = Number(counter() - known) / 1e6;
-      // It goes on from the save: neither before it nor more than a second of a busy host after.
-      expect(gapMs).toBeGreaterThan(0);
-      expect(gapMs).toBeLessThan(performance.now() - began + 1000);
-    }
-  });
-
   it('characters that wait in the serial line and the keyboard', async () => {
     const guest = keep(await openPulse());
     await guest.start();
@@ -167,38 +152,8 @@ describe('v86 restores', () => {
     }
   });
 
-  it('time: the guest goes on at its pace in a tab whose clock starts over', async () => {
-    const first = await hostClock((clock) => adopted({ acpi: true }, clock));
-    await runPulse(first.guest, 64);
-    const saved = await save(first.guest);
-    const ticks = await wordAt(first.guest, PULSE.ticks);
-    const timers = readTimers(first);
-    for (const startMs of [0, 36e5]) {
-      await hostClock(async (clock) => {
-        clock.set(startMs);
-        const other = await adopted({ acpi: true }, clock);
-        await restore(other.guest, saved);
-        // Hours may pass before it runs.
-        clock.set(startMs + 7 * 36e5);
-        const began = performance.now();
-        await other.guest.start();
-        await until(async () => (await wordAt(other.guest, PULSE.ticks)) >= ticks + 20, 'twenty ticks');
-        await other.guest.stop();
-        const tookMs = performance.now() - began;
-        const counted = (await wordAt(other.guest, PULSE.ticks)) - ticks;
-        // A hundred a second, with much room for a busy host and none for hours made up at once.
-        expect(tookMs).toBeGreaterThan(100);
-        expect(counted).toBeLessThan(20 + tookMs / 5);
-        for (const [name, timerMs] of Object.entries(readTimers(other))) {
-          const wentOnMs = timerMs - timers[name]!;
-          expect({ name, good: wentOnMs > 0 && wentOnMs < tookMs + 1000 }).toEqual({ name, good: true });
-        }
-      });
-    }
-  });
-
   it('a machine without a hard disk: v86 itself throws there', async () => {
-    const { guest, emulator } = await adopted();
+    const { guest, emulator } = await adopt();
     await runPulse(guest);
     const stock = emulator as unknown as {
       save_state(): Promise<ArrayBuffer>;
@@ -215,7 +170,7 @@ describe('v86 restores', () => {
 
 describe('v86 memory', () => {
   it('is a plain array, and a new one after the emulator took more memory', async () => {
-    const { guest, emulator } = await adopted();
+    const { guest, emulator } = await adopt();
     await runPulse(guest);
     await guest.pause();
     const before = guest.view(0)!;
@@ -296,7 +251,7 @@ describe('v86 as it is', () => {
   });
 
   it('is refused by name when a part is missing', async () => {
-    const { emulator } = await adopted();
+    const { emulator } = await adopt();
     const cpu = emulator.v86.cpu as unknown as Record<string, unknown>;
     const { jit_dirty_cache } = cpu;
     cpu.jit_dirty_cache = undefined;
@@ -311,7 +266,7 @@ describe('v86 as it is', () => {
   });
 
   it('fails as a guest when it throws inside', async () => {
-    const { guest, emulator } = await adopted();
+    const { guest, emulator } = await adopt();
     await guest.start();
     await untilUp(guest);
     (emulator.v86.cpu as unknown as { main_loop(): number }).main_loop = () => {
@@ -339,73 +294,6 @@ describe('v86 as it is', () => {
     );
   });
 });
-
-/** A guest made of an emulator at hand. */
-async function adopted(
-  change: object = {},
-  clock?: HostClock,
-): Promise<{ guest: V86Guest; emulator: V86Emulator }> {
-  const { V86 } = await import('v86');
-  const { pulseRom } = await import('../../../src/guest/pulse/pulse.ts');
-  const wasm_fn = async (imports: WebAssembly.Imports) => {
-    const { v86Program } = await import('./machines.ts');
-    const program = await v86Program();
-    if (!('module' in program)) throw new Error('a module');
-    const env = clock === undefined ? imports.env : { ...imports.env, microtick: clock.microtick };
-    return (await WebAssembly.instantiate(program.module, { env: env! })).exports;
-  };
-  const emulator = new V86({
-    wasm_fn,
-    bios: { buffer: pulseRom().buffer },
-    memory_size: PULSE_FACTS.memoryBytes,
-    vga_memory_size: 1 << 20,
-    net_device: { type: 'none' } as never,
-    disable_keyboard: true,
-    disable_mouse: true,
-    disable_speaker: true,
-    autostart: false,
-    ...change,
-  } as never) as unknown as V86Emulator;
-  await new Promise<void>((resolve) => emulator.add_listener('emulator-ready', () => resolve()));
-  return { guest: keep(adoptV86(emulator)), emulator };
-}
-
-interface HostClock {
-  readonly microtick: () => number;
-  /** From now on it goes on from here. */
-  set(nowMs: number): void;
-}
-
-/** Runs `work` with a host clock of its own, for v86's devices (one for the whole process) as for its program. */
-async function hostClock<T>(work: (clock: HostClock) => Promise<T>): Promise<T> {
-  const { emulator } = await adopted();
-  const shared = emulator.v86.constructor;
-  const original = shared.microtick;
-  let offsetMs = 0;
-  const microtick = () => performance.now() + offsetMs;
-  const set = (nowMs: number) => {
-    offsetMs = nowMs - performance.now();
-  };
-  shared.microtick = microtick;
-  try {
-    return await work({ microtick, set });
-  } finally {
-    shared.microtick = original;
-  }
-}
-
-/** What the machine's timers count, in milliseconds. */
-function readTimers({ emulator }: { emulator: V86Emulator }): Record<string, number> {
-  const { cpu } = emulator.v86;
-  const now = emulator.v86.constructor.microtick();
-  const apic = new DataView(cpu.wasm_memory.buffer, cpu.get_apic_addr());
-  return {
-    tsc: Number(BigInt.asUintN(64, cpu.wm.exports.read_tsc())) / 1e6,
-    pit: now - cpu.devices.pit.counter_start_time[1]!,
-    acpi: cpu.devices.acpi!.get_timer(now) / 3579.545,
-    apic: now - apic.getFloat64(24, true),
-  };
-}
 
 async function lineOf(guest: V86Guest): Promise<string> {
   const length = await wordAt(guest, PULSE.lineLength);

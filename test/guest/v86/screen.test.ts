@@ -1,3 +1,6 @@
+// The screen of a v86 guest, and what starts, stops and wakes the machine. Frames are compared as values; how they are
+// drawn is the page's.
+
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { PULSE, pulseRom } from '../../../src/guest/pulse/pulse.ts';
 import { linesOf, type ScreenFrame, type V86Guest } from '../../../src/guest/v86/index.ts';

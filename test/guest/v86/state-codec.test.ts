@@ -1,3 +1,5 @@
+// The state codec: exact on every tree, and on other bytes a refusal and nothing worse. `SEED=123` sets the seed.
+
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
