@@ -204,8 +204,7 @@ export class V86Guest implements Guest {
       return { disk, blocks };
     });
     const state = takeRecord(byName, STATE_RECORD);
-    const before = this.#captureTree();
-    const tree = this.#decodeTree(state, byName, before);
+    const { tree, before } = this.#decodeTree(state, byName);
     const frozen = this.#clock.frozen;
     try {
       applyTree(this.#cpu, this.#disks, this.#clock, tree);
@@ -258,12 +257,18 @@ export class V86Guest implements Guest {
     return captureTree(this.#cpu, this.#disks, this.#clock);
   }
 
-  #decodeTree(state: Uint8Array, large: ReadonlyMap<string, Uint8Array>, before: DeviceTree): DeviceTree {
+  /** The tree of the records, and the machine's own to go back to. */
+  #decodeTree(
+    state: Uint8Array,
+    large: ReadonlyMap<string, Uint8Array>,
+  ): { readonly tree: DeviceTree; readonly before: DeviceTree } {
     try {
       const tree = decodeState(state, large);
+      const before = this.#captureTree();
       const wrong = checkTree(this.#cpu, tree, before);
       if (wrong !== undefined) throw new StateFormatError(`not of this machine at ${wrong}`);
-      return tree as DeviceTree;
+      // Safe: checkTree compared it with a tree of that type.
+      return { tree: tree as DeviceTree, before };
     } catch (cause) {
       if (!(cause instanceof StateFormatError)) throw cause;
       throw new VitrineError('guest-state-invalid', { reason: cause.message }, { cause });
