@@ -10,6 +10,7 @@ import type { Workspace } from './workspace.ts';
 export class MachinePane {
   readonly element: HTMLElement;
   readonly terminal: TerminalView;
+  readonly #screen: ScreenView | null;
 
   constructor(machine: OpenMachine, workspace: Workspace, notices: Notices) {
     this.terminal = new TerminalView(machine, machine.entry.hasScreen ? 8 : 26);
@@ -35,7 +36,8 @@ export class MachinePane {
       close,
     );
     this.element = element('div', { className: 'machine' }, lost, controls);
-    if (machine.entry.hasScreen) this.element.append(new ScreenView(machine).element);
+    this.#screen = machine.entry.hasScreen ? new ScreenView(machine) : null;
+    if (this.#screen !== null) this.element.append(this.#screen.element);
     this.element.append(this.terminal.element);
     machine.lost.watch((reason) => {
       lost.hidden = reason === null;
@@ -53,6 +55,11 @@ export class MachinePane {
       );
     });
     void notices.guard('Loading the terminal', () => this.terminal.connect(machine));
+  }
+
+  setShown(isShown: boolean): void {
+    this.element.hidden = !isShown;
+    this.#screen?.setShown(isShown);
   }
 }
 

@@ -104,7 +104,7 @@ export class MachineTabs {
       const isCurrent = machine === current;
       tab.setAttribute('aria-selected', String(isCurrent));
       tab.tabIndex = isCurrent ? 0 : -1;
-      pane.element.hidden = !isCurrent;
+      pane.setShown(isCurrent);
     }
   }
 

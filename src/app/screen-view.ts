@@ -24,6 +24,8 @@ export class ScreenView {
   readonly #scale = Math.min(2, Math.ceil(window.devicePixelRatio));
   #shown: TextFrame | null = null;
   #waiting: ScreenFrame | null = null;
+  #isDue = false;
+  #isShown = true;
   #twinTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(machine: OpenMachine) {
@@ -55,6 +57,12 @@ export class ScreenView {
     });
   }
 
+  /** A screen that nobody sees is not drawn; its latest picture is when it is shown again. */
+  setShown(isShown: boolean): void {
+    this.#isShown = isShown;
+    if (isShown && this.#waiting !== null) this.#drawSoon();
+  }
+
   #onKey(machine: OpenMachine, event: KeyboardEvent, kind: 'press' | 'release'): void {
     if (event.metaKey || (event.code === 'Tab' && event.shiftKey)) return;
     const codes = scanCodesOf(event.code, kind);
@@ -64,10 +72,15 @@ export class ScreenView {
   }
 
   #take(frame: ScreenFrame): void {
-    const idle = this.#waiting === null;
     this.#waiting = frame;
-    if (!idle) return;
+    if (this.#isShown) this.#drawSoon();
+  }
+
+  #drawSoon(): void {
+    if (this.#isDue) return;
+    this.#isDue = true;
     requestAnimationFrame(() => {
+      this.#isDue = false;
       const latest = this.#waiting;
       this.#waiting = null;
       if (latest !== null) this.#draw(latest);

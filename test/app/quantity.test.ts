@@ -1,3 +1,5 @@
+// Numbers and names as the page shows and reads them.
+
 import { expect, it } from 'vitest';
 import { catalogEntryOf, forkNameOf } from '../../src/app/guests/catalog.ts';
 import { formatBytes, formatCount, formatMs, formatSpan, parseAddress } from '../../src/app/quantity.ts';

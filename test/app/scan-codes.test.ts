@@ -1,3 +1,5 @@
+// Scan codes against the manual's table, some of each kind, and that no two keys are one.
+
 import { expect, it } from 'vitest';
 import { scanCodesOf } from '../../src/app/scan-codes.ts';
 

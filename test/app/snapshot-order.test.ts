@@ -1,3 +1,5 @@
+// The order and levels of the snapshot tree, on histories drawn in letters.
+
 import { describe, expect, it } from 'vitest';
 import { orderSnapshots, titleOf } from '../../src/app/snapshot-order.ts';
 import type { SnapshotInfo } from '../../src/engine/snapshot.ts';
