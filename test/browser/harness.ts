@@ -49,12 +49,7 @@ export async function openHarness(): Promise<Harness> {
   const origin = `http://127.0.0.1:${address.port}`;
 
   const profile = await mkdtemp(join(tmpdir(), 'vitrine-browser-'));
-  const launch = () =>
-    chromium.launchPersistentContext(profile, {
-      executablePath: findChromium(),
-      args: FLAGS,
-      headless: true,
-    });
+  const launch = () => launchChromium(profile);
   let context = await launch();
   const pageErrors: string[] = [];
 
@@ -83,6 +78,15 @@ export async function openHarness(): Promise<Harness> {
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+/** A browser over a profile, which holds what its pages store. */
+export function launchChromium(profile: string): Promise<BrowserContext> {
+  return chromium.launchPersistentContext(profile, {
+    executablePath: findChromium(),
+    args: FLAGS,
+    headless: true,
+  });
 }
 
 /** One page alone, and what ends it. */
