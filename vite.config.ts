@@ -61,6 +61,7 @@ export default defineConfig({
           name: 'pack',
           environment: 'node',
           include: ['test/pack/**/*.test.ts'],
+          globalSetup: ['test/pack/pack-once.ts'],
           testTimeout: 300_000,
           hookTimeout: 300_000,
           fileParallelism: false,

@@ -4,26 +4,20 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { BlankProject, makeFolder, pack, removeFolder, type Tarball } from './blank-project.ts';
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import { BlankProject } from './blank-project.ts';
 import { readmeBlock } from './readme.ts';
 
 const packageIn = (installed: BlankProject) => join(installed.folder, 'node_modules', 'vitrine');
 
-let folder: string;
-let tarball: Tarball;
+const tarball = inject('tarball');
 let project: BlankProject;
 
 beforeAll(async () => {
-  folder = await makeFolder();
-  tarball = await pack(folder);
   project = await BlankProject.create(tarball);
 });
 
-afterAll(async () => {
-  await project?.remove();
-  await removeFolder(folder);
-});
+afterAll(() => project?.remove());
 
 describe('the tarball', () => {
   it('holds the library and nothing of the tree it was made in', () => {

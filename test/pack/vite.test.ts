@@ -1,8 +1,8 @@
 // The packed package in a blank Vite project, in real Chromium, without cross-origin isolation and without a line of
 // configuration: built (under a strict policy), and while one develops.
 
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { BlankProject, makeFolder, pack, removeFolder } from './blank-project.ts';
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import { BlankProject, makeFolder, removeFolder } from './blank-project.ts';
 import { addPages, launch, outcomeOf, type Site, serveBuilt, serveSources } from './pages.ts';
 import { readmeBlock } from './readme.ts';
 
@@ -10,12 +10,10 @@ const PROGRAMS = ['page.js', 'main-thread.js', 'worker-after-reopen.js'];
 
 // `npm test -- --without-browser` says aloud that these are left out.
 describe.skipIf(process.env.VITRINE_WITHOUT_BROWSER === '1')('a blank Vite project', () => {
-  let folder: string;
   let project: BlankProject;
 
   beforeAll(async () => {
-    folder = await makeFolder();
-    project = await BlankProject.create(await pack(folder));
+    project = await BlankProject.create(inject('tarball'));
     for (const name of ['memory.mjs', 'main-thread.js', 'worker-after-reopen.js']) await project.copy(name);
     const block = await readmeBlock('page.js');
     await project.write(
@@ -25,10 +23,7 @@ describe.skipIf(process.env.VITRINE_WITHOUT_BROWSER === '1')('a blank Vite proje
     await addPages(project, PROGRAMS);
   });
 
-  afterAll(async () => {
-    await project?.remove();
-    await removeFolder(folder);
-  });
+  afterAll(() => project?.remove());
 
   /** Runs `body` with a site and a new browser profile. */
   async function withSite(open: () => Promise<Site>, body: (site: Site, profile: string) => Promise<void>) {
