@@ -1,7 +1,7 @@
 // The package as a stranger gets it: packed, and installed from the tarball into an empty folder far from this tree.
 
 import { execFile } from 'node:child_process';
-import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -63,6 +63,13 @@ export class BlankProject {
   /** Takes a file of test/pack/programs. */
   copy(name: string): Promise<void> {
     return copyFile(join(PROGRAMS, name), join(this.folder, name));
+  }
+
+  /** Copies one file of the installed package to where a site serves files as they are. */
+  async publish(path: string, name: string): Promise<void> {
+    const target = join(this.folder, 'public');
+    await mkdir(target, { recursive: true });
+    await copyFile(join(this.folder, 'node_modules', 'vitrine', path), join(target, name));
   }
 
   /** Runs a file in Node; what it prints, as JSON. Rejects when it fails. */

@@ -6,7 +6,8 @@ import { BlankProject, makeFolder, removeFolder } from './blank-project.ts';
 import { addPages, launch, outcomeOf, type Site, serveBuilt, serveSources } from './pages.ts';
 import { readmeBlock } from './readme.ts';
 
-const PROGRAMS = ['page.js', 'main-thread.js', 'worker-after-reopen.js'];
+const OURS = ['main-thread.js', 'worker-after-reopen.js', 'copied-worker.js'];
+const PROGRAMS = ['page.js', ...OURS];
 
 // `npm test -- --without-browser` says aloud that these are left out.
 describe.skipIf(process.env.VITRINE_WITHOUT_BROWSER === '1')('a blank Vite project', () => {
@@ -14,7 +15,8 @@ describe.skipIf(process.env.VITRINE_WITHOUT_BROWSER === '1')('a blank Vite proje
 
   beforeAll(async () => {
     project = await BlankProject.create(inject('tarball'));
-    for (const name of ['memory.mjs', 'main-thread.js', 'worker-after-reopen.js']) await project.copy(name);
+    for (const name of ['memory.mjs', ...OURS]) await project.copy(name);
+    await project.publish('dist/lib/worker.js', 'vitrine-worker.js');
     const block = await readmeBlock('page.js');
     await project.write(
       'page.js',
@@ -55,6 +57,7 @@ describe.skipIf(process.env.VITRINE_WITHOUT_BROWSER === '1')('a blank Vite proje
     const saved = await visit(`${site.origin}/main-thread.html`, profile);
     expect(saved).toMatchObject({ id: expect.stringMatching(/^[0-9a-f]{64}$/) });
     expect(await visit(`${site.origin}/worker-after-reopen.html`, profile)).toEqual(saved);
+    expect(await visit(`${site.origin}/copied-worker.html`, profile)).toEqual({ steps: 0 });
   }
 
   it('works when built: README block, main thread, worker, a closed browser between', async () => {
