@@ -33,6 +33,7 @@ export class DiffPane {
   readonly #to = choice([]);
   readonly #run = element('button', { attributes: { type: 'submit' } }, 'Compare');
   readonly #result = element('div', { className: 'diff-result' });
+  #shown: readonly MemorySource[] = [];
 
   constructor(workspace: Workspace, notices: Notices, lookAtPage: LookAtPage) {
     this.#workspace = workspace;
@@ -96,6 +97,7 @@ export class DiffPane {
         : `Device records that differ: ${report.devices.length === 0 ? 'none' : report.devices.join(', ')}.`;
     parts.push(element('p', { className: 'hint' }, devices));
     this.#result.replaceChildren(...parts);
+    this.#shown = [from, to];
   }
 
   #listSources(): void {
@@ -105,6 +107,10 @@ export class DiffPane {
     setOptions(this.#from, optionsOf(sources.filter(({ kind }) => kind === 'snapshot')));
     setOptions(this.#to, optionsOf(sources));
     this.#run.disabled = this.#from.options.length === 0;
+    // What is gone is not shown any longer.
+    if (this.#shown.every((source) => findSource(this.#workspace, keyOf(source)) !== undefined)) return;
+    this.#shown = [];
+    this.#result.replaceChildren();
   }
 }
 

@@ -16,6 +16,7 @@ export class MachineTabs {
     attributes: { role: 'tablist', 'aria-label': 'Open machines' },
   });
   readonly #panels = element('div', { className: 'panels' });
+  readonly #hint = element('p', { className: 'hint' }, 'No guest is open.');
   readonly #panes = new Map<OpenMachine, { readonly tab: HTMLButtonElement; readonly pane: MachinePane }>();
 
   constructor(workspace: Workspace, notices: Notices) {
@@ -31,6 +32,7 @@ export class MachineTabs {
       { className: 'machines', attributes: { 'aria-label': 'Machines' } },
       element('div', { className: 'machines-head' }, this.#tabs, offers),
       this.#panels,
+      this.#hint,
     );
     this.#tabs.addEventListener('keydown', (event) => this.#onKey(event));
     workspace.machines.watch((machines) => this.#follow(machines));
@@ -81,7 +83,7 @@ export class MachineTabs {
         machine.name,
       );
       machine.isRunning.watch((isRunning) => {
-        mark.textContent = isRunning ? '▶ ' : '⏸ ';
+        mark.textContent = isRunning ? '▶ ' : '■ ';
         tab.title = isRunning ? 'running' : 'stopped';
       });
       machine.lost.watch((reason) => {
@@ -100,6 +102,7 @@ export class MachineTabs {
   }
 
   #show(current: OpenMachine | null): void {
+    this.#hint.hidden = this.#panes.size > 0;
     for (const [machine, { tab, pane }] of this.#panes) {
       const isCurrent = machine === current;
       tab.setAttribute('aria-selected', String(isCurrent));

@@ -188,13 +188,20 @@ export class MemoryPane {
       value: keyOf(source),
       title: titleOfSource(source),
     }));
+    const chosen = this.#source.value;
     setOptions(this.#source, options);
+    // A source that is gone gives its place to the first one left.
+    if (this.#source.value !== chosen) void this.#changeSource();
     setOptions(this.#against, [{ value: NO_SOURCE, title: 'nothing' }, ...options]);
   }
 
   async #changeSource(): Promise<void> {
     const source = findSource(this.#workspace, this.#source.value);
-    if (source === undefined) return;
+    if (source === undefined) {
+      this.#regions = [];
+      this.#show(new Uint8Array(), new Uint8Array(), 'Nothing to look at: open a guest.');
+      return;
+    }
     const regions = await this.#notices.guard('Looking at memory', () => regionsOf(this.#workspace, source));
     if (regions === undefined) return;
     this.#regions = regions;

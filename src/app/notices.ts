@@ -26,7 +26,9 @@ export class Notices {
     window.addEventListener('unhandledrejection', (event) => this.error(event.reason, 'The page failed'));
   }
 
+  /** Says what was done. It takes the place of the last such notice, unless that offers something. */
   tell(text: string, ...actions: readonly NoticeAction[]): void {
+    for (const old of this.element.querySelectorAll('.notice.info:not(.offering)')) old.remove();
     this.#show('info', [element('p', {}, text)], actions);
   }
 
@@ -50,7 +52,7 @@ export class Notices {
 
   #show(kind: 'info' | 'error', content: readonly Node[], actions: readonly NoticeAction[]): void {
     const notice = element('div', {
-      className: `notice ${kind}`,
+      className: `notice ${kind}${actions.length > 0 ? ' offering' : ''}`,
       attributes: { role: kind === 'error' ? 'alert' : 'status' },
     });
     const buttons = actions.map(({ label, run }) =>

@@ -70,6 +70,7 @@ export class SaveForm {
     for (const stop of this.#stop.splice(0)) stop();
     if (machine === null) {
       this.#save.disabled = true;
+      this.#save.textContent = 'Save';
       this.#work.hidden = true;
       return;
     }
