@@ -28,6 +28,8 @@ export default defineConfig({
   plugins: [serveGuestImages(), addContentSecurityPolicy()],
   build: { outDir: 'dist/page', target: 'es2022', emptyOutDir: true },
   worker: { format: 'es' },
+  // Workers load a guest when it is opened; a dependency found only then would reload the page.
+  optimizeDeps: { entries: ['index.html', 'workers/*.ts', 'src/app/guests/*.ts'] },
   server: { headers: HEADERS, port: 5173 },
   preview: { headers: { ...HEADERS, 'Content-Security-Policy': CONTENT_SECURITY_POLICY }, port: 4173 },
   test: {
