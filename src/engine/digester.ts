@@ -73,6 +73,27 @@ export class Digester {
     return digests;
   }
 
+  /** The pages in which two arrays of one length differ; both are whole numbers of pages. */
+  differingPages(a: Uint8Array, b: Uint8Array, pageBytes: number): Uint32Array {
+    const { arena } = this.kernels;
+    const batchPages = BATCH_BYTES / 2 / pageBytes;
+    const mark = arena.mark();
+    const bits = arena.allocate(Math.ceil(batchPages / 8), 16);
+    const list = arena.allocate(4 * batchPages, 16);
+    const found: number[] = [];
+    for (let at = 0; at < a.length; at += BATCH_BYTES / 2) {
+      const lengthBytes = Math.min(BATCH_BYTES / 2, a.length - at);
+      const other = this.#pages + BATCH_BYTES / 2;
+      arena.bytes(this.#pages, lengthBytes).set(a.subarray(at, at + lengthBytes));
+      arena.bytes(other, lengthBytes).set(b.subarray(at, at + lengthBytes));
+      this.kernels.comparePages(this.#pages, other, pageBytes, lengthBytes / pageBytes, bits);
+      const count = this.kernels.listBits(bits, lengthBytes / pageBytes, list);
+      for (const index of arena.words(list, count)) found.push(at / pageBytes + index);
+    }
+    arena.release(mark);
+    return Uint32Array.from(found);
+  }
+
   /** Which pages repeat one 8-byte pattern: index to pattern, as 8 bytes. */
   fillPatterns(bytes: Uint8Array, pageBytes: number): Map<number, OwnedBytes> {
     const { arena } = this.kernels;

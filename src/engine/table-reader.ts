@@ -1,5 +1,6 @@
 // Walking tables: which digest a page has, and which pages two tables differ in. Only nodes on the way are read.
 
+import type { OwnedBytes } from '../base/bytes.ts';
 import { VitrineError } from '../base/error.ts';
 import { LIMITS } from '../base/limits.ts';
 import { type Digest, isZeroDigest } from '../format/digest.ts';
@@ -12,6 +13,12 @@ const DIGEST_BYTES = 32;
 const FANOUT = LIMITS.tableFanout;
 /** Nodes read at a time: 4 MiB of them. */
 const NODE_BATCH = 256;
+
+/** A node: what it is named by, and its content, shared with the cache. */
+export interface TableNode {
+  readonly digest: Digest;
+  readonly bytes: OwnedBytes;
+}
 
 /** Reads nodes of tables through the object cache. */
 export class TableReader {
@@ -26,12 +33,12 @@ export class TableReader {
    *
    * Throws `object-missing`, `object-damaged`, `format-*`.
    */
-  async leaves(table: Table, leafIndices: readonly number[]): Promise<Map<number, Uint8Array>> {
+  async leaves(table: Table, leafIndices: readonly number[]): Promise<Map<number, TableNode>> {
     return this.nodes(table, 0, leafIndices);
   }
 
   /** The contents of nodes of one level, counted from the leaves, by index in that level. */
-  async nodes(table: Table, level: number, indices: readonly number[]): Promise<Map<number, Uint8Array>> {
+  async nodes(table: Table, level: number, indices: readonly number[]): Promise<Map<number, TableNode>> {
     const pageCount = pageCountOf(table);
     const top = levelCount(pageCount) - 1;
     const digests = new Map<number, Digest>();
@@ -44,7 +51,7 @@ export class TableReader {
       for (const index of indices) {
         const parent = parents.get(Math.floor(index / FANOUT));
         if (parent === undefined) continue;
-        const digest = entry(parent, index % FANOUT);
+        const digest = entry(parent.bytes, index % FANOUT);
         if (!isZeroDigest(digest)) digests.set(index, digest);
       }
     }
@@ -59,7 +66,7 @@ export class TableReader {
     ]);
     for (const [index, page] of pages.entries()) {
       const leaf = leaves.get(Math.floor(page / FANOUT));
-      if (leaf !== undefined) found.set(entry(leaf, page % FANOUT), index * DIGEST_BYTES);
+      if (leaf !== undefined) found.set(entry(leaf.bytes, page % FANOUT), index * DIGEST_BYTES);
     }
     return found;
   }
@@ -84,7 +91,7 @@ export class TableReader {
         const ofB = await this.#read(digestsOf(batch, 'b'), pageCount, level);
         for (const { index } of batch) {
           const count = entriesAt(pageCount, level, index);
-          for (const pair of differingEntries(ofA.get(index), ofB.get(index), count)) {
+          for (const pair of differingEntries(ofA.get(index)?.bytes, ofB.get(index)?.bytes, count)) {
             next.push({ ...pair, index: index * FANOUT + pair.index });
           }
         }
@@ -110,7 +117,7 @@ export class TableReader {
       const wanted = [...digests];
       for (let first = 0; first < wanted.length; first += NODE_BATCH) {
         const nodes = await this.#read(new Map(wanted.slice(first, first + NODE_BATCH)), pageCount, level);
-        for (const [index, node] of nodes) {
+        for (const [index, { bytes: node }] of nodes) {
           for (let slot = 0; slot < node.length / DIGEST_BYTES; slot++) {
             const digest = entry(node, slot);
             if (!isZeroDigest(digest) && enter(digest) && level > 0) next.set(index * FANOUT + slot, digest);
@@ -125,14 +132,14 @@ export class TableReader {
     digests: Map<number, Digest>,
     pageCount: number,
     level: number,
-  ): Promise<Map<number, Uint8Array>> {
+  ): Promise<Map<number, TableNode>> {
     const indices = [...digests.keys()];
     const contents = await this.#objects.readMany([...digests.values()]);
-    const nodes = new Map<number, Uint8Array>();
+    const nodes = new Map<number, TableNode>();
     for (const [at, index] of indices.entries()) {
       const bytes = contents[at]!;
       checkNode(bytes, entriesAt(pageCount, level, index));
-      nodes.set(index, bytes);
+      nodes.set(index, { digest: digests.get(index)!, bytes });
     }
     return nodes;
   }

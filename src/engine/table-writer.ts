@@ -8,7 +8,7 @@ import { entriesAt, levelCount, type Table } from '../format/table.ts';
 import { pageCountOf } from '../memory/region.ts';
 import type { Digester } from './digester.ts';
 import type { PackSink } from './pack-sink.ts';
-import { entry, type TableReader } from './table-reader.ts';
+import { entry, type TableNode, type TableReader } from './table-reader.ts';
 
 const DIGEST_BYTES = 32;
 const FANOUT = LIMITS.tableFanout;
@@ -62,11 +62,11 @@ async function writeLevel(
       const lengthBytes = entriesAt(pageCount, height, node) * DIGEST_BYTES;
       const old = before.get(node);
       const content = new Uint8Array(lengthBytes);
-      if (old !== undefined) content.set(old);
+      if (old !== undefined) content.set(old.bytes);
       for (let i = from; i < to; i++) {
         content.set(entry(changed.digests, i), (changed.pages[i]! % FANOUT) * DIGEST_BYTES);
       }
-      if (equalBytes(content, old ?? new Uint8Array(lengthBytes))) continue;
+      if (old === undefined ? isZeros(content) : equalBytes(content, old.bytes)) continue;
       above.push(node);
       digests.push(await keepNode(content, old, sink, digester));
     }
@@ -78,15 +78,19 @@ async function writeLevel(
 
 async function keepNode(
   content: Uint8Array<ArrayBuffer>,
-  old: Uint8Array | undefined,
+  base: TableNode | undefined,
   sink: PackSink,
   digester: Digester,
 ): Promise<Digest> {
-  if (content.every((byte) => byte === 0)) return ZERO_DIGEST;
+  if (isZeros(content)) return ZERO_DIGEST;
   const digest = digester.digest(content);
-  const base = old === undefined ? undefined : { digest: digester.digest(old), bytes: old };
   await sink.add({ digest, kind: 'node', bytes: content, ...(base === undefined ? {} : { base }) });
   return digest;
+}
+
+function isZeros(bytes: Uint8Array): boolean {
+  for (let i = 0; i < bytes.length; i++) if (bytes[i] !== 0) return false;
+  return true;
 }
 
 /** Runs of pages under one node each: indices `from` to `to` of the list. */
