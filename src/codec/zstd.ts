@@ -25,6 +25,9 @@ const SINGLE_SEGMENT = 0x20;
 /** Reserved bit, checksum flag and dictionary id: none of them is written. */
 const FORBIDDEN = 0x0f | 0x10;
 
+/** Time to fetch and compile 80 KB over a slow line. */
+const START_TIMEOUT_MS = 30_000;
+
 interface Zstd {
   compress(bytes: Uint8Array, level: number): Uint8Array;
   decompress(bytes: Uint8Array): Uint8Array;
@@ -49,7 +52,16 @@ export async function loadZstd(): Promise<Codec> {
 
 async function start(): Promise<Zstd> {
   const zstd = await import('@bokuweb/zstd-wasm');
-  await zstd.init();
+  // The library never settles when its file cannot be fetched.
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const timeout = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error('zstd did not start in time')), START_TIMEOUT_MS);
+  });
+  try {
+    await Promise.race([zstd.init(), timeout]);
+  } finally {
+    clearTimeout(timer);
+  }
   return zstd;
 }
 

@@ -2,7 +2,7 @@
 // `throw` handler is replaced on both ends.
 
 import { transferHandlers } from 'comlink';
-import { type ErrorCode, type ErrorData, VitrineError } from '../base/error.ts';
+import { ERRORS, type ErrorCode, type ErrorData, VitrineError } from '../base/error.ts';
 
 /** A thrown value as plain data. Causes nest. */
 interface ThrownRecord {
@@ -53,7 +53,8 @@ function thrownFrom(record: ThrownRecord): unknown {
   if (record.kind === 'value') return new Error(String(record.value));
   const options = record.cause === undefined ? {} : { cause: thrownFrom(record.cause) };
   const error =
-    record.kind === 'vitrine' && record.code !== undefined
+    // A worker of a later release may have codes that are unknown here: those arrive as plain errors.
+    record.kind === 'vitrine' && record.code !== undefined && record.code in ERRORS
       ? new VitrineError(record.code, record.data ?? {}, options)
       : new Error(record.message ?? '', options);
   if (record.name !== undefined) error.name = record.name;

@@ -40,13 +40,16 @@ export async function supervise<Api>(worker: Worker): Promise<SupervisedWorker<A
   const lost = new Promise<VitrineError>((resolve) => {
     declareLost = resolve;
   });
+  // What is declared lost is ended: half a worker would go on holding its lock and its store.
   worker.addEventListener('error', (event) => {
     event.preventDefault();
+    worker.terminate();
     declareLost(
       new VitrineError('worker-lost', { reason: 'error' }, { cause: event.error ?? event.message }),
     );
   });
   worker.addEventListener('messageerror', () => {
+    worker.terminate();
     declareLost(new VitrineError('worker-lost', { reason: 'messageerror' }));
   });
   const watch = new AbortController();
