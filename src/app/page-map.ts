@@ -9,7 +9,7 @@ const MAX_CELLS = 4096;
 const WIDTH = 768;
 const UNCHANGED = '#232b3a';
 /** From a block with one changed page to one in which all changed. */
-const SHADES = ['#2a788e', '#22a884', '#7ad151', '#fde725'] as const;
+const SHADES = ['#3a9ab3', '#2fb88f', '#7ad151', '#fde725'] as const;
 
 export interface PageMapOptions {
   /** Where the region begins for the guest, or 0. */
