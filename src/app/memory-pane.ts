@@ -189,8 +189,8 @@ export class MemoryPane {
       title: titleOfSource(source),
     }));
     const chosen = this.#source.value;
-    setOptions(this.#source, options);
-    // A source that is gone gives its place to the first one left.
+    setOptions(this.#source, [{ value: NO_SOURCE, title: 'choose …' }, ...options]);
+    // A source that is gone leaves nothing chosen: no snapshot is read that nobody asked for.
     if (this.#source.value !== chosen) void this.#changeSource();
     setOptions(this.#against, [{ value: NO_SOURCE, title: 'nothing' }, ...options]);
   }
@@ -199,7 +199,7 @@ export class MemoryPane {
     const source = findSource(this.#workspace, this.#source.value);
     if (source === undefined) {
       this.#regions = [];
-      this.#show(new Uint8Array(), new Uint8Array(), 'Nothing to look at: open a guest.');
+      this.#show(new Uint8Array(), new Uint8Array(), 'Choose what to look at.');
       return;
     }
     const regions = await this.#notices.guard('Looking at memory', () => regionsOf(this.#workspace, source));
