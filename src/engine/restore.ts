@@ -3,6 +3,7 @@
 //   pages that changed since the base ∪ pages in which base and snapshot differ ─▶ read, prove, stage ─▶ apply
 
 import { MIB } from '../base/limits.ts';
+import { Pacing } from '../base/pacing.ts';
 import { throwIfAborted, type WorkOptions } from '../base/work.ts';
 import { type Digest, isZeroDigest } from '../format/digest.ts';
 import type { Table } from '../format/table.ts';
@@ -11,7 +12,6 @@ import { PageSet } from '../memory/page-set.ts';
 import { pageCountOf } from '../memory/region.ts';
 import type { Tracker } from '../tracking/tracker.ts';
 import type { EngineParts } from './engine-parts.ts';
-import { Pacing } from './pacing.ts';
 import type { Base } from './save.ts';
 import { checkSameMachine } from './snapshot.ts';
 import { emptyTable } from './table-writer.ts';

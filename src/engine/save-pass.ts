@@ -3,6 +3,7 @@
 
 import type { OwnedBytes } from '../base/bytes.ts';
 import { KIB, MIB } from '../base/limits.ts';
+import { Pacing } from '../base/pacing.ts';
 import { throwIfAborted } from '../base/work.ts';
 import { compareDigests, type Digest, isZeroDigest, ZERO_DIGEST } from '../format/digest.ts';
 import type { Table } from '../format/table.ts';
@@ -10,7 +11,6 @@ import type { DeviceRecord } from '../guest/guest.ts';
 import { PageSet } from '../memory/page-set.ts';
 import { pageCountOf, type Region } from '../memory/region.ts';
 import type { EngineParts } from './engine-parts.ts';
-import { Pacing } from './pacing.ts';
 import type { PackSink } from './pack-sink.ts';
 import type { SaveWork } from './save.ts';
 import { type ChangedPages, emptyTable, writeTable } from './table-writer.ts';

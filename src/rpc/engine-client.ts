@@ -61,7 +61,9 @@ export class EngineClient {
       port = tracker;
     } else {
       const channel = new MessageChannel();
+      await tracker.reset();
       exposeTracker(tracker, channel.port1);
+      void this.lost.then(() => tracker.reset()).catch(() => {});
       port = channel.port2;
     }
     await this.#api.adopt(name, transfer(port, [port]));

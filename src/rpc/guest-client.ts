@@ -39,12 +39,13 @@ export class GuestClient {
     return this.#worker.lost;
   }
 
-  /** Puts the guest under an engine by that name; when its worker dies the engine lets it go. */
+  /** Puts the guest under an engine by that name; when its worker dies the engine lets it go, and the other way round. */
   async join(engine: EngineClient, name: string): Promise<MachineClient> {
     const { port1, port2 } = new MessageChannel();
     await this.#api.connect(transfer(port1, [port1]));
     const machine = await engine.adopt(name, port2);
     void this.lost.then(() => machine.release()).catch(() => {});
+    void engine.lost.then(() => this.#api.disconnect()).catch(() => {});
     return machine;
   }
 

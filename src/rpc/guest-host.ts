@@ -58,9 +58,15 @@ export class GuestHost {
     return tracker.describe();
   }
 
-  /** Serves the tracker to an engine. */
-  connect(port: MessagePort): void {
+  /** Serves the tracker to an engine. What an engine before it had left unfinished is given up. */
+  async connect(port: MessagePort): Promise<void> {
+    await this.disconnect();
     exposeTracker(this.#guest.tracker, port);
+  }
+
+  /** The engine is gone: the guest must not stand still for it. */
+  async disconnect(): Promise<void> {
+    await this.#guest.tracker.reset();
   }
 
   write(text: string): void {

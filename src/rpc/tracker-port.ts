@@ -37,6 +37,7 @@ export function exposeTracker(tracker: Tracker, port: MessagePort): void {
     stageZeros: (region, pages) => tracker.stageZeros(region, pages),
     applyRestore: (devices) => tracker.applyRestore(devices),
     abandonRestore: () => tracker.abandonRestore(),
+    reset: () => tracker.reset(),
     close: () => tracker.close(),
   };
   expose(served, port as unknown as Parameters<typeof expose>[1]);
@@ -66,6 +67,7 @@ export function connectTracker(port: MessagePort, lost: Promise<VitrineError>): 
     stageZeros: (region, pages) => remote.stageZeros(region, pages),
     applyRestore: (devices: readonly DeviceRecord[]) => remote.applyRestore(devices),
     abandonRestore: () => remote.abandonRestore(),
+    reset: () => remote.reset(),
     close: () => remote.close(),
   };
 }

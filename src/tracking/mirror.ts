@@ -12,7 +12,7 @@ import { assert } from '../base/assert.ts';
 import { KIB, MIB } from '../base/limits.ts';
 import type { Guest } from '../guest/guest.ts';
 import type { Address, Kernels } from '../kernel/kernels.ts';
-import { PageSet } from '../memory/page-set.ts';
+import { type PageRun, PageSet } from '../memory/page-set.ts';
 import { pageCountOf, type Region } from '../memory/region.ts';
 
 /** Bytes copied and compared at a time: staging, mirror part and guest part stay in a 2 MiB cache. */
@@ -96,8 +96,7 @@ export class Mirror {
   ): Promise<number> {
     let scanned = 0;
     for (const segment of this.#segments[region] ?? []) {
-      const chunkPages = Math.max(1, Math.floor(CHUNK_BYTES / segment.region.pageBytes));
-      for (const run of runsIn(segment, candidates, chunkPages)) {
+      for (const run of runsIn(segment, candidates, chunkPagesOf(segment.region))) {
         const copied = this.#copyFromGuest(guest, segment, run.first, run.count);
         if (copied !== undefined) await copied;
         this.#takeChunk(segment, run.first, run.count, changed, listener);
@@ -107,11 +106,25 @@ export class Mirror {
     return scanned;
   }
 
+  /** As `scan`, of one run of pages. */
+  async scanRun(guest: Guest, region: number, run: PageRun, changed: PageSet): Promise<void> {
+    const end = run.first + run.count;
+    for (const segment of this.#segments[region] ?? []) {
+      const last = Math.min(end, segment.firstPage + segment.pageCount);
+      const step = chunkPagesOf(segment.region);
+      for (let first = Math.max(run.first, segment.firstPage); first < last; first += step) {
+        const count = Math.min(step, last - first);
+        await this.#copyFromGuest(guest, segment, first, count);
+        this.#takeChunk(segment, first, count, changed, undefined);
+      }
+    }
+  }
+
   /** Pages that are not all zeros. */
   nonZeroPages(region: number): PageSet {
     const pages = PageSet.all(pageCountOf(this.#regionOf(region)));
     for (const { kernels, region: of, firstPage, pageCount, at, work } of this.#segments[region] ?? []) {
-      const chunkPages = Math.max(1, Math.floor(CHUNK_BYTES / of.pageBytes));
+      const chunkPages = chunkPagesOf(of);
       for (let page = 0; page < pageCount; page += chunkPages) {
         const count = Math.min(chunkPages, pageCount - page);
         kernels.zeroPages(at + page * of.pageBytes, of.pageBytes, count, work.bits);
@@ -158,8 +171,7 @@ export class Mirror {
   /** Runs of `pages` that `compareRun` takes. */
   *chunks(region: number, pages: PageSet): Generator<{ first: number; count: number }> {
     for (const segment of this.#segments[region] ?? []) {
-      const chunkPages = Math.max(1, Math.floor(CHUNK_BYTES / segment.region.pageBytes));
-      yield* runsIn(segment, pages, chunkPages);
+      yield* runsIn(segment, pages, chunkPagesOf(segment.region));
     }
   }
 
@@ -229,6 +241,10 @@ function reserveWorkArea(kernels: Kernels): WorkArea {
     bits: arena.allocate(Math.ceil(maxPages / 8), 16),
     list: arena.allocate(4 * maxPages, 16),
   };
+}
+
+function chunkPagesOf(region: Region): number {
+  return Math.max(1, Math.floor(CHUNK_BYTES / region.pageBytes));
 }
 
 /** Runs of candidate pages inside one segment, none longer than `maxCount`. */

@@ -8,6 +8,7 @@ import type { OwnedBytes } from '../base/bytes.ts';
 import { type Clock, SYSTEM_CLOCK } from '../base/clock.ts';
 import { VitrineError } from '../base/error.ts';
 import { MIB } from '../base/limits.ts';
+import { nextTask } from '../base/pacing.ts';
 import type { DeviceRecord, DirtyTake, Guest } from '../guest/guest.ts';
 import type { Kernels } from '../kernel/kernels.ts';
 import { PageSet } from '../memory/page-set.ts';
@@ -26,6 +27,9 @@ import type {
 
 /** Old pages kept for deltas: 4,096 of the usual size. A capture that changed more is not a small one. */
 const PREVIOUS_BYTES = 16 * MIB;
+
+/** Copied in one go before the first capture: two milliseconds of the guest's time, most of it for fresh memory. */
+const WARM_UP_BYTES = MIB;
 
 export interface ScanTrackerOptions {
   /** Gives a kernel memory of its own at each call. */
@@ -55,6 +59,9 @@ export class ScanTracker implements Tracker {
   readonly #staged: readonly PageSet[];
   readonly #previous: PreviousPages;
   #state: State = 'idle';
+  /** Settles when the call under way does. */
+  #working: Promise<unknown> = Promise.resolve();
+  #isWarm = false;
   #pausedAtMs = 0;
 
   constructor(guest: Guest, mirror: Mirror, clock: Clock) {
@@ -73,6 +80,7 @@ export class ScanTracker implements Tracker {
 
   async capture(options: { readonly full: boolean }): Promise<CapturedInstant> {
     return this.#enter('idle', 'captured', async () => {
+      await this.#warmUp();
       let pagesScanned = 0;
       let devices: readonly DeviceRecord[] = [];
       const pauseMs = await this.#whilePaused(async () => {
@@ -160,19 +168,20 @@ export class ScanTracker implements Tracker {
   async applyRestore(devices: readonly DeviceRecord[]): Promise<AppliedRestore> {
     this.#require('restoring');
     this.#state = 'working';
-    try {
-      const pagesWritten = await swapIn(this.#guest, this.#mirror, this.#staged, devices);
-      this.#takeMarks();
-      this.#forgetPending();
-      return { pauseMs: this.#clock.nowMs() - this.#pausedAtMs, pagesWritten };
-    } finally {
-      await this.#endRestore();
-    }
+    const working = this.#swapIn(devices);
+    this.#working = working.catch(() => {});
+    return working;
   }
 
   async abandonRestore(): Promise<void> {
     this.#require('restoring');
     await this.#endRestore();
+  }
+
+  async reset(): Promise<void> {
+    await this.#working;
+    if (this.#state === 'captured') this.#state = 'idle';
+    else if (this.#state === 'restoring') await this.#endRestore();
   }
 
   async close(): Promise<void> {
@@ -181,11 +190,41 @@ export class ScanTracker implements Tracker {
     await this.#guest.close();
   }
 
+  /**
+   * Before the first capture: copies the guest piece by piece while it runs in between, so that the pause itself finds
+   * the mirror nearly equal. All that is copied is pending, as after any scan; what the guest changes meanwhile the
+   * pause finds.
+   */
+  async #warmUp(): Promise<void> {
+    if (this.#isWarm) return;
+    for (const region of this.#guest.regions) {
+      const changed = this.#pending[region.id]!;
+      const count = Math.max(1, Math.floor(WARM_UP_BYTES / region.pageBytes));
+      for (let first = 0; first < changed.pageCount; first += count) {
+        const run = { first, count: Math.min(count, changed.pageCount - first) };
+        await this.#whilePaused(() => this.#mirror.scanRun(this.#guest, region.id, run, changed));
+        await nextTask();
+      }
+    }
+    this.#isWarm = true;
+  }
+
   #changed(full: boolean): Uint32Array<ArrayBuffer>[] {
     const sets = full
       ? this.#guest.regions.map((region) => this.#mirror.nonZeroPages(region.id))
       : this.#pending;
     return sets.map((pages) => pages.words.slice());
+  }
+
+  async #swapIn(devices: readonly DeviceRecord[]): Promise<AppliedRestore> {
+    try {
+      const pagesWritten = await swapIn(this.#guest, this.#mirror, this.#staged, devices);
+      this.#takeMarks();
+      this.#forgetPending();
+      return { pauseMs: this.#clock.nowMs() - this.#pausedAtMs, pagesWritten };
+    } finally {
+      await this.#endRestore();
+    }
   }
 
   /** Makes the mirror equal to the guest and every page that differed pending. */
@@ -255,8 +294,10 @@ export class ScanTracker implements Tracker {
   async #enter<T>(from: State, to: State, work: () => Promise<T>): Promise<T> {
     this.#require(from);
     this.#state = 'working';
+    const working = work();
+    this.#working = working.catch(() => {});
     try {
-      const result = await work();
+      const result = await working;
       this.#state = to;
       return result;
     } catch (error) {

@@ -98,6 +98,12 @@ export interface Tracker {
   /** Gives the restore up; the guest runs on as it was. */
   abandonRestore(): Promise<void>;
 
+  /**
+   * Ends whatever an engine had begun and will not end, because it is gone: a captured instant is put back, a restore
+   * given up. Waits for a call under way. At rest it does nothing.
+   */
+  reset(): Promise<void>;
+
   /** Closes the guest too. */
   close(): Promise<void>;
 }

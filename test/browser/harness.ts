@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type BrowserContext, chromium, type Page } from 'playwright';
+import { type Browser, type BrowserContext, chromium, type Page } from 'playwright';
 import { createServer } from 'vite';
 
 const ROOT = new URL('../..', import.meta.url).pathname;
@@ -87,6 +87,11 @@ export function launchChromium(profile: string): Promise<BrowserContext> {
     args: FLAGS,
     headless: true,
   });
+}
+
+/** A browser without a profile, for what keeps nothing. */
+export function launchBrowser(): Promise<Browser> {
+  return chromium.launch({ executablePath: findChromium(), args: FLAGS, headless: true });
 }
 
 /** One page alone, and what ends it. */

@@ -15,7 +15,8 @@ export class Pacing {
   }
 }
 
-function nextTask(): Promise<void> {
+/** Resolves after other tasks had their turn. */
+export function nextTask(): Promise<void> {
   return new Promise((resolve) => {
     // A message is a task of its own at once; timers are held to 4 ms when nested.
     const { port1, port2 } = new MessageChannel();
