@@ -152,7 +152,7 @@ export class ScanTracker implements Tracker {
     }
     for (const [index, page] of pages.entries()) {
       this.#stage(region, page);
-      this.#mirror.page(region, page).set(bytes.subarray(index * pageBytes, (index + 1) * pageBytes));
+      this.#mirror.write(region, page, bytes.subarray(index * pageBytes, (index + 1) * pageBytes));
     }
   }
 
@@ -161,7 +161,7 @@ export class ScanTracker implements Tracker {
     this.#region(region, pages);
     for (const page of pages) {
       this.#stage(region, page);
-      this.#mirror.page(region, page).fill(0);
+      this.#mirror.writeZeros(region, page);
     }
   }
 
