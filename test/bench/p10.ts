@@ -12,6 +12,7 @@ import { launchBrowser } from '../browser/harness.ts';
 import { type BenchRow, median } from './row.ts';
 
 const ROUNDS = 7;
+const MARKS = { begin: 'bench-begin', end: 'bench-end' };
 const KIB = 1024;
 const ASSETS = fileURLToPath(new URL('../../dist/page/assets', import.meta.url));
 
@@ -20,6 +21,8 @@ interface Visit {
   readonly engineFiles: readonly string[];
   readonly v86Files: readonly string[];
   readonly firstSnapshotMs: number;
+  /** While the engine saves, restores and compares, the page being open already. */
+  readonly longestAtWorkMs: number;
   readonly longestTaskMs: number;
 }
 
@@ -35,6 +38,7 @@ export async function run(): Promise<BenchRow> {
     const engine = gzipped(visits[0]!.engineFiles);
     const v86 = gzipped(visits[0]!.v86Files);
     const first = median(visits.map((one) => one.firstSnapshotMs));
+    const atWork = median(visits.map((one) => one.longestAtWorkMs));
     const longest = median(visits.map((one) => one.longestTaskMs));
     return {
       row: 'P10',
@@ -63,7 +67,15 @@ export async function run(): Promise<BenchRow> {
           ours: first,
         },
         {
-          name: 'longest main-thread task',
+          name: 'longest main-thread task while the engine works',
+          value: atWork,
+          unit: 'ms',
+          better: 'lower',
+          goal: 16,
+          ours: atWork,
+        },
+        {
+          name: 'longest main-thread task of the visit',
           value: longest,
           unit: 'ms',
           better: 'lower',
@@ -73,8 +85,9 @@ export async function run(): Promise<BenchRow> {
       ],
       notes: [
         `Engine files: ${visits[0]!.engineFiles.map((file) => basename(file)).join(', ')}.`,
-        'The guest is Pulse, 16 MiB; the visit opens the page, saves with effort fast, lets it run, saves again and restores the first.',
-        'The longest task is of the whole visit, the page’s own start included; it is read from the browser’s trace.',
+        'The guest is Pulse, 16 MiB; a visit opens the page, saves at once, and when the page is at rest saves, compares and ' +
+          'restores three times, effort fast. Tasks are read from the browser’s trace; it paints without a graphics processor.',
+        'What is long is the page’s own start: its first layout, the first picture, the terminal library opening.',
       ],
     };
   } finally {
@@ -90,23 +103,32 @@ async function visit(browser: Browser, origin: string): Promise<Visit> {
   page.on('request', (request) => {
     requests.push({ url: request.url(), referrer: request.headers().referer ?? '' });
   });
-  await browser.startTracing(page, { categories: ['disabled-by-default-devtools.timeline', '__metadata'] });
+  await browser.startTracing(page, {
+    categories: ['disabled-by-default-devtools.timeline', 'blink.user_timing', '__metadata'],
+  });
   const startMs = performance.now();
   await page.goto(origin);
   const firstSnapshotMs = await saveFirst(page, startMs);
-  await page.evaluate(async () => {
+  await page.waitForSelector('.xterm-screen');
+  await page.evaluate(async (MARKS) => {
+    await new Promise((resolve) => requestIdleCallback(resolve));
+    performance.mark(MARKS.begin);
     const { workspace } = window.vitrine;
     const machine = await workspace.open('pulse');
-    const { report } = { report: await workspace.save(machine, 'second', 'fast') };
-    await workspace.restore(machine, report.snapshot.parent!);
-  });
+    for (let round = 0; round < 3; round++) {
+      const { snapshot } = await workspace.save(machine, 'again', 'fast');
+      await workspace.diff(snapshot.parent!, snapshot.id);
+      await workspace.restore(machine, snapshot.parent!);
+    }
+    performance.mark(MARKS.end);
+  }, MARKS);
   const trace = await browser.stopTracing();
   await context.close();
   return {
     engineFiles: loadedBy(requests, /\/engine-[^/]*\.js$/),
     v86Files: requests.map(({ url }) => url).filter((url) => /\/(libv86|v86)-[^/]*\.(js|wasm)$/.test(url)),
     firstSnapshotMs,
-    longestTaskMs: longestMainTask(trace),
+    ...longestTasks(trace),
   };
 }
 
@@ -143,21 +165,26 @@ interface TraceEvent {
   readonly name: string;
   readonly pid: number;
   readonly tid: number;
+  /** Microseconds. */
+  readonly ts: number;
   readonly dur?: number;
   readonly args?: { readonly name?: string };
 }
 
-/** The longest task of a renderer's main thread, in milliseconds. */
-function longestMainTask(trace: Buffer): number {
+/** The longest tasks of the page's main thread: between the marks, and of the whole trace. */
+function longestTasks(trace: Buffer): Pick<Visit, 'longestAtWorkMs' | 'longestTaskMs'> {
   const { traceEvents } = JSON.parse(trace.toString('utf8')) as { traceEvents: TraceEvent[] };
-  const mains = new Set(
-    traceEvents
-      .filter((event) => event.name === 'thread_name' && event.args?.name === 'CrRendererMain')
-      .map(({ pid, tid }) => `${pid}:${tid}`),
+  const begin = traceEvents.find((event) => event.name === MARKS.begin);
+  const end = traceEvents.find((event) => event.name === MARKS.end);
+  if (begin === undefined || end === undefined) throw new Error('the trace has no marks');
+  // The page's main thread is the one that set the marks.
+  const tasks = traceEvents.filter(
+    (event) => event.name === 'RunTask' && event.pid === begin.pid && event.tid === begin.tid,
   );
-  const durations = traceEvents
-    .filter((event) => event.name === 'RunTask' && mains.has(`${event.pid}:${event.tid}`))
-    .map((event) => (event.dur ?? 0) / 1000);
-  if (durations.length === 0) throw new Error('the trace has no tasks of a main thread');
-  return Math.max(...durations);
+  if (tasks.length === 0) throw new Error('the trace has no tasks of the main thread');
+  const longest = (list: readonly TraceEvent[]) => Math.max(...list.map((event) => (event.dur ?? 0) / 1000));
+  return {
+    longestAtWorkMs: longest(tasks.filter((event) => event.ts >= begin.ts && event.ts <= end.ts)),
+    longestTaskMs: longest(tasks),
+  };
 }

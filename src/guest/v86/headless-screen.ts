@@ -227,7 +227,8 @@ export class HeadlessScreen implements Screen, V86ScreenAdapter {
     if (this.#timer !== undefined || this.#listeners.size === 0) return;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
-      const frame = this.#isResting() ? undefined : this.takeFrame();
+      // Also at rest: a restore into a stopped machine has a picture.
+      const frame = this.takeFrame();
       if (frame !== undefined) for (const listener of this.#listeners) listener(frame);
       this.#schedule();
     }, FRAME_MS);

@@ -79,6 +79,23 @@ describe('the screen of a v86 guest', () => {
     }
   });
 
+  it('tells listeners of what was restored, though the machine stands still', async () => {
+    const guest = keep(await openPulse());
+    await runPulse(guest);
+    const saved = await save(guest);
+    const shown = textOf(guest.screen!.takeFrame());
+    guest.sendSerial(Uint8Array.from(Buffer.from('later')));
+    await runPulse(guest, 64);
+    const frames: string[] = [];
+    const leave = guest.screen!.onFrame((frame) => frames.push(textOf(frame)));
+    await guest.pause();
+    await until(() => frames.at(-1)?.includes('> later') === true, 'the last picture');
+    await restore(guest, saved);
+    await until(() => frames.at(-1) === shown, 'the picture that was saved');
+    leave();
+    await guest.resume();
+  });
+
   it('tells listeners of frames until they leave, and can be cloned', async () => {
     const guest = keep(await openPulse());
     const frames: ScreenFrame[] = [];
