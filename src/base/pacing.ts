@@ -1,17 +1,25 @@
 // Long loops give the thread back now and then, since a guest or a page may share it.
 
+import { type Clock, SYSTEM_CLOCK } from './clock.ts';
+
 /** Time in one go: half a frame at 60 Hz. */
 const SLICE_MS = 8;
 
 /** Counts the time since the thread was last given back. */
 export class Pacing {
-  #sinceMs = performance.now();
+  readonly #clock: Clock;
+  #sinceMs: number;
+
+  constructor(clock: Clock = SYSTEM_CLOCK) {
+    this.#clock = clock;
+    this.#sinceMs = clock.nowMs();
+  }
 
   /** Resolves at once, or after other tasks had their turn when the slice is used up. */
   async breathe(): Promise<void> {
-    if (performance.now() - this.#sinceMs < SLICE_MS) return;
+    if (this.#clock.nowMs() - this.#sinceMs < SLICE_MS) return;
     await nextTask();
-    this.#sinceMs = performance.now();
+    this.#sinceMs = this.#clock.nowMs();
   }
 }
 

@@ -63,7 +63,7 @@ export async function restoreSnapshot(
     }
     const total = plans.reduce((sum, plan) => sum + plan.size, 0);
     options.onProgress?.({ phase: 'plan', done: total, total, unit: 'pages' });
-    const pacing = new Pacing();
+    const pacing = new Pacing(parts.clock);
     for (const region of regions) {
       for (const batch of batches([...plans[region.id]!], BATCH_BYTES / region.pageBytes)) {
         throwIfAborted(options.signal);

@@ -27,12 +27,13 @@ export class SavePass {
   readonly #sink: PackSink;
   /** The device records, padded to whole pages. */
   readonly devices = new Map<string, OwnedBytes>();
-  readonly #pacing = new Pacing();
+  readonly #pacing: Pacing;
   readonly #totalPages: number;
   #donePages = 0;
 
   constructor(parts: EngineParts, work: SaveWork, sink: PackSink) {
     this.#parts = parts;
+    this.#pacing = new Pacing(parts.clock);
     this.#work = work;
     this.#sink = sink;
     this.#totalPages = work.instant.changed.reduce(
