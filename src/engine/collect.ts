@@ -1,26 +1,25 @@
 // Collecting: what no ref reaches is removed. It has the store alone (see `lock.ts`).
 //
 //   mark     every node and page that a snapshot's tables reach
-//   rewrite  packs that are mostly dead, and packs with a live delta whose base is dead: their live objects go into
-//            new packs, so that a chain of deltas does not keep a deleted history alive
+//   rewrite  packs that are mostly dead, and packs with a delta whose base is dead: their live objects go into new
+//            packs, so that a chain of deltas does not keep a deleted history alive, and no delta is left without base
 //   sweep    packs and manifests that nothing reaches
 //
-// New packs are made durable, by moving the generation ref, before anything is removed; a crash at any point leaves at
-// worst something to collect next time. Other tabs see the new generation and read the index again.
+// New packs are made durable, by moving the generation ref, before anything is removed (see `generation.ts`); a crash at
+// any point leaves at worst something to end or to collect next time. Other tabs see the new generation and read the
+// index again.
 
 import type { WorkOptions } from '../base/work.ts';
 import { throwIfAborted } from '../base/work.ts';
 import { type Digest, digestKey } from '../format/digest.ts';
 import type { ObjectEntry } from '../format/pack-entry.ts';
 import type { PackIndex } from '../format/pack-index.ts';
-import type { Store } from '../store/store.ts';
 import type { EngineParts } from './engine-parts.ts';
-import { INDEX_PREFIX, PACK_PREFIX } from './objects.ts';
+import { readGeneration, removePacks } from './generation.ts';
 import { PackSink } from './pack-sink.ts';
 import type { Base } from './save.ts';
 import { MANIFEST_PREFIX } from './snapshot.ts';
 
-const GENERATION_REF = 'refs/generation';
 /** A pack with less than this share of live bytes is written again. */
 const REWRITE_BELOW = 0.5;
 
@@ -30,11 +29,6 @@ export interface CollectReport {
   readonly packsRewritten: number;
   readonly manifestsRemoved: number;
   readonly objectsRemoved: number;
-}
-
-/** How often the store was collected, as the bytes of its ref; other engines compare it. */
-export function readGeneration(store: Store): Promise<Uint8Array<ArrayBuffer> | undefined> {
-  return store.get(GENERATION_REF);
 }
 
 /** Removes what none of `snapshots` reaches. Throws what the store throws; what is live is never lost. */
@@ -61,14 +55,8 @@ export async function collectGarbage(
   const manifests = (await store.list(MANIFEST_PREFIX)).filter((key) => !keep.has(key));
   // A pack is named by its content: one that was written just now is never one to remove.
   const removed = [...dead, ...rewritten.map(([name]) => name)].filter((name) => !written.has(name));
-  if (removed.length > 0 || manifests.length > 0) {
-    const before = await readGeneration(store);
-    await store.compareAndSwap(GENERATION_REF, before ?? null, next(before));
-    // Indexes go first: an index without its pack would promise what is not there.
-    await store.delete(removed.map((name) => `${INDEX_PREFIX}${name}`));
-    await store.delete(removed.map((name) => `${PACK_PREFIX}${name}`));
-    await store.delete(manifests);
-  }
+  if (removed.length > 0) await removePacks(store, await readGeneration(store), removed);
+  await store.delete(manifests);
   for (const name of removed) objects.removePack(name);
   return {
     packsRemoved: dead.length,
@@ -98,7 +86,7 @@ async function mark(
   return live;
 }
 
-/** What of a pack is live, and whether a live delta in it is told from something that is not. */
+/** What of a pack is live, and whether a delta in it is told from something that is not. */
 function weigh(index: PackIndex, live: ReadonlySet<string>) {
   let liveBytes = 0;
   let totalBytes = 0;
@@ -107,12 +95,10 @@ function weigh(index: PackIndex, live: ReadonlySet<string>) {
   for (let entry = 0; entry < index.count; entry++) {
     const lengthBytes = index.lengthAt(entry);
     totalBytes += lengthBytes;
-    if (!live.has(digestKey(index.digests, entry * 32))) {
-      deadObjects++;
-      continue;
-    }
-    liveBytes += lengthBytes;
+    // Dead deltas count too: what is in an index can be read, or a save that meets the same content would rely on it.
     if (index.transformAt(entry) === 'xor' && !live.has(digestKey(index.baseAt(entry)))) hasOrphans = true;
+    if (live.has(digestKey(index.digests, entry * 32))) liveBytes += lengthBytes;
+    else deadObjects++;
   }
   return { liveBytes, totalBytes, deadObjects, hasOrphans };
 }
@@ -144,12 +130,4 @@ async function rewrite(
   }
   await sink.finish();
   return sink.packs;
-}
-
-function next(generation: Uint8Array | undefined): Uint8Array<ArrayBuffer> {
-  const count =
-    generation === undefined ? 0 : new DataView(generation.buffer, generation.byteOffset).getUint32(0);
-  const bytes = new Uint8Array(4);
-  new DataView(bytes.buffer).setUint32(0, count + 1);
-  return bytes;
 }

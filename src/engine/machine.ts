@@ -18,27 +18,24 @@ import { headRef, type SnapshotId, snapshotRef } from './snapshot.ts';
 /** How the machine finds snapshots; the engine gives it. */
 export type FindSnapshot = (idOrPrefix: SnapshotId) => Promise<Base>;
 
+/** Runs work with the store shared, up to date with what others did to it. */
+export type Sharing = <T>(work: () => Promise<T>) => Promise<T>;
+
 export class Machine {
   readonly name: string;
   readonly #parts: EngineParts;
   readonly #tracker: Tracker;
   readonly #find: FindSnapshot;
-  readonly #beforeSave: () => Promise<void>;
+  readonly #sharing: Sharing;
   #base: Base | null = null;
   #work: string | null = null;
 
-  constructor(
-    name: string,
-    tracker: Tracker,
-    parts: EngineParts,
-    find: FindSnapshot,
-    beforeSave: () => Promise<void>,
-  ) {
+  constructor(name: string, tracker: Tracker, parts: EngineParts, find: FindSnapshot, sharing: Sharing) {
     this.name = name;
     this.#tracker = tracker;
     this.#parts = parts;
     this.#find = find;
-    this.#beforeSave = beforeSave;
+    this.#sharing = sharing;
   }
 
   /** The snapshot the guest goes on from: the last one saved or restored. */
@@ -62,8 +59,7 @@ export class Machine {
     }
     throwIfAborted(options.signal);
     return this.#exclusively('save', () =>
-      this.#parts.lock.shared(async () => {
-        await this.#beforeSave();
+      this.#sharing(async () => {
         const base = options.full ? null : await this.#presentBase();
         const instant = await this.#tracker.capture({ full: base === null });
         const parent = this.#base?.digest ?? null;
@@ -85,7 +81,7 @@ export class Machine {
   async restore(snapshot: SnapshotId, options: RestoreOptions = {}): Promise<RestoreReport> {
     throwIfAborted(options.signal);
     return this.#exclusively('restore', () =>
-      this.#parts.lock.shared(async () => {
+      this.#sharing(async () => {
         const target = await this.#find(snapshot);
         const base = await this.#presentBase();
         const report = await restoreSnapshot(this.#parts, this.#tracker, base, target, options);
@@ -118,7 +114,7 @@ export class Machine {
     if (against === null)
       throw new VitrineError('wrong-state', { actual: 'no snapshot', required: 'a base' });
     return this.#exclusively('diff', () =>
-      this.#parts.lock.shared(async () => {
+      this.#sharing(async () => {
         const target = await this.#find(against);
         const base = await this.#presentBase();
         const instant = await this.#tracker.capture({ full: base === null });

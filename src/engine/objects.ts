@@ -61,8 +61,9 @@ export class Objects {
 
   /** Learns of packs that others wrote or removed. */
   async refresh(): Promise<void> {
-    const keys = await this.#store.list(INDEX_PREFIX);
-    const present = new Set(keys.map((key) => key.slice(INDEX_PREFIX.length)));
+    const packs = new Set(await this.#names(PACK_PREFIX));
+    // An index alone may be left after a power cut: what it tells of is not there, and nothing may rely on it.
+    const present = new Set((await this.#names(INDEX_PREFIX)).filter((name) => packs.has(name)));
     for (const name of this.#index.packKeys()) if (!present.has(name)) this.removePack(name);
     for (const name of present) {
       if (this.#index.packIndex(name) !== undefined) continue;
@@ -70,6 +71,10 @@ export class Objects {
       // Gone since it was listed: its pack is being collected.
       if (bytes !== undefined) this.addPack(name, decodeIndex(bytes));
     }
+  }
+
+  async #names(prefix: string): Promise<string[]> {
+    return (await this.#store.list(prefix)).map((key) => key.slice(prefix.length));
   }
 
   addPack(name: string, index: PackIndex): void {
@@ -103,6 +108,17 @@ export class Objects {
    * cannot be decoded; other objects of the store stay readable.
    */
   async readMany(digests: readonly Digest[]): Promise<OwnedBytes[]> {
+    try {
+      return await this.#readAll(digests);
+    } catch (error) {
+      if (!isVitrineError(error, 'object-missing')) throw error;
+      // Another engine may have collected and moved it: its new pack is found after a look at the store.
+      await this.refresh();
+      return this.#readAll(digests);
+    }
+  }
+
+  async #readAll(digests: readonly Digest[]): Promise<OwnedBytes[]> {
     const found = new Map<string, OwnedBytes>();
     await this.#collect(digests, found, 0);
     return digests.map((digest) => found.get(digestKey(digest))!);
@@ -116,7 +132,7 @@ export class Objects {
       if (found.has(key) || wanted.has(key)) continue;
       const cached = this.#plain.get(key);
       if (cached !== undefined) found.set(key, cached);
-      else wanted.set(key, await this.#locate(digest));
+      else wanted.set(key, this.#locate(digest));
     }
     if (wanted.size === 0) return;
     const locations = [...wanted.values()];
@@ -132,12 +148,8 @@ export class Objects {
     }
   }
 
-  async #locate(digest: Digest): Promise<Location> {
-    let place = this.#index.find(digest);
-    if (place === undefined) {
-      await this.refresh();
-      place = this.#index.find(digest);
-    }
+  #locate(digest: Digest): Location {
+    const place = this.#index.find(digest);
     if (place === undefined) throw new VitrineError('object-missing', { object: toHex(digest) });
     return { pack: place.pack, index: place.index, entry: place.index.entry(place.entry) };
   }

@@ -4,7 +4,7 @@
 // characters of it.
 
 import type { OwnedBytes } from '../base/bytes.ts';
-import { equalBytes, fromHex, toHex } from '../base/bytes.ts';
+import { fromHex, toHex } from '../base/bytes.ts';
 import { type Clock, SYSTEM_CLOCK } from '../base/clock.ts';
 import { isVitrineError, VitrineError } from '../base/error.ts';
 import type { WorkOptions } from '../base/work.ts';
@@ -14,10 +14,11 @@ import type { Manifest } from '../format/manifest.ts';
 import type { Kernels } from '../kernel/kernels.ts';
 import type { Store } from '../store/store.ts';
 import type { Tracker } from '../tracking/tracker.ts';
-import { type CollectReport, collectGarbage, readGeneration } from './collect.ts';
+import { type CollectReport, collectGarbage } from './collect.ts';
 import { type DiffReport, diffSnapshots } from './diff.ts';
 import { Digester } from './digester.ts';
 import type { EngineParts } from './engine-parts.ts';
+import { finishRemoval, type Generation, isSameGeneration, readGeneration } from './generation.ts';
 import { LocalLock, type Lock } from './lock.ts';
 import { Machine } from './machine.ts';
 import { Objects } from './objects.ts';
@@ -49,13 +50,17 @@ export interface EngineOptions {
 /** Opens an engine over a store. Throws what the store throws, and `format-*` when an index is damaged. */
 export async function openEngine(options: EngineOptions): Promise<Vitrine> {
   const digester = new Digester(options.kernels);
+  const lock = options.lock ?? new LocalLock();
+  if ((await readGeneration(options.store)).removing.length > 0) {
+    await lock.exclusive(() => finishRemoval(options.store));
+  }
   const generation = await readGeneration(options.store);
   const objects = await Objects.open(options.store, options.codecs, digester);
   const parts: EngineParts = {
     store: options.store,
     codecs: options.codecs,
     clock: options.clock ?? SYSTEM_CLOCK,
-    lock: options.lock ?? new LocalLock(),
+    lock,
     digester,
     objects,
     tables: new TableReader(objects),
@@ -67,9 +72,9 @@ export class Vitrine {
   readonly #parts: EngineParts;
   readonly #manifests = new Map<SnapshotId, Manifest>();
   readonly #machines = new Set<Machine>();
-  #generation: Uint8Array | undefined;
+  #generation: Generation;
 
-  constructor(parts: EngineParts, generation: Uint8Array | undefined) {
+  constructor(parts: EngineParts, generation: Generation) {
     this.#parts = parts;
     this.#generation = generation;
   }
@@ -88,7 +93,7 @@ export class Vitrine {
       tracker,
       this.#parts,
       (id) => this.#find(id),
-      () => this.#followGeneration(),
+      (work) => this.#sharing(work),
     );
     this.#machines.add(machine);
     return machine;
@@ -139,17 +144,21 @@ export class Vitrine {
 
   /** Ranges of a stored snapshot. Throws `span-out-of-range`, `not-found`, `object-missing`, `object-damaged`. */
   async peek(snapshot: SnapshotId, ranges: readonly PeekRange[]): Promise<OwnedBytes[]> {
-    return peekSnapshot(this.#parts, await this.#find(snapshot), ranges);
+    return this.#parts.lock.shared(async () => peekSnapshot(this.#parts, await this.#find(snapshot), ranges));
   }
 
   /** What differs between two snapshots of one machine, by page. */
   async diff(a: SnapshotId, b: SnapshotId): Promise<DiffReport> {
-    return diffSnapshots(this.#parts, await this.#find(a), await this.#find(b));
+    return this.#parts.lock.shared(async () =>
+      diffSnapshots(this.#parts, await this.#find(a), await this.#find(b)),
+    );
   }
 
   /** Reads every object of a snapshot and proves it. Reports what is damaged; throws only what the store throws. */
   async verify(snapshot: SnapshotId, options: WorkOptions = {}): Promise<VerifyReport> {
-    return verifySnapshot(this.#parts, await this.#find(snapshot), options);
+    return this.#parts.lock.shared(async () =>
+      verifySnapshot(this.#parts, await this.#find(snapshot), options),
+    );
   }
 
   /**
@@ -173,6 +182,7 @@ export class Vitrine {
       const bases: Base[] = [];
       // A manifest that cannot be read might reach anything: nothing is removed then.
       for (const id of await this.#ids()) bases.push(await this.#find(id));
+      await finishRemoval(this.#parts.store);
       const report = await collectGarbage(this.#parts, bases, options);
       this.#generation = await readGeneration(this.#parts.store);
       return report;
@@ -190,16 +200,22 @@ export class Vitrine {
     await this.close();
   }
 
-  /** Another engine may have collected since: what this one knows of the store is then read again. */
-  async #followGeneration(): Promise<void> {
-    const now = await readGeneration(this.#parts.store);
-    const same =
-      now === undefined
-        ? this.#generation === undefined
-        : equalBytes(now, this.#generation ?? new Uint8Array());
-    if (same) return;
-    await this.#parts.objects.refresh();
-    this.#generation = now;
+  /**
+   * Runs `work` with the store shared and this engine up to date with what others collected. A removal that another
+   * engine was cut off in is ended first, since a save may rely only on what can be read.
+   */
+  async #sharing<T>(work: () => Promise<T>): Promise<T> {
+    for (;;) {
+      const outcome = await this.#parts.lock.shared(async () => {
+        const now = await readGeneration(this.#parts.store);
+        if (now.removing.length > 0) return undefined;
+        if (!isSameGeneration(now, this.#generation)) await this.#parts.objects.refresh();
+        this.#generation = now;
+        return { result: await work() };
+      });
+      if (outcome !== undefined) return outcome.result;
+      await this.#parts.lock.exclusive(() => finishRemoval(this.#parts.store));
+    }
   }
 
   async #ids(): Promise<SnapshotId[]> {
@@ -208,8 +224,15 @@ export class Vitrine {
   }
 
   async #find(snapshot: SnapshotId): Promise<Base> {
-    const id = resolve(snapshot, await this.#ids());
+    const id = (await this.#isWholeId(snapshot)) ? snapshot : resolve(snapshot, await this.#ids());
     return { id, digest: fromHex(id) as Digest, manifest: await this.#manifest(id) };
+  }
+
+  /** Whether it is the id of a snapshot, not the first characters of one: then nothing has to be listed. */
+  async #isWholeId(snapshot: SnapshotId): Promise<boolean> {
+    return (
+      /^[0-9a-f]{64}$/.test(snapshot) && (await this.#parts.store.get(snapshotRef(snapshot))) !== undefined
+    );
   }
 
   async #manifest(id: SnapshotId): Promise<Manifest> {

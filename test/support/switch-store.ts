@@ -23,3 +23,18 @@ export class SwitchStore implements Store {
     this.target.compareAndSwap(ref, expected, next);
   close: Store['close'] = () => this.target.close();
 }
+
+/** Deletes one key a call, as a directory does, so that a deletion can be cut off half-way. */
+export function deletingOneByOne(store: Store): Store {
+  return {
+    traits: store.traits,
+    put: (key, bytes) => store.put(key, bytes),
+    get: (key, range) => store.get(key, range),
+    list: (prefix) => store.list(prefix),
+    async delete(keys) {
+      for (const key of keys) await store.delete([key]);
+    },
+    compareAndSwap: (ref, expected, next) => store.compareAndSwap(ref, expected, next),
+    close: () => store.close(),
+  };
+}
