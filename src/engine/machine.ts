@@ -7,7 +7,7 @@ import { isVitrineError, VitrineError } from '../base/error.ts';
 import { LIMITS } from '../base/limits.ts';
 import { throwIfAborted } from '../base/work.ts';
 import type { Digest } from '../format/digest.ts';
-import type { Tracker, TrackerDescription } from '../tracking/tracker.ts';
+import type { CheckpointReport, ResetReport, Tracker, TrackerDescription } from '../tracking/tracker.ts';
 import { type DiffReport, diffInstant } from './diff.ts';
 import type { EngineParts } from './engine-parts.ts';
 import { joinSpans, type PeekRange, spansOf } from './peek.ts';
@@ -90,6 +90,32 @@ export class Machine {
         return report;
       }),
     );
+  }
+
+  /**
+   * Makes this instant the point that `reset` goes back to, in place of an earlier one. It lies in the guest's tracker,
+   * not in the store, and is gone with it: a snapshot is what lasts.
+   *
+   * On failure the guest runs on, and an earlier checkpoint stays. Throws `busy`, and what the guest throws.
+   */
+  checkpoint(): Promise<CheckpointReport> {
+    return this.#exclusively('checkpoint', () => this.#tracker.checkpoint());
+  }
+
+  /**
+   * Brings the guest back to its checkpoint, as fast as what it wrote since can be written. The base stays: what the
+   * reset wrote is in the next save.
+   *
+   * All or nothing. Throws `busy`, `wrong-state` without a checkpoint, and what the guest throws. A loop in the guest's
+   * own thread calls `resetNow` of its tracker.
+   */
+  reset(): Promise<ResetReport> {
+    return this.#exclusively('reset', () => this.#tracker.resetToCheckpoint());
+  }
+
+  /** Forgets the checkpoint, if there is one. Throws `busy`. */
+  dropCheckpoint(): Promise<void> {
+    return this.#exclusively('drop checkpoint', () => this.#tracker.dropCheckpoint());
   }
 
   /** Ranges of the live guest, all of one instant. Throws `span-out-of-range`, `not-found`. */

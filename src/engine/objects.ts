@@ -85,8 +85,19 @@ export class Objects {
     this.#index.remove(name);
   }
 
-  has(digest: Digest): boolean {
-    return this.#index.has(digest);
+  /**
+   * Whether an object is here and all that it is told from is too. `broken` is one that lost its base, as media can
+   * lose it: it is as good as absent, but a new copy must stand alone, or the old one would be read instead.
+   */
+  presence(digest: Digest): 'present' | 'absent' | 'broken' {
+    let place = this.#index.find(digest);
+    if (place === undefined) return 'absent';
+    for (let depth = 0; depth <= LIMITS.maxDeltaDepth; depth++) {
+      if (place.index.transformAt(place.entry) !== 'xor') return 'present';
+      place = this.#index.find(place.index.baseAt(place.entry));
+      if (place === undefined) return 'broken';
+    }
+    return 'broken';
   }
 
   /** How many deltas have to be undone to read an object; undefined when it is not here. */

@@ -78,8 +78,10 @@ export class PackSink {
 
   /** Takes an object unless the store has it; may write a pack. Throws what `Store.put` throws. */
   async add(object: NewObject): Promise<void> {
-    if (this.#objects.has(object.digest)) this.#objectsKnown++;
-    else await this.addAgain(object);
+    const presence = this.#objects.presence(object.digest);
+    if (presence === 'present') this.#objectsKnown++;
+    else if (presence === 'absent') await this.addAgain(object);
+    else await this.addAgain({ digest: object.digest, kind: object.kind, bytes: object.bytes });
   }
 
   /** Takes an object though the store may have it in a pack that is to go. */
