@@ -171,19 +171,35 @@ export class Mirror {
     count: number,
     onDifference: (page: number, guestBytes: Uint8Array) => void,
   ): Promise<void> {
-    const segment = this.#segmentOf(region, first);
-    const { kernels, region: of, work } = segment;
-    await this.#copyFromGuest(guest, segment, first, count);
-    const at = segment.at + (first - segment.firstPage) * of.pageBytes;
-    kernels.comparePages(work.staging, at, of.pageBytes, count, work.bits);
-    const differing = kernels.listBits(work.bits, count, work.list);
-    for (const index of kernels.arena.words(work.list, differing).slice()) {
+    await this.stageRun(guest, region, first, count);
+    const { kernels, region: of, work } = this.#segmentOf(region, first);
+    for (const index of this.stagedDifferences(region, first, count).slice()) {
       onDifference(first + index, kernels.arena.bytes(work.staging + index * of.pageBytes, of.pageBytes));
     }
   }
 
-  /** Runs of `pages` that `compareRun` takes. */
-  *chunks(region: number, pages: PageSet): Generator<{ first: number; count: number }> {
+  /** Copies a run of guest pages, which lies in one chunk, beside the mirror. The guest is paused. */
+  stageRun(guest: Guest, region: number, first: number, count: number): undefined | Promise<void> {
+    return this.#copyFromGuest(guest, this.#segmentOf(region, first), first, count);
+  }
+
+  /** Which pages of the run staged last differ from the mirror's, counted from `first`. Valid until the next run. */
+  stagedDifferences(region: number, first: number, count: number): Uint32Array {
+    const { kernels, region: of, work, at, firstPage } = this.#segmentOf(region, first);
+    const mirrored = at + (first - firstPage) * of.pageBytes;
+    const differing = kernels.comparePages(work.staging, mirrored, of.pageBytes, count, work.bits);
+    if (differing > 0) kernels.listBits(work.bits, count, work.list);
+    return kernels.arena.words(work.list, differing);
+  }
+
+  /** Bytes of the run staged last, whose first page is `first`. Valid until the next run. */
+  staged(region: number, first: number, offsetBytes: number, lengthBytes: number): Uint8Array {
+    const { kernels, work } = this.#segmentOf(region, first);
+    return kernels.arena.bytes(work.staging + offsetBytes, lengthBytes);
+  }
+
+  /** Runs of `pages` (all when null) that `compareRun` and `stageRun` take. */
+  *chunks(region: number, pages: PageSet | null): Generator<{ first: number; count: number }> {
     for (const segment of this.#segments[region] ?? []) {
       yield* runsIn(segment, pages, chunkPagesOf(segment.region));
     }

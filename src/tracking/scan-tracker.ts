@@ -3,6 +3,8 @@
 //
 // Bookkeeping: `pending` holds every page whose mirror may differ from the last committed capture. A scan adds to
 // it, commit empties it, and nothing else takes a page out: so a save that fails at any step forgets no page.
+// A reset takes the guest's marks without looking for the mirror: they wait in `unseen` for the next scan. A scan takes
+// them without looking for the checkpoint: it tells the checkpoint.
 
 import type { OwnedBytes } from '../base/bytes.ts';
 import { type Clock, SYSTEM_CLOCK } from '../base/clock.ts';
@@ -14,13 +16,18 @@ import type { Kernels } from '../kernel/kernels.ts';
 import { PageSet } from '../memory/page-set.ts';
 import { checkRegions, pageCountOf } from '../memory/region.ts';
 import { regionOf, type Span } from '../memory/span.ts';
+import { Checkpoint, type ResetSteps, resetNow, resetWaiting } from './checkpoint.ts';
+import { gatherPages } from './gather.ts';
 import { Mirror } from './mirror.ts';
 import { PreviousPages } from './previous-pages.ts';
+import { SuspectPages } from './suspect-pages.ts';
 import { swapIn } from './swap.ts';
 import type {
   AppliedRestore,
   CapturedInstant,
+  CheckpointReport,
   GatheredPages,
+  ResetReport,
   Tracker,
   TrackerDescription,
 } from './tracker.ts';
@@ -58,6 +65,9 @@ export class ScanTracker implements Tracker {
   readonly #pending: readonly PageSet[];
   readonly #staged: readonly PageSet[];
   readonly #previous: PreviousPages;
+  /** What the guest marked since the mirror last looked, and was taken already. */
+  readonly #unseen: SuspectPages;
+  #checkpoint: Checkpoint | undefined;
   #state: State = 'idle';
   /** Settles when the call under way does. */
   #working: Promise<unknown> = Promise.resolve();
@@ -71,6 +81,7 @@ export class ScanTracker implements Tracker {
     this.#pending = guest.regions.map((region) => new PageSet(pageCountOf(region)));
     this.#staged = guest.regions.map((region) => new PageSet(pageCountOf(region)));
     this.#previous = new PreviousPages(guest.regions.length, PREVIOUS_BYTES);
+    this.#unseen = new SuspectPages(guest.regions);
   }
 
   async describe(): Promise<TrackerDescription> {
@@ -93,18 +104,8 @@ export class ScanTracker implements Tracker {
 
   async readPages(region: number, pages: Uint32Array): Promise<GatheredPages> {
     this.#require('captured');
-    const { pageBytes } = this.#region(region, pages);
-    const bytes = new Uint8Array(pages.length * pageBytes);
-    const previous: Uint8Array[] = [];
-    const previousOf: number[] = [];
-    for (const [index, page] of pages.entries()) {
-      bytes.set(this.#mirror.page(region, page), index * pageBytes);
-      const old = this.#previous.get(region, page, pageBytes);
-      if (old === undefined) continue;
-      previous.push(old);
-      previousOf.push(index);
-    }
-    return { bytes, previous: concat(previous, pageBytes), previousOf: Uint32Array.from(previousOf) };
+    this.#region(region, pages);
+    return gatherPages(this.#mirror, this.#previous, region, pages);
   }
 
   async commit(): Promise<void> {
@@ -178,6 +179,41 @@ export class ScanTracker implements Tracker {
     await this.#endRestore();
   }
 
+  async checkpoint(): Promise<CheckpointReport> {
+    return this.#enter('idle', 'idle', async () => {
+      await this.#warmUp();
+      let pagesScanned = 0;
+      const pauseMs = await this.#whilePaused(async () => {
+        pagesScanned = await this.#scan(true);
+        const devices = await this.#guest.saveDevices();
+        this.#checkpoint ??= new Checkpoint(this.#guest, this.#mirror);
+        this.#checkpoint.moveHere(devices);
+      });
+      return { pauseMs, pagesScanned };
+    });
+  }
+
+  async resetToCheckpoint(): Promise<ResetReport> {
+    return this.#enter('idle', 'idle', async () =>
+      resetWaiting(this.#guest, this.#resetSteps(this.#requireCheckpoint())),
+    );
+  }
+
+  /**
+   * As `resetToCheckpoint`, at once, for a loop in the guest's own thread; also while a captured instant is encoded.
+   *
+   * Throws `unsupported` when the guest cannot rest at once, `guest-not-quiescent` when it cannot now.
+   */
+  resetNow(): ResetReport {
+    if (this.#state !== 'captured') this.#require('idle');
+    return resetNow(this.#guest, this.#resetSteps(this.#requireCheckpoint()));
+  }
+
+  async dropCheckpoint(): Promise<void> {
+    this.#require('idle');
+    this.#checkpoint = undefined;
+  }
+
   async reset(): Promise<void> {
     await this.#working;
     if (this.#state === 'captured') this.#state = 'idle';
@@ -187,6 +223,7 @@ export class ScanTracker implements Tracker {
   async close(): Promise<void> {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
+    this.#checkpoint = undefined;
     await this.#guest.close();
   }
 
@@ -237,6 +274,7 @@ export class ScanTracker implements Tracker {
         const listener = (region: number, page: number, old: Uint8Array): void => {
           // A page that is pending already no longer holds here what it held at the last commit.
           if (keepPrevious && !pending.has(page)) this.#previous.keep(region, page, old);
+          this.#checkpoint?.keep(region, page, old);
         };
         scanned += await this.#mirror.scan(this.#guest, id, this.#candidates(take, id), pending, listener);
       }
@@ -245,6 +283,8 @@ export class ScanTracker implements Tracker {
       throw error;
     }
     take.commit();
+    this.#checkpoint?.suspect(take.pages);
+    this.#unseen.clear();
     // Mirror and guest agree everywhere now, also where an abandoned restore had staged pages.
     for (const staged of this.#staged) staged.clear();
     return scanned;
@@ -253,18 +293,46 @@ export class ScanTracker implements Tracker {
   /** Pages to look at: those marked, and those whose mirror was overwritten by a restore that failed. */
   #candidates(take: DirtyTake, region: number): PageSet | null {
     const marked = take.pages[region] ?? null;
-    if (marked === null) return null;
+    const unseen = this.#unseen.of(region);
+    if (marked === null || unseen === null) return null;
     const pages = marked.clone();
+    pages.addAll(unseen);
     pages.addAll(this.#staged[region]!);
     return pages;
   }
 
   #takeMarks(): void {
-    this.#guest.takeDirty().commit();
+    const take = this.#guest.takeDirty();
+    take.commit();
+    this.#checkpoint?.suspect(take.pages);
+    // Guests need not mark what is written into them from outside.
+    this.#checkpoint?.suspect(this.#staged);
     for (const staged of this.#staged) staged.clear();
   }
 
+  *#resetSteps(checkpoint: Checkpoint): ResetSteps {
+    checkpoint.suspect(this.#takeForLater());
+    const report = yield* checkpoint.reset();
+    // What the reset itself wrote is marked too. The mirror must see it; the checkpoint holds the same already.
+    if (report.pagesWritten > 0 && this.#guest.traits.tracking !== 'none') this.#takeForLater();
+    return report;
+  }
+
+  /** Takes the guest's marks, to be looked at by the next scan. */
+  #takeForLater(): readonly (PageSet | null)[] {
+    const take = this.#guest.takeDirty();
+    this.#unseen.add(take.pages);
+    take.commit();
+    return take.pages;
+  }
+
+  #requireCheckpoint(): Checkpoint {
+    if (this.#checkpoint !== undefined) return this.#checkpoint;
+    throw new VitrineError('wrong-state', { actual: 'no checkpoint', required: 'a checkpoint' });
+  }
+
   #stage(region: number, page: number): void {
+    this.#checkpoint?.keep(region, page, this.#mirror.page(region, page));
     this.#staged[region]!.add(page);
     this.#pending[region]!.add(page);
   }
@@ -321,10 +389,4 @@ export class ScanTracker implements Tracker {
     }
     return found;
   }
-}
-
-function concat(pages: readonly Uint8Array[], pageBytes: number): OwnedBytes {
-  const bytes = new Uint8Array(pages.length * pageBytes);
-  for (const [index, page] of pages.entries()) bytes.set(page, index * pageBytes);
-  return bytes;
 }

@@ -9,7 +9,8 @@
 //    ▲  commit / putBack      │       ▲  applyRestore / abandonRestore             │
 //    └────────────────────────┘       └────────────────────────────────────────────┘
 //
-// A call at another time throws `wrong-state`.
+// A call at another time throws `wrong-state`. Beside that there is at most one checkpoint, a point to go back to quickly
+// while idle. It is no snapshot: it dies with the tracker, and saves before and after it know nothing of it.
 
 import type { OwnedBytes } from '../base/bytes.ts';
 import type { DeviceRecord, GuestTraits, MachineDescription } from '../guest/guest.ts';
@@ -49,6 +50,21 @@ export interface AppliedRestore {
   readonly pauseMs: number;
   /** Pages that differed and were written. */
   readonly pagesWritten: number;
+}
+
+/** Outcome of setting a checkpoint. */
+export interface CheckpointReport {
+  readonly pauseMs: number;
+  /** Pages looked at while the guest was paused. */
+  readonly pagesScanned: number;
+}
+
+/** Outcome of a reset. */
+export interface ResetReport {
+  /** Pages that differed and were written. */
+  readonly pagesWritten: number;
+  /** Pages looked at: those marked since the last reset, or all. */
+  readonly pagesCompared: number;
 }
 
 export interface Tracker {
@@ -97,6 +113,24 @@ export interface Tracker {
 
   /** Gives the restore up; the guest runs on as it was. */
   abandonRestore(): Promise<void>;
+
+  /**
+   * Makes this instant the point that `resetToCheckpoint` goes back to, in place of an earlier one.
+   *
+   * On failure the guest runs on, and an earlier checkpoint stays.
+   */
+  checkpoint(): Promise<CheckpointReport>;
+
+  /**
+   * Brings the guest to the checkpoint: writes the pages that differ, loads the devices. What it writes counts as changed
+   * in the next capture, as if the guest had done it.
+   *
+   * All or nothing. Throws `wrong-state` without a checkpoint, and what the guest throws.
+   */
+  resetToCheckpoint(): Promise<ResetReport>;
+
+  /** Forgets the checkpoint, if there is one. */
+  dropCheckpoint(): Promise<void>;
 
   /**
    * Ends whatever an engine had begun and will not end, because it is gone: a captured instant is put back, a restore
