@@ -55,5 +55,5 @@ export {
   type Store,
   type StoreTraits,
 } from './store/store.ts';
-export { openScanTracker, type ScanTrackerOptions } from './tracking/scan-tracker.ts';
-export type { Tracker, TrackerDescription } from './tracking/tracker.ts';
+export { openScanTracker, type ScanTracker, type ScanTrackerOptions } from './tracking/scan-tracker.ts';
+export type { CheckpointReport, ResetReport, Tracker, TrackerDescription } from './tracking/tracker.ts';

@@ -5,8 +5,7 @@ import { loadCodecs } from './codec/load.ts';
 import { type EngineOptions, openEngine, type Vitrine } from './engine/vitrine.ts';
 import type { Guest } from './guest/guest.ts';
 import { loadKernels } from './kernel/load.ts';
-import { openScanTracker } from './tracking/scan-tracker.ts';
-import type { Tracker } from './tracking/tracker.ts';
+import { openScanTracker, type ScanTracker } from './tracking/scan-tracker.ts';
 
 /** A store, and what is loaded when it is left out. */
 export type OpenVitrineOptions = Pick<EngineOptions, 'store'> & Partial<EngineOptions>;
@@ -35,6 +34,6 @@ export async function openVitrine(options: OpenVitrineOptions): Promise<Vitrine>
  * Throws `argument-invalid` when the guest's regions cannot be those of a machine, `memory-exhausted` when there is no
  * room for a second copy of its memory.
  */
-export function openTracker(guest: Guest): Promise<Tracker> {
+export function openTracker(guest: Guest): Promise<ScanTracker> {
   return openScanTracker(guest, { openKernels: () => loadKernels() });
 }

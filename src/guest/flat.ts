@@ -117,6 +117,14 @@ export class FlatGuest implements Guest {
     this.#guard.resume();
   }
 
+  pauseNow(): void {
+    this.#guard.pause();
+  }
+
+  resumeNow(): void {
+    this.#guard.resume();
+  }
+
   takeDirty(): DirtyTake {
     this.#guard.requirePaused();
     if (this.#marks !== undefined) return this.#marks.take();

@@ -26,6 +26,8 @@ export interface MachineDescription {
 export interface GuestTraits {
   /** How it knows what was written: see the tracking folder. */
   readonly tracking: 'none' | 'marks' | 'barrier';
+  /** Why it is none, for a guest of a kind that could tell; absent otherwise. */
+  readonly trackingReason?: string;
   /** Its memory is a SharedArrayBuffer that other workers can read while it runs. */
   readonly sharedMemory: boolean;
 }
@@ -64,6 +66,15 @@ export interface Guest {
    */
   pause(): Promise<void>;
   resume(): Promise<void>;
+
+  /**
+   * As `pause` and `resume`, at once: for loops in the guest's own thread that go back to a checkpoint thousands of times
+   * a second. A guest that has them answers every call but `pause`, `resume` and `close` at once, too.
+   *
+   * `pauseNow` throws `guest-not-quiescent` where `pause` would wait; the guest then runs on.
+   */
+  pauseNow?(): void;
+  resumeNow?(): void;
 
   /** What was written since the last take. Only while paused. */
   takeDirty(): DirtyTake;

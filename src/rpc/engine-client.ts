@@ -13,7 +13,7 @@ import type { SaveOptions, SaveReport } from '../engine/save.ts';
 import type { SnapshotId, SnapshotInfo } from '../engine/snapshot.ts';
 import type { VerifyReport } from '../engine/verify.ts';
 import type { Vitrine } from '../engine/vitrine.ts';
-import type { Tracker } from '../tracking/tracker.ts';
+import type { CheckpointReport, ResetReport, Tracker } from '../tracking/tracker.ts';
 import type { EngineHost, EngineInfo, ProgressListener, StoreSpec } from './engine-host.ts';
 import { type SupervisedWorker, supervise } from './supervision.ts';
 import { exposeTracker } from './tracker-port.ts';
@@ -157,6 +157,18 @@ export class MachineClient {
 
   restore(snapshot: SnapshotId, options: WorkOptions = {}): Promise<RestoreReport> {
     return this.#run(options, (job, listener) => this.#api.restore(this.name, snapshot, job, listener));
+  }
+
+  checkpoint(): Promise<CheckpointReport> {
+    return this.#api.checkpoint(this.name);
+  }
+
+  reset(): Promise<ResetReport> {
+    return this.#api.resetLive(this.name);
+  }
+
+  dropCheckpoint(): Promise<void> {
+    return this.#api.dropCheckpoint(this.name);
   }
 
   peek(ranges: readonly PeekRange[]): Promise<{ readonly bytes: OwnedBytes[]; readonly pauseMs: number }> {

@@ -16,6 +16,7 @@ import type { VerifyReport } from '../engine/verify.ts';
 import type { Vitrine } from '../engine/vitrine.ts';
 import type { KernelBuild } from '../kernel/kernels.ts';
 import type { StoreTraits } from '../store/store.ts';
+import type { CheckpointReport, ResetReport } from '../tracking/tracker.ts';
 import { connectTracker } from './tracker-port.ts';
 
 /** Which store a worker opens. */
@@ -102,6 +103,18 @@ export class EngineHost {
     return this.#run(job, (signal) =>
       this.#machine(name).restore(snapshot, { signal, ...listener(onProgress) }),
     );
+  }
+
+  checkpoint(name: string): Promise<CheckpointReport> {
+    return this.#machine(name).checkpoint();
+  }
+
+  resetLive(name: string): Promise<ResetReport> {
+    return this.#machine(name).reset();
+  }
+
+  dropCheckpoint(name: string): Promise<void> {
+    return this.#machine(name).dropCheckpoint();
   }
 
   async peekLive(

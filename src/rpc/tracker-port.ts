@@ -37,6 +37,9 @@ export function exposeTracker(tracker: Tracker, port: MessagePort): void {
     stageZeros: (region, pages) => tracker.stageZeros(region, pages),
     applyRestore: (devices) => tracker.applyRestore(devices),
     abandonRestore: () => tracker.abandonRestore(),
+    checkpoint: () => tracker.checkpoint(),
+    resetToCheckpoint: () => tracker.resetToCheckpoint(),
+    dropCheckpoint: () => tracker.dropCheckpoint(),
     reset: () => tracker.reset(),
     close: () => tracker.close(),
   };
@@ -67,6 +70,9 @@ export function connectTracker(port: MessagePort, lost: Promise<VitrineError>): 
     stageZeros: (region, pages) => remote.stageZeros(region, pages),
     applyRestore: (devices: readonly DeviceRecord[]) => remote.applyRestore(devices),
     abandonRestore: () => remote.abandonRestore(),
+    checkpoint: () => remote.checkpoint(),
+    resetToCheckpoint: () => remote.resetToCheckpoint(),
+    dropCheckpoint: () => remote.dropCheckpoint(),
     reset: () => remote.reset(),
     close: () => remote.close(),
   };

@@ -82,6 +82,14 @@ export class CallGate {
     this.#state = 'paused';
   }
 
+  /** As `shut`, where no call is inside. Throws `guest-not-quiescent` otherwise; the program then runs on. */
+  shutNow(): void {
+    if (this.#depth > 0) {
+      throw new VitrineError('guest-not-quiescent', { callDepth: this.#depth, waitedMs: 0 });
+    }
+    this.#state = 'paused';
+  }
+
   /** Lets calls in again, those that wait first. */
   open(): void {
     if (this.#state === 'closed') return;

@@ -137,7 +137,27 @@ export class WasmInstanceGuest implements Guest {
     }
   }
 
+  pauseNow(): void {
+    const isFirst = this.#guard.pause();
+    try {
+      if (isFirst) {
+        this.#shutting = Promise.resolve();
+        this.#caught.gate.shutNow();
+        this.#checkQuiescent();
+      } else if (!this.#caught.gate.isShut) {
+        throw new VitrineError('guest-not-quiescent', { callDepth: this.callDepth });
+      }
+    } catch (error) {
+      this.#guard.resume();
+      throw error;
+    }
+  }
+
   async resume(): Promise<void> {
+    this.resumeNow();
+  }
+
+  resumeNow(): void {
     if (!this.#guard.resume()) return;
     this.#extent.forget();
     this.#tables.forgetExtents();
@@ -219,12 +239,14 @@ export class WasmInstanceGuest implements Guest {
   }
 
   async #shut(): Promise<void> {
-    const { gate } = this.#caught;
-    await gate.shut(this.#options.pauseWaitMs);
-    if (this.#options.isQuiescent?.() === false) {
-      gate.open();
-      throw new VitrineError('guest-not-quiescent', { program: this.#options.program });
-    }
+    await this.#caught.gate.shut(this.#options.pauseWaitMs);
+    this.#checkQuiescent();
+  }
+
+  #checkQuiescent(): void {
+    if (this.#options.isQuiescent?.() !== false) return;
+    this.#caught.gate.open();
+    throw new VitrineError('guest-not-quiescent', { program: this.#options.program });
   }
 
   /** Also while a pause still waits for a call to end, the guest is not at rest. */

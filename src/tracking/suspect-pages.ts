@@ -1,0 +1,38 @@
+// Pages that may have been written since somebody last looked: what a guest marked, kept by each one who has not looked
+// yet. A guest's marks are taken once, but a save and a checkpoint look at different times.
+//
+// A region of which the guest could not tell counts as all suspect until the next `clear`.
+
+import { PageSet } from '../memory/page-set.ts';
+import { pageCountOf, type Region } from '../memory/region.ts';
+
+export class SuspectPages {
+  readonly #pages: readonly PageSet[];
+  /** By region: the guest could not tell. */
+  readonly #all: Uint8Array;
+
+  /** None of the pages of `regions`. */
+  constructor(regions: readonly Region[]) {
+    this.#pages = regions.map((region) => new PageSet(pageCountOf(region)));
+    this.#all = new Uint8Array(regions.length);
+  }
+
+  /** Adds what one take told, a set a region, null for all of a region. */
+  add(pages: readonly (PageSet | null)[]): void {
+    for (let region = 0; region < this.#pages.length; region++) {
+      const told = pages[region] ?? null;
+      if (told === null) this.#all[region] = 1;
+      else this.#pages[region]!.addAll(told);
+    }
+  }
+
+  /** The suspects of a region, not to be changed; null for all its pages. */
+  of(region: number): PageSet | null {
+    return this.#all[region] === 0 ? this.#pages[region]! : null;
+  }
+
+  clear(): void {
+    for (const pages of this.#pages) pages.clear();
+    this.#all.fill(0);
+  }
+}
