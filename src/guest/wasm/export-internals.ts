@@ -18,8 +18,8 @@ import {
   vector,
   withSection,
   writeSections,
-} from './module-sections.ts';
-import { KIND, type ModuleShape, shapeOf, type ValueType } from './module-shape.ts';
+} from '../../instrument/module-sections.ts';
+import { KIND, type ModuleShape, shapeOf, type ValueType } from '../../instrument/module-shape.ts';
 
 /** 64 KiB: what WebAssembly counts memory in. */
 export const WASM_PAGE_BYTES = 65_536;

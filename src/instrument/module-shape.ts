@@ -3,7 +3,7 @@
 //
 // Encodings: WebAssembly 2.0, §5.3 (types) and §5.5.4–5.5.10 (sections); shared and 64-bit memories by flags.
 
-import { VitrineError } from '../../base/error.ts';
+import { VitrineError } from '../base/error.ts';
 import { findSection, SECTION, type Section, SectionReader } from './module-sections.ts';
 
 /** Kinds of imports and exports; tags (exceptions) have no state. */
@@ -61,17 +61,7 @@ export function shapeOf(sections: readonly Section[]): ModuleShape {
   const tables: TableShape[] = [];
   const globals: GlobalShape[] = [];
   each(sections, SECTION.import, (reader) => {
-    reader.name();
-    reader.name();
-    const kind = reader.byte();
-    if (kind === KIND.function) reader.unsigned();
-    else if (kind === KIND.table) tables.push(readTableType(reader));
-    else if (kind === KIND.memory) memories.push({ limits: readLimits(reader), imported: true });
-    else if (kind === KIND.global) globals.push(readGlobalType(reader));
-    else if (kind === KIND.tag) {
-      reader.byte();
-      reader.unsigned();
-    } else throw unknown('kind of import', kind);
+    passImport(reader, { tables, memories, globals });
   });
   each(sections, SECTION.table, (reader) => {
     tables.push(readTableDefinition(reader));
@@ -90,6 +80,36 @@ export function shapeOf(sections: readonly Section[]): ModuleShape {
     if (!exportNames.has(key)) exportNames.set(key, name);
   });
   return { memories, tables, globals, exportNames };
+}
+
+/**
+ * Passes one entry of the import section, and puts what holds state where it is asked to. `typeAt` is where its type
+ * begins; `functionType` is the index of a function's.
+ */
+export function passImport(
+  reader: SectionReader,
+  into?: { tables: TableShape[]; memories: MemoryShape[]; globals: GlobalShape[] },
+): { readonly kind: number; readonly typeAt: number; readonly functionType: number } {
+  reader.name();
+  reader.name();
+  const kind = reader.byte();
+  const typeAt = reader.at;
+  let functionType = -1;
+  if (kind === KIND.function) functionType = reader.unsigned();
+  else if (kind === KIND.table) {
+    const table = readTableType(reader);
+    into?.tables.push(table);
+  } else if (kind === KIND.memory) {
+    const limits = readLimits(reader);
+    into?.memories.push({ limits, imported: true });
+  } else if (kind === KIND.global) {
+    const global = readGlobalType(reader);
+    into?.globals.push(global);
+  } else if (kind === KIND.tag) {
+    reader.byte();
+    reader.unsigned();
+  } else throw unknown('kind of import', kind);
+  return { kind, typeAt, functionType };
 }
 
 /** Reads the limits of a table or memory. */

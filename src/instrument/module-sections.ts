@@ -9,14 +9,25 @@
 //
 // It does not validate a module: the engine that compiles the result does.
 
-import { concatBytes, type OwnedBytes } from '../../base/bytes.ts';
-import { VitrineError } from '../../base/error.ts';
+import { concatBytes, type OwnedBytes } from '../base/bytes.ts';
+import { VitrineError } from '../base/error.ts';
 
 const HEADER_BYTES = 8;
 const HEADER = Uint8Array.of(0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00);
 
 /** Section ids of the WebAssembly 2.0 specification, §5.5.2. */
-export const SECTION = { custom: 0, import: 2, table: 4, memory: 5, global: 6, export: 7 } as const;
+export const SECTION = {
+  custom: 0,
+  type: 1,
+  import: 2,
+  function: 3,
+  table: 4,
+  memory: 5,
+  global: 6,
+  export: 7,
+  start: 8,
+  code: 10,
+} as const;
 
 /** The order in which sections stand, by id: tag (13) comes after memory, data count (12) after element. */
 const ORDER = [1, 2, 3, 4, 5, 13, 6, 7, 8, 9, 12, 10, 11];
@@ -135,6 +146,6 @@ export class SectionReader {
   }
 }
 
-function truncated(offset: number): VitrineError {
+export function truncated(offset: number): VitrineError {
   return new VitrineError('argument-invalid', { name: 'module', reason: 'ends inside a section', offset });
 }
