@@ -117,6 +117,22 @@ describe.each(TRACKING)('a guest that marks %s', (tracking) => {
     expect(await captured(tracker, 4)).toBe(' of abcd');
   });
 
+  it('puts a page back that a save moved on from, and leaves it where it is back already', async () => {
+    const memory = pages('abcd');
+    const { guest, tracker } = await open(memory, tracking);
+    await tracker.checkpoint();
+    guest.write(0, 256, pages('X'));
+    await tracker.capture({ full: false });
+    await tracker.commit();
+    expect(tracker.resetNow().pagesWritten).toBe(1);
+    guest.write(0, 0, pages('Y'));
+    expect(tracker.resetNow().pagesWritten).toBe(1);
+    expect(picture(memory)).toBe('abcd');
+    guest.write(0, 0, pages('YZZY'));
+    expect(tracker.resetNow().pagesWritten).toBe(4);
+    expect(picture(memory)).toBe('abcd');
+  });
+
   it('goes back over a restore, one that was given up, and one that failed', async () => {
     const memory = pages('....');
     const { guest, tracker } = await open(memory, tracking);

@@ -70,7 +70,10 @@ export function dirtySuite(name: string, open: OpenSubject, api: TestApi): void 
         guest.takeDirty().commit();
         const again = guest.takeDirty();
         if (guest.traits.tracking !== 'none') {
-          for (const pages of again.pages) expect(pages?.isEmpty).toBe(true);
+          // A region that cannot tell says null, but not every one of them.
+          const told = again.pages.filter((pages) => pages !== null);
+          expect(told.length > 0).toBe(true);
+          for (const pages of told) expect(pages.isEmpty).toBe(true);
         }
         again.commit();
       });
