@@ -28,6 +28,11 @@ export interface GuestTraits {
   readonly tracking: 'none' | 'marks' | 'barrier';
   /** Why it is none, for a guest of a kind that could tell; absent otherwise. */
   readonly trackingReason?: string;
+  /**
+   * Marks that were put in from outside: so many scans that find changes compare all pages with what was marked, before a
+   * tracker trusts it. Absent where the guest's own author marks.
+   */
+  readonly auditScans?: number;
   /** Its memory is a SharedArrayBuffer that other workers can read while it runs. */
   readonly sharedMemory: boolean;
 }

@@ -10,14 +10,15 @@ import type { OwnedBytes } from '../base/bytes.ts';
 import { type Clock, SYSTEM_CLOCK } from '../base/clock.ts';
 import { VitrineError } from '../base/error.ts';
 import { MIB } from '../base/limits.ts';
-import { nextTask } from '../base/pacing.ts';
 import type { DeviceRecord, DirtyTake, Guest } from '../guest/guest.ts';
 import type { Kernels } from '../kernel/kernels.ts';
 import { PageSet } from '../memory/page-set.ts';
 import { checkRegions, pageCountOf } from '../memory/region.ts';
 import { regionOf, type Span } from '../memory/span.ts';
 import { Checkpoint, type ResetSteps, resetNow, resetWaiting } from './checkpoint.ts';
+import { copyAhead } from './copy-ahead.ts';
 import { gatherPages } from './gather.ts';
+import { MarkAudit } from './mark-audit.ts';
 import { Mirror } from './mirror.ts';
 import { PreviousPages } from './previous-pages.ts';
 import { SuspectPages } from './suspect-pages.ts';
@@ -34,9 +35,6 @@ import type {
 
 /** Old pages kept for deltas: 4,096 of the usual size. A capture that changed more is not a small one. */
 const PREVIOUS_BYTES = 16 * MIB;
-
-/** Copied in one go before the first capture: two milliseconds of the guest's time, most of it for fresh memory. */
-const WARM_UP_BYTES = MIB;
 
 export interface ScanTrackerOptions {
   /** Gives a kernel memory of its own at each call. */
@@ -67,6 +65,7 @@ export class ScanTracker implements Tracker {
   readonly #previous: PreviousPages;
   /** What the guest marked since the mirror last looked, and was taken already. */
   readonly #unseen: SuspectPages;
+  readonly #audit: MarkAudit;
   #checkpoint: Checkpoint | undefined;
   #state: State = 'idle';
   /** Settles when the call under way does. */
@@ -82,11 +81,15 @@ export class ScanTracker implements Tracker {
     this.#staged = guest.regions.map((region) => new PageSet(pageCountOf(region)));
     this.#previous = new PreviousPages(guest.regions.length, PREVIOUS_BYTES);
     this.#unseen = new SuspectPages(guest.regions);
+    this.#audit = new MarkAudit(guest.traits.auditScans ?? 0);
   }
 
   async describe(): Promise<TrackerDescription> {
     const { machine, regions, traits } = this.#guest;
-    return { machine, regions, traits, tier: traits.tracking === 'none' ? 'scan' : traits.tracking };
+    const tierReason = this.#audit.distrust ?? traits.trackingReason;
+    const isScan = traits.tracking === 'none' || this.#audit.distrust !== undefined;
+    const tier = isScan ? 'scan' : traits.tracking;
+    return { machine, regions, traits, tier, ...(tierReason === undefined ? {} : { tierReason }) };
   }
 
   async capture(options: { readonly full: boolean }): Promise<CapturedInstant> {
@@ -227,22 +230,9 @@ export class ScanTracker implements Tracker {
     await this.#guest.close();
   }
 
-  /**
-   * Before the first capture: copies the guest piece by piece while it runs in between, so that the pause itself finds
-   * the mirror nearly equal. All that is copied is pending, as after any scan; what the guest changes meanwhile the
-   * pause finds.
-   */
   async #warmUp(): Promise<void> {
     if (this.#isWarm) return;
-    for (const region of this.#guest.regions) {
-      const changed = this.#pending[region.id]!;
-      const count = Math.max(1, Math.floor(WARM_UP_BYTES / region.pageBytes));
-      for (let first = 0; first < changed.pageCount; first += count) {
-        const run = { first, count: Math.min(count, changed.pageCount - first) };
-        await this.#whilePaused(() => this.#mirror.scanRun(this.#guest, region.id, run, changed));
-        await nextTask();
-      }
-    }
+    await copyAhead(this.#guest, this.#mirror, this.#pending);
     this.#isWarm = true;
   }
 
@@ -266,24 +256,28 @@ export class ScanTracker implements Tracker {
 
   /** Makes the mirror equal to the guest and every page that differed pending. */
   async #scan(keepPrevious: boolean): Promise<number> {
-    const take = this.#guest.takeDirty();
+    const take = this.#audit.judged(this.#guest.takeDirty());
+    const isAudited = this.#audit.isDue;
     let scanned = 0;
     try {
       for (const { id } of this.#guest.regions) {
         const pending = this.#pending[id]!;
+        const candidates = this.#candidates(take, id);
         const listener = (region: number, page: number, old: Uint8Array): void => {
           // A page that is pending already no longer holds here what it held at the last commit.
           if (keepPrevious && !pending.has(page)) this.#previous.keep(region, page, old);
           this.#checkpoint?.keep(region, page, old);
+          if (isAudited) this.#audit.see(region, page, candidates);
         };
-        scanned += await this.#mirror.scan(this.#guest, id, this.#candidates(take, id), pending, listener);
+        scanned += await this.#mirror.scan(this.#guest, id, isAudited ? null : candidates, pending, listener);
       }
     } catch (error) {
       take.putBack();
       throw error;
     }
     take.commit();
-    this.#checkpoint?.suspect(take.pages);
+    this.#audit.endScan();
+    this.#checkpoint?.suspect(this.#audit.judged(take).pages);
     this.#unseen.clear();
     // Mirror and guest agree everywhere now, also where an abandoned restore had staged pages.
     for (const staged of this.#staged) staged.clear();
@@ -302,7 +296,7 @@ export class ScanTracker implements Tracker {
   }
 
   #takeMarks(): void {
-    const take = this.#guest.takeDirty();
+    const take = this.#audit.judged(this.#guest.takeDirty());
     take.commit();
     this.#checkpoint?.suspect(take.pages);
     // Guests need not mark what is written into them from outside.
@@ -320,7 +314,7 @@ export class ScanTracker implements Tracker {
 
   /** Takes the guest's marks, to be looked at by the next scan. */
   #takeForLater(): readonly (PageSet | null)[] {
-    const take = this.#guest.takeDirty();
+    const take = this.#audit.judged(this.#guest.takeDirty());
     this.#unseen.add(take.pages);
     take.commit();
     return take.pages;

@@ -24,6 +24,8 @@ export interface TrackerDescription {
   readonly traits: GuestTraits;
   /** How it finds changed pages. */
   readonly tier: 'scan' | 'marks' | 'barrier';
+  /** Why it scans, where more was to be hoped for. */
+  readonly tierReason?: string;
 }
 
 /** One instant of the guest. Its pages are read from the mirror with `readPages` until `commit` or `putBack`. */

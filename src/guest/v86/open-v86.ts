@@ -2,6 +2,7 @@
 
 import { VitrineError } from '../../base/error.ts';
 import { MIB } from '../../base/limits.ts';
+import { compileV86, trackedWasmFn, type V86Program } from './tracked-wasm.ts';
 import { adoptV86, type V86Guest } from './v86-guest.ts';
 import type { V86Core, V86Emulator } from './v86-internals.ts';
 
@@ -12,8 +13,10 @@ export type ImageSource = { readonly bytes: Uint8Array | ArrayBuffer } | { reado
 export type DiskSource = ImageSource | { readonly url: string; readonly sizeBytes: number };
 
 export interface V86Config {
-  /** v86's program: its URL, its bytes, or the module compiled from them (one compilation for many guests). */
-  readonly wasm: { readonly module: WebAssembly.Module } | ImageSource;
+  /** v86's program: its URL, its bytes, or what `compileV86` made of them (one compilation for many guests). */
+  readonly wasm:
+    | { readonly module: WebAssembly.Module; readonly untracked?: string | undefined }
+    | ImageSource;
   readonly memoryBytes: number;
   /** 1 MiB when left out: enough for VGA; a linear frame buffer wants more. */
   readonly vgaMemoryBytes?: number;
@@ -34,6 +37,8 @@ export interface V86Config {
   readonly serialPorts?: readonly (1 | 2 | 3)[];
   /** Compiles hot code. True when left out. */
   readonly compile?: boolean;
+  /** `auto` follows which pages are written where that is possible: see the guest's traits. `auto` when left out. */
+  readonly tracking?: 'auto' | 'none';
 }
 
 export interface OpenV86Options {
@@ -56,17 +61,18 @@ const NO_NETWORK = { type: 'none' };
  * `unsupported` when v86 is another build, `guest-failed` when it fails to start; nothing is left behind.
  */
 export async function openV86(config: V86Config, options: OpenV86Options = {}): Promise<V86Guest> {
+  const tracking = config.tracking ?? 'auto';
   const [{ V86 }, program, v86Options] = await Promise.all([
     import('v86'),
-    compile(config.wasm),
+    compile(config.wasm, tracking),
     toV86Options(config),
   ]);
-  const instantiate = options.instantiate ?? WebAssembly.instantiate;
+  const instantiate = trackedWasmFn(program, options.instantiate);
   const emulator = await new Promise<V86Emulator>((resolve, reject) => {
     const fail = (cause: unknown) => reject(new VitrineError('guest-failed', {}, { cause }));
     const wasm_fn = async (imports: WebAssembly.Imports) => {
       try {
-        const { exports } = await instantiate(program, imports);
+        const exports = await instantiate(imports);
         // v86 sets the machine up in a timer of its own, after this one, and an error there would be nobody's.
         setTimeout(() => watchSetup(made.v86, fail), 0);
         return exports;
@@ -79,7 +85,7 @@ export async function openV86(config: V86Config, options: OpenV86Options = {}): 
     made.add_listener('emulator-ready', () => resolve(made));
   });
   try {
-    return adoptV86(emulator, { screen: 'replace' });
+    return adoptV86(emulator, { screen: 'replace', tracking });
   } catch (error) {
     await emulator.destroy();
     throw error;
@@ -98,8 +104,12 @@ function watchSetup(core: V86Core, fail: (cause: unknown) => void): void {
   };
 }
 
-async function compile(source: V86Config['wasm']): Promise<WebAssembly.Module> {
-  return 'module' in source ? source.module : WebAssembly.compile(await load(source));
+async function compile(source: V86Config['wasm'], tracking: 'auto' | 'none'): Promise<V86Program> {
+  if ('module' in source) return { untracked: undefined, ...source };
+  const bytes = new Uint8Array(await load(source));
+  return tracking === 'auto'
+    ? compileV86(bytes)
+    : { module: await WebAssembly.compile(bytes), untracked: 'not wanted' };
 }
 
 async function toV86Options(config: V86Config): Promise<Record<string, unknown>> {

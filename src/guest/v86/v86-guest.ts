@@ -27,13 +27,18 @@ import { InputGate } from './input-gate.ts';
 import type { Screen } from './screen-frame.ts';
 import { SliceGate } from './slice-gate.ts';
 import { decodeState, encodeState, StateFormatError } from './state-codec.ts';
+import { untrackedReason } from './tracked-wasm.ts';
 import { checkInternals, type V86Cpu, type V86Emulator } from './v86-internals.ts';
+import { WriteMarks } from './write-marks.ts';
 
 const STATE_RECORD = 'state';
 const RECORD_VERSION = 1;
 
 /** Where v86 maps its linear frame buffer. */
 const FRAME_BUFFER_ADDRESS = 0xe000_0000;
+
+/** The program is v86's with our hooks: proven on the first saves, which cost a scan each as without marks. */
+const AUDIT_SCANS = 3;
 
 /** A drive that waits for its base image longer than this makes a pause fail. */
 const DISK_WAIT_MS = 5000;
@@ -46,6 +51,11 @@ export interface AdoptOptions {
   readonly screen?: 'replace' | 'keep';
   /** Whether `close` destroys the emulator too. True when left out. */
   readonly ownsEmulator?: boolean;
+  /**
+   * `auto` follows which pages of RAM are written when the emulator was built with `trackedWasmFn`; `traits` tell
+   * whether it does, and why not. `auto` when left out.
+   */
+  readonly tracking?: 'auto' | 'none';
 }
 
 /**
@@ -60,7 +70,7 @@ export function adoptV86(emulator: unknown, options: AdoptOptions = {}): V86Gues
 export class V86Guest implements Guest {
   readonly machine: MachineDescription;
   readonly regions: readonly Region[];
-  readonly traits: GuestTraits = { tracking: 'none', sharedMemory: false };
+  readonly traits: GuestTraits;
   /** What the machine shows, when the guest was opened with a screen of its own. */
   readonly screen: Screen | undefined;
 
@@ -73,6 +83,7 @@ export class V86Guest implements Guest {
   readonly #guard = new PauseGuard();
   readonly #headless: HeadlessScreen | undefined;
   readonly #ownsEmulator: boolean;
+  readonly #marks: WriteMarks | undefined;
   readonly #serialListeners = new Set<(bytes: Uint8Array<ArrayBuffer>) => void>();
   readonly #onSerialByte = (byte: never) => this.#collectSerial(byte);
   #serialOutput: number[] = [];
@@ -96,6 +107,13 @@ export class V86Guest implements Guest {
         this.#failure = { cause };
       },
     });
+    const marks = armMarks(this.#cpu, options.tracking ?? 'auto');
+    this.#marks = marks instanceof WriteMarks ? marks : undefined;
+    this.traits = {
+      tracking: marks instanceof WriteMarks ? 'marks' : 'none',
+      ...(marks instanceof WriteMarks ? { auditScans: AUDIT_SCANS } : { trackingReason: marks.untracked }),
+      sharedMemory: false,
+    };
     if (options.screen === 'replace') {
       this.#headless = attachHeadlessScreen(emulator, () => this.#guard.state !== 'running');
     }
@@ -155,7 +173,18 @@ export class V86Guest implements Guest {
 
   takeDirty(): DirtyTake {
     this.#guard.requirePaused();
-    return { pages: this.regions.map(() => null), commit: () => undefined, putBack: () => undefined };
+    const ram = this.#marks?.take() ?? null;
+    let settled = false;
+    return {
+      pages: this.regions.map(({ name }) => (name === 'ram' ? ram : null)),
+      commit: () => {
+        settled = true;
+      },
+      putBack: () => {
+        if (!settled && ram !== null) this.#marks?.putBack(ram);
+        settled = true;
+      },
+    };
   }
 
   view(region: number): Uint8Array | undefined {
@@ -225,6 +254,7 @@ export class V86Guest implements Guest {
     this.#input.remove();
     this.#gate.remove();
     this.#clock.remove();
+    this.#marks?.remove();
     if (!this.#ownsEmulator) return;
     const destroyed = this.#emulator.destroy();
     this.#emulator.v86.next_tick(0);
@@ -302,6 +332,13 @@ export class V86Guest implements Guest {
       for (const listener of this.#serialListeners) listener(bytes);
     });
   }
+}
+
+function armMarks(cpu: V86Cpu, tracking: 'auto' | 'none'): WriteMarks | { readonly untracked: string } {
+  if (tracking === 'none') return { untracked: 'not wanted' };
+  const marks = WriteMarks.arm(cpu);
+  if (marks instanceof WriteMarks) return marks;
+  return { untracked: untrackedReason(cpu.wm.exports) ?? marks.untracked };
 }
 
 function listRegions(cpu: V86Cpu, disks: readonly AttachedDisk[]): Region[] {

@@ -200,13 +200,18 @@ export interface V86Cpu extends V86Stateful {
   readonly devices: V86Devices;
   readonly bios: { readonly main: ArrayBuffer | null; readonly vga: ArrayBuffer | null };
   readonly io: { port_read8(port: number): number; port_write8(port: number, value: number): void };
-  readonly wm: { readonly exports: { read_tsc(): bigint } };
+  readonly wm: { readonly exports: { read_tsc(): bigint } & WebAssembly.Exports };
   last_result: unknown;
   fpu_status_word: unknown;
   mxcsr: unknown;
   fw_pointer: number;
   pack_memory: () => { bitmap: { get_buffer(): ArrayBuffer }; packed_memory: Uint8Array };
   unpack_memory: (bitmap: unknown, packed: unknown) => void;
+  reset_memory: () => void;
+  zero_memory: (address: number, sizeBytes: number) => void;
+  load_bios: () => void;
+  /** By blocks of 128 KiB: what writes a byte where no RAM is. */
+  readonly memory_map_write8: ((address: number, value: number) => void)[];
   jit_clear_cache: () => void;
   readonly jit_dirty_cache: (start: number, end: number) => void;
   readonly full_clear_tlb: () => void;

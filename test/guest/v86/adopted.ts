@@ -1,7 +1,7 @@
 // A guest made of an emulator that is at hand, and a host clock that tests set.
 
 import { pulseRom } from '../../../src/guest/pulse/pulse.ts';
-import { adoptV86, type V86Guest } from '../../../src/guest/v86/index.ts';
+import { adoptV86, trackedWasmFn, type V86Guest } from '../../../src/guest/v86/index.ts';
 import type { V86Emulator } from '../../../src/guest/v86/v86-internals.ts';
 import { v86Program } from './machines.ts';
 
@@ -50,10 +50,8 @@ export async function adopted(
 ): Promise<{ guest: V86Guest; emulator: V86Emulator }> {
   const { V86 } = await import('v86');
   const wasm_fn = async (imports: WebAssembly.Imports) => {
-    const program = await v86Program();
-    if (!('module' in program)) throw new Error('a module');
     const env = clock === undefined ? imports.env : { ...imports.env, microtick: clock.microtick };
-    return (await WebAssembly.instantiate(program.module, { env: env! })).exports;
+    return trackedWasmFn(await v86Program())({ env: env! });
   };
   const emulator = new V86({
     wasm_fn,

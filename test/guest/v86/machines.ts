@@ -4,22 +4,29 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { PULSE, PULSE_FACTS } from '../../../src/guest/pulse/pulse.ts';
 import {
+  compileV86,
   type OpenV86Options,
   openV86,
   pulseConfig,
   type V86Config,
   type V86Guest,
+  type V86Program,
 } from '../../../src/guest/v86/index.ts';
 
 const ROM_BYTES = 65536;
 
-let compiled: Promise<WebAssembly.Module> | undefined;
+let compiled: Promise<V86Program> | undefined;
 
-/** v86's program, compiled once a test file. */
-export async function v86Program(): Promise<V86Config['wasm']> {
+/** The bytes of v86's program as it is published. */
+export function v86Bytes(): Uint8Array<ArrayBuffer> {
   const path = fileURLToPath(import.meta.resolve('v86')).replace('libv86.mjs', 'v86.wasm');
-  compiled ??= WebAssembly.compile(readFileSync(path));
-  return { module: await compiled };
+  return Uint8Array.from(readFileSync(path));
+}
+
+/** v86's program with marks, compiled once a test file. */
+export async function v86Program(): Promise<V86Program> {
+  compiled ??= compileV86(v86Bytes());
+  return compiled;
 }
 
 /** A machine with Pulse and little memory, so that copies of it are quick; not started. */
