@@ -25,6 +25,9 @@ import type { ResetReport } from './tracker.ts';
 /** More put aside than this is given back after the reset: it was an unusual one. */
 const ASIDE_BYTES = 16 * MIB;
 
+/** Hears of a page that differed; `told` are the suspects of its region, null for all. */
+export type DifferenceListener = (region: number, page: number, told: PageSet | null) => void;
+
 /** A reset waits where the guest answers with a promise; `resetWaiting` and `resetNow` drive it. */
 export type ResetSteps = Generator<Promise<unknown>, ResetReport>;
 
@@ -63,16 +66,18 @@ export class Checkpoint {
   }
 
   /**
-   * Brings the paused guest to the point; afterwards no page is suspect.
+   * Brings the paused guest to the point; afterwards no page is suspect. With a listener it looks at all pages, not at
+   * suspects alone.
    *
    * On failure guest and bookkeeping are as before, and the guest's own error is thrown.
    */
-  *reset(): ResetSteps {
+  *reset(listener?: DifferenceListener): ResetSteps {
     let pagesCompared = 0;
     let pagesWritten = 0;
     try {
       for (const region of this.#guest.regions) {
-        for (const run of this.#mirror.chunks(region.id, this.#suspects.of(region.id))) {
+        const candidates = listener === undefined ? this.#suspects.of(region.id) : null;
+        for (const run of this.#mirror.chunks(region.id, candidates)) {
           const staged = this.#mirror.stageRun(this.#guest, region.id, run.first, run.count);
           if (staged !== undefined) yield staged;
           pagesCompared += run.count;
@@ -81,6 +86,7 @@ export class Checkpoint {
       }
       const loaded = this.#guest.loadDevices(this.#devices);
       if (loaded !== undefined) yield loaded;
+      if (listener !== undefined) this.#tellDifferences(listener);
     } catch (error) {
       for (const { span, bytes } of this.#aside.newestFirst()) {
         const written = this.#guest.writePages(span, bytes);
@@ -92,6 +98,15 @@ export class Checkpoint {
     }
     this.#suspects.clear();
     return { pagesWritten, pagesCompared };
+  }
+
+  #tellDifferences(listener: DifferenceListener): void {
+    for (const { region, offsetBytes, lengthBytes } of this.#aside.spans) {
+      const { pageBytes } = this.#guest.regions[region]!;
+      const told = this.#suspects.of(region);
+      for (let at = 0; at < lengthBytes; at += pageBytes)
+        listener(region, (offsetBytes + at) / pageBytes, told);
+    }
   }
 
   /** Of the staged run, writes the pages that differ from the point's; returns how many. */
@@ -184,6 +199,10 @@ class Aside {
   #bytes = new Uint8Array(64 * 1024);
   #used = 0;
   readonly #spans: Span[] = [];
+
+  get spans(): readonly Span[] {
+    return this.#spans;
+  }
 
   put(span: Span, bytes: Uint8Array): void {
     const end = this.#used + bytes.length;

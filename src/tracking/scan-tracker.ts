@@ -306,7 +306,9 @@ export class ScanTracker implements Tracker {
 
   *#resetSteps(checkpoint: Checkpoint): ResetSteps {
     checkpoint.suspect(this.#takeForLater());
-    const report = yield* checkpoint.reset();
+    const isAudited = this.#audit.isDue;
+    const report = yield* checkpoint.reset(isAudited ? (...seen) => this.#audit.see(...seen) : undefined);
+    if (isAudited) this.#audit.endScan();
     // What the reset itself wrote is marked too. The mirror must see it; the checkpoint holds the same already.
     if (report.pagesWritten > 0 && this.#guest.traits.tracking !== 'none') this.#takeForLater();
     return report;
