@@ -5,7 +5,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { V86 } from 'v86';
-import { adoptV86, type V86Guest } from '../../src/guest/v86/index.ts';
+import { adoptV86, trackedWasmFn, type V86Guest } from '../../src/guest/v86/index.ts';
 
 const IMAGES = join(dirname(fileURLToPath(import.meta.url)), '..', '..', '.guests');
 const MIB = 2 ** 20;
@@ -23,6 +23,8 @@ export interface Emulator {
 export interface LinuxBench {
   readonly emulator: Emulator;
   readonly guest: V86Guest;
+  /** From the power switch to the shell. */
+  readonly bootMs: number;
   /** Runs a shell command and waits for its end; answers with what it printed. */
   shell(command: string): Promise<string>;
 }
@@ -32,13 +34,50 @@ export function hasLinux(): boolean {
   return existsSync(join(IMAGES, 'vmlinuz'));
 }
 
+export interface LinuxBenchOptions {
+  readonly memoryMiB?: number;
+  /** `none`: the unmodified program. `auto` when left out. */
+  readonly tracking?: 'auto' | 'none';
+  /** Takes the marks so often while it boots; never when left out. */
+  readonly epochMs?: number;
+}
+
+/** Runs `work` while the guest's marks are taken every `epochMs`; never without. */
+export async function inEpochs<T>(
+  guest: V86Guest,
+  epochMs: number | undefined,
+  work: () => Promise<T>,
+): Promise<T> {
+  if (epochMs === undefined) return work();
+  let ended = false;
+  const epochs = async () => {
+    while (!ended) {
+      await new Promise((next) => setTimeout(next, epochMs));
+      await guest.pause();
+      guest.takeDirty().commit();
+      await guest.resume();
+    }
+  };
+  const [result] = await Promise.all([
+    work().finally(() => {
+      ended = true;
+    }),
+    epochs(),
+  ]);
+  return result;
+}
+
 /** Boots to the shell; the screen is left out, as nobody looks. */
-export async function bootLinux(memoryMiB = 128): Promise<LinuxBench> {
+export async function bootLinux(options: LinuxBenchOptions = {}): Promise<LinuxBench> {
+  const { memoryMiB = 128, tracking = 'auto', epochMs } = options;
   const image = (name: string) => ({ buffer: new Uint8Array(readFileSync(join(IMAGES, name))).buffer });
   const wasm = readFileSync(fileURLToPath(import.meta.resolve('v86')).replace('libv86.mjs', 'v86.wasm'));
   const emulator = new V86({
-    wasm_fn: async (imports: WebAssembly.Imports) =>
-      (await WebAssembly.instantiate(wasm, imports)).instance.exports,
+    wasm_fn:
+      tracking === 'auto'
+        ? trackedWasmFn(Uint8Array.from(wasm))
+        : async (imports: WebAssembly.Imports) =>
+            (await WebAssembly.instantiate(wasm, imports)).instance.exports,
     memory_size: memoryMiB * MIB,
     vga_memory_size: MIB,
     bios: image('bios'),
@@ -54,8 +93,12 @@ export async function bootLinux(memoryMiB = 128): Promise<LinuxBench> {
   await new Promise<void>((resolve) => emulator.add_listener('emulator-ready', () => resolve()));
   const guest = adoptV86(emulator);
   const serial = new Serial(emulator);
-  await emulator.run();
-  await serial.until('# ', 0);
+  const bootMs = await inEpochs(guest, epochMs, async () => {
+    const startMs = performance.now();
+    await emulator.run();
+    await serial.until('# ', 0);
+    return performance.now() - startMs;
+  });
   let count = 0;
   const shell = async (command: string): Promise<string> => {
     const from = serial.text.length;
@@ -65,7 +108,7 @@ export async function bootLinux(memoryMiB = 128): Promise<LinuxBench> {
     return serial.text.slice(from, serial.text.lastIndexOf(end));
   };
   await shell('stty -echo; PS1=');
-  return { emulator, guest, shell };
+  return { emulator, guest, bootMs, shell };
 }
 
 /** What came over the first serial port, and who waits for what. */

@@ -10,6 +10,8 @@ import { type BenchRow, median } from './row.ts';
 import { hasZstd, zstdSize } from './zstd.ts';
 
 const ROUNDS = 9;
+/** Saves until the guest's marks are believed, and one more. */
+const PROVING = 4;
 const KIB = 1024;
 
 const COMMANDS = [
@@ -26,7 +28,8 @@ export async function run(): Promise<BenchRow> {
   const { emulator, guest, shell } = await bootLinux();
   const withZstd = hasZstd();
   const engine = await openVitrine({ store: openMemoryStore() });
-  const machine = engine.adopt('linux', await openScanTracker(guest, { openKernels: () => loadKernels() }));
+  const tracker = await openScanTracker(guest, { openKernels: () => loadKernels() });
+  const machine = engine.adopt('linux', tracker);
   const full = await machine.save();
   const ours = { ms: [] as number[], pauseMs: [] as number[], bytes: [] as number[], pages: [] as number[] };
   const peer = {
@@ -35,6 +38,16 @@ export async function run(): Promise<BenchRow> {
     bytes: [] as number[],
     zstdBytes: [] as number[],
   };
+  // While the marks are proven each save looks at all pages, as without marks: what that costs is a row of its own.
+  const proving = { ms: [] as number[], pauseMs: [] as number[] };
+  for (let round = 0; round < PROVING; round++) {
+    await shell(COMMANDS[round % COMMANDS.length]!);
+    const startMs = performance.now();
+    const { pauseMs } = await machine.save();
+    proving.ms.push(performance.now() - startMs);
+    proving.pauseMs.push(pauseMs);
+  }
+  const { tier, tierReason } = await tracker.describe();
   for (let round = 0; round <= ROUNDS; round++) {
     await shell(COMMANDS[round % COMMANDS.length]!);
     await emulator.stop();
@@ -80,18 +93,27 @@ export async function run(): Promise<BenchRow> {
           ]
         : []),
       {
-        name: 'pause by scan',
+        name: `pause by ${tier}, devices included`,
         value: median(ours.pauseMs),
         unit: 'ms',
         better: 'lower',
-        goal: 20,
+        goal: tier === 'scan' ? 20 : 2,
         ours: median(ours.pauseMs),
+      },
+      {
+        name: 'pause by scan, as the first saves have it',
+        value: median(proving.pauseMs.slice(0, PROVING - 1)),
+        unit: 'ms',
+        better: 'lower',
+        goal: 20,
+        ours: median(proving.pauseMs.slice(0, PROVING - 1)),
       },
     ],
     notes: [
       `128 MiB of RAM, ${ROUNDS} commands; a median of ${median(ours.pages)} pages changed, ${Math.round(bytes / KIB)} KiB written; ` +
         `the first, full save took ${Math.round(full.totalMs)} ms and ${Math.round(full.bytesWritten / KIB)} KiB.`,
-      'Changed pages are found by scan: one read of RAM is the limit of both time and pause here. Both sides keep the result in memory.',
+      `Changed pages are found by ${tier}${tierReason === undefined ? '' : ` (${tierReason})`}; the first saves compare all of RAM to prove the marks, and took ${Math.round(median(proving.ms.slice(0, PROVING - 1)))} ms. ` +
+        'The rest of the time is encoding and digests. Both sides keep the result in memory.',
     ],
   };
 }

@@ -1,0 +1,88 @@
+// P5: what tracking costs a guest. Linux on v86 with 128 MiB: the unmodified program, ours at rest, and ours with its marks
+// taken every second and every 100 ms, taking turns with the same work.
+
+import { bootLinux, hasLinux, inEpochs, type LinuxBench } from './linux.ts';
+import { type BenchResult, type BenchRow, median, takeTurns } from './row.ts';
+
+const ROUNDS = 7;
+/** A boot takes so long that more would not fit into a row's five minutes. */
+const BOOTS = 3;
+
+const WORK: Readonly<Record<string, string>> = {
+  'shell loop': 'i=0; while [ $i -lt 12000 ]; do i=$((i+1)); done',
+  md5sum: 'dd if=/dev/zero bs=1M count=16 2>/dev/null | md5sum',
+  gzip: 'dd if=/dev/zero bs=64k count=64 2>/dev/null | gzip | md5sum',
+  mix: 'for i in $(seq 1 20); do /bin/true; done; seq 1 3000 | sort -rn | md5sum',
+};
+
+const SECOND = { name: 'epochs of 1 s', epochMs: 1000, goal: 1.03 };
+const TENTH = { name: 'epochs of 100 ms', epochMs: 100, goal: 1.1 };
+
+export async function run(): Promise<BenchRow> {
+  if (!hasLinux())
+    return { row: 'P5', results: [], notes: ['Not measured: `npm run guests` has not been run.'] };
+  const boots = await measureBoots();
+  const plain = await bootLinux({ tracking: 'none' });
+  const tracked = await bootLinux();
+  const tracking = tracked.guest.traits.tracking;
+  const results = [...boots];
+  const sums = { plain: 0, [SECOND.name]: 0, [TENTH.name]: 0 };
+  for (const machine of [plain, tracked]) await machine.emulator.stop();
+  for (const [name, command] of Object.entries(WORK)) {
+    const ms = await takeTurns(ROUNDS, {
+      plain: () => timed(plain, command),
+      [SECOND.name]: () => timed(tracked, command, SECOND.epochMs),
+      [TENTH.name]: () => timed(tracked, command, TENTH.epochMs),
+    });
+    for (const key of Object.keys(sums)) sums[key as keyof typeof sums]! += ms[key as keyof typeof ms]!;
+    results.push(...ratios(name, ms as Record<string, number>));
+  }
+  results.push(...ratios('all work', sums));
+  for (const { guest } of [plain, tracked]) await guest.close();
+  return {
+    row: 'P5',
+    results,
+    notes: [
+      `Medians of ${ROUNDS} (boots: ${BOOTS}) in ms, the guests taking turns; tracking was by ${tracking}. The peer is the published program.`,
+      'Barriers, and instrumented guests, are not measured here yet.',
+    ],
+  };
+}
+
+async function measureBoots(): Promise<BenchResult[]> {
+  const ms = { plain: [] as number[], [SECOND.name]: [] as number[], [TENTH.name]: [] as number[] };
+  const boot = async (options: Parameters<typeof bootLinux>[0]) => {
+    const { guest, bootMs } = await bootLinux(options);
+    await guest.close();
+    return bootMs;
+  };
+  for (let round = 0; round < BOOTS; round++) {
+    ms.plain.push(await boot({ tracking: 'none' }));
+    for (const { name, epochMs } of [SECOND, TENTH]) ms[name]!.push(await boot({ epochMs }));
+  }
+  return ratios('boot', Object.fromEntries(Object.entries(ms).map(([name, all]) => [name, median(all)])));
+}
+
+/** How long a command takes; the machine is stopped before and after. */
+async function timed({ emulator, guest, shell }: LinuxBench, command: string, epochMs?: number) {
+  await emulator.run();
+  const ms = await inEpochs(guest, epochMs, async () => {
+    const startMs = performance.now();
+    await shell(command);
+    return performance.now() - startMs;
+  });
+  await emulator.stop();
+  return ms;
+}
+
+function ratios(work: string, ms: Readonly<Record<string, number>>): BenchResult[] {
+  return [SECOND, TENTH].map(({ name, goal }) => ({
+    name: `${work}, ${name}, vs unmodified`,
+    value: ms[name]! / ms.plain!,
+    unit: 'x',
+    better: 'lower',
+    goal,
+    ours: ms[name]!,
+    peer: ms.plain!,
+  }));
+}
