@@ -70,7 +70,8 @@ export function marksIn(buffer: ArrayBufferLike, layout: MapLayout): Uint8Array 
 export function isDamaged(buffer: ArrayBufferLike, layout: MapLayout): boolean {
   const pages = guestBytesOf(buffer, layout) / layout.pageBytes;
   const map = new Uint8Array(buffer, buffer.byteLength - layout.mapBytes, layout.mapBytes);
-  return map.subarray(pages + 1).some((mark) => mark !== 0);
+  for (let page = pages + 1; page < map.length; page++) if (map[page] !== 0) return true;
+  return false;
 }
 
 /** Forgets all marks. */

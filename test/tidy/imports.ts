@@ -7,7 +7,7 @@ import { codeOf, matchesOf, type Problem, type SourceFile } from './tree.ts';
 const LAYERS = [
   ['base'],
   ['memory'],
-  ['kernel', 'format'],
+  ['kernel', 'format', 'instrument'],
   ['codec', 'store', 'guest', 'tracking'],
   ['engine', 'bridge'],
   ['rpc', 'host'],

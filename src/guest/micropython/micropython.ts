@@ -57,6 +57,11 @@ export interface MicroPythonOptions {
   readonly heapBytes?: number;
   /** What the memory may come to, which is the size of its region. 32 MiB when left out. */
   readonly maxMemoryBytes?: number;
+  /**
+   * `marks`: MicroPython is instrumented and marks the pages that it writes. Left out, all pages are compared.
+   * What its loader writes by itself is not marked: see the folder's README.
+   */
+  readonly tracking?: 'none' | 'marks';
 }
 
 export type OutputListener = (bytes: Uint8Array) => void;
@@ -90,6 +95,7 @@ export async function openMicroPython(options: MicroPythonOptions): Promise<Micr
       ),
     {
       maxMemoryBytes: options.maxMemoryBytes ?? DEFAULT_MAX_MEMORY_BYTES,
+      tracking: options.tracking ?? 'none',
       choose: ({ instance }) => 'mp_js_repl_init' in instance.exports,
     },
   );

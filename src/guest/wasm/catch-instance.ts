@@ -9,8 +9,10 @@
 
 import { type OwnedBytes, ownBytes } from '../../base/bytes.ts';
 import { VitrineError } from '../../base/error.ts';
+import { INSTRUMENT_EXPORTS, instrument, type MapLayout } from '../../instrument/index.ts';
 import { CallGate } from './call-gate.ts';
 import { type ExportInternalsOptions, exportInternals, type ModuleInternals } from './export-internals.ts';
+import { MarkedMemory } from './marked-memory.ts';
 import { type FreshTables, takeFreshTables } from './table-state.ts';
 
 /** One instance, seen from both sides: what the platform made, and what the loader got. */
@@ -25,12 +27,25 @@ export interface CaughtInstance {
   readonly freshTables: FreshTables;
   /** Every call of the loader into the program goes through it. */
   readonly gate: CallGate;
+  /** Where the program marks what it writes, if that was asked for. */
+  readonly marked?: MarkedMemory;
+}
+
+export interface CatchOptions extends ExportInternalsOptions {
+  /**
+   * `marks`: the program is instrumented (`vitrine/instrument`) and marks the pages that it writes. The host then has
+   * to say what it writes itself (`markWritten`); left out, nobody marks and all pages are compared.
+   */
+  readonly tracking?: 'none' | 'marks';
+  /** Bytes a mark stands for; must be the guest's page size. 4,096 when left out. */
+  readonly pageBytes?: number;
 }
 
 /** A module that was compiled here. */
 interface KnownModule {
   readonly original: OwnedBytes;
   readonly internals: ModuleInternals;
+  readonly map: MapLayout | undefined;
 }
 
 const knownModules = new WeakMap<WebAssembly.Module, KnownModule>();
@@ -46,7 +61,7 @@ let lastLoad: Promise<unknown> = Promise.resolve();
  */
 export async function catchInstance<T>(
   load: () => Promise<T>,
-  options: ExportInternalsOptions & { readonly choose?: (caught: CaughtInstance) => boolean } = {},
+  options: CatchOptions & { readonly choose?: (caught: CaughtInstance) => boolean } = {},
 ): Promise<{ readonly result: T; readonly caught: CaughtInstance }> {
   const before = lastLoad;
   const turn = before.then(() => loadWithHooks(load, options));
@@ -70,18 +85,37 @@ export async function catchInstance<T>(
 export async function instantiateCaught(
   module: Uint8Array,
   imports: WebAssembly.Imports = {},
-  options: ExportInternalsOptions = {},
+  options: CatchOptions = {},
 ): Promise<{ readonly exports: WebAssembly.Exports; readonly caught: CaughtInstance }> {
   const original = ownBytes(module);
-  const { bytes, internals } = exportInternals(original, options);
+  const { bytes, ...known } = rewrite(original, options);
   const { instance } = await WebAssembly.instantiate(bytes, imports);
-  const caught = caughtOf(instance, imports, { original, internals });
+  const caught = caughtOf(instance, imports, { original, ...known });
   return { exports: gatedInstance(caught).exports, caught };
+}
+
+/** The module with its state in reach and, if asked, with marks. */
+function rewrite(
+  original: OwnedBytes,
+  options: CatchOptions,
+): { readonly bytes: OwnedBytes; readonly internals: ModuleInternals; readonly map: MapLayout | undefined } {
+  const { bytes, internals } = exportInternals(original, options);
+  if (options.tracking !== 'marks') return { bytes, internals, map: undefined };
+  if (internals.memory?.isImported === true) {
+    // Its maker would have to leave room for the map.
+    throw new VitrineError('unsupported', { missing: 'marks in an imported memory' });
+  }
+  const { pageBytes } = options;
+  const instrumented = instrument(bytes, { marks: true, ...(pageBytes === undefined ? {} : { pageBytes }) });
+  const added = [...internals.added, INSTRUMENT_EXPORTS.grow];
+  const { map } = instrumented;
+  const memory = internals.memory && { ...internals.memory, maxPages: map.maxPages };
+  return { bytes: instrumented.bytes, internals: { ...internals, memory, added }, map };
 }
 
 async function loadWithHooks<T>(
   load: () => Promise<T>,
-  options: ExportInternalsOptions,
+  options: CatchOptions,
 ): Promise<{
   readonly result: T;
   readonly all: readonly CaughtInstance[];
@@ -102,7 +136,7 @@ async function loadWithHooks<T>(
 
 /** Replaces the platform's functions; the result puts them back. */
 function hook(
-  options: ExportInternalsOptions,
+  options: CatchOptions,
   on: { caught(caught: CaughtInstance): void; refused(reason: unknown): void },
 ): () => void {
   const { Module, Instance, compile, compileStreaming, instantiate, instantiateStreaming } = WebAssembly;
@@ -113,14 +147,14 @@ function hook(
     use: (bytes: OwnedBytes, known: KnownModule | undefined) => R,
   ): R => {
     const original = bytesOf(source);
-    let found: ReturnType<typeof exportInternals>;
+    let found: ReturnType<typeof rewrite>;
     try {
-      found = exportInternals(original, options);
+      found = rewrite(original, options);
     } catch (refusal) {
       on.refused(refusal);
       return use(original, undefined);
     }
-    return use(found.bytes, { original, internals: found.internals });
+    return use(found.bytes, { original, internals: found.internals, map: found.map });
   };
   const remember = (module: WebAssembly.Module, known: KnownModule | undefined): WebAssembly.Module => {
     if (known !== undefined) knownModules.set(module, known);
@@ -186,20 +220,29 @@ function hook(
 function caughtOf(
   instance: WebAssembly.Instance,
   imports: WebAssembly.Imports | undefined,
-  { original, internals }: KnownModule,
+  { original, internals, map }: KnownModule,
 ): CaughtInstance {
   const freshTables = takeFreshTables(instance.exports, internals.tables);
   const gate = new CallGate();
-  return { instance, internals, imports: imports ?? {}, moduleBytes: original, freshTables, gate };
+  const parts = { instance, internals, imports: imports ?? {}, moduleBytes: original, freshTables, gate };
+  if (map === undefined || internals.memory === undefined) return parts;
+  // Safe: the name is that of the module's own memory.
+  const memory = instance.exports[internals.memory.exportName] as WebAssembly.Memory;
+  return { ...parts, marked: new MarkedMemory(memory, instance.exports, map) };
 }
 
 /** An instance as the loader gets it: of the right class, its functions behind the gate, without the added names. */
-function gatedInstance({ instance, internals, gate }: CaughtInstance): WebAssembly.Instance {
+function gatedInstance({ instance, internals, gate, marked }: CaughtInstance): WebAssembly.Instance {
   const exports: WebAssembly.Exports = Object.create(null);
   for (const [name, value] of Object.entries(instance.exports)) {
     if (internals.added.includes(name)) continue;
+    if (typeof value !== 'function') {
+      exports[name] = value;
+      continue;
+    }
     // Safe: a function among the exports is callable with any arguments; WebAssembly converts them.
-    exports[name] = typeof value === 'function' ? gate.wrap(value as (...args: unknown[]) => unknown) : value;
+    const call = value as (...args: unknown[]) => unknown;
+    exports[name] = gate.wrap(marked === undefined ? call : marked.watch(call));
   }
   return Object.create(WebAssembly.Instance.prototype, {
     exports: { value: Object.freeze(exports), enumerable: true },

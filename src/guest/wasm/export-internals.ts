@@ -50,6 +50,7 @@ export interface MemoryInternals {
   /** Pages of 64 KiB: what it starts with, and what it may come to. */
   readonly minPages: number;
   readonly maxPages: number;
+  readonly isImported: boolean;
 }
 
 /** Where the state of an instance is found among its exports. */
@@ -93,7 +94,12 @@ export function exportInternals(
   const memory =
     maxPages === undefined
       ? undefined
-      : { exportName: nameOf(KIND.memory, 0), minPages: minPagesOf(shape), maxPages };
+      : {
+          exportName: nameOf(KIND.memory, 0),
+          minPages: minPagesOf(shape),
+          maxPages,
+          isImported: shape.memories[0]?.imported === true,
+        };
   const globals: GlobalInternals[] = [];
   for (const [index, { type, mutable }] of shape.globals.entries()) {
     if (!mutable) continue;

@@ -8,15 +8,20 @@ import { WASM_PAGE_BYTES } from './export-internals.ts';
 export type GrowMemory = (memory: WebAssembly.Memory, pages: number) => void;
 
 /**
- * The way to grow that fits a program with these imports. Emscripten's own import names are looked for; a build that
+ * The way to grow that fits a program with these imports; `growExactly` is the platform's when left out. Emscripten's own import names are looked for; a build that
  * shortened them needs a way of its own.
  */
-export function growMemoryOf(imports: WebAssembly.Imports): GrowMemory {
+export function growMemoryOf(
+  imports: WebAssembly.Imports,
+  growExactly: GrowMemory = (memory, pages) => void WebAssembly.Memory.prototype.grow.call(memory, pages),
+): GrowMemory {
   const resizeHeap = findFunction(imports, 'emscripten_resize_heap');
-  if (resizeHeap !== undefined) return (memory, pages) => growThrough(resizeHeap, memory, pages);
+  if (resizeHeap !== undefined) {
+    return (memory, pages) => growThrough(resizeHeap, memory, () => growExactly(memory, pages), pages);
+  }
   const notify = findFunction(imports, 'emscripten_notify_memory_growth');
   return (memory, pages) => {
-    memory.grow(pages);
+    growExactly(memory, pages);
     notify?.(0);
   };
 }
@@ -43,14 +48,16 @@ export function growTo(memory: WebAssembly.Memory, pages: number, grow: GrowMemo
 function growThrough(
   resizeHeap: (bytes: number) => unknown,
   memory: WebAssembly.Memory,
+  grow: () => void,
   pages: number,
 ): void {
-  const exactly = (): number => WebAssembly.Memory.prototype.grow.call(memory, pages);
-  Object.defineProperty(memory, 'grow', { value: exactly, configurable: true });
+  const present = Object.getOwnPropertyDescriptor(memory, 'grow');
+  Object.defineProperty(memory, 'grow', { value: grow, configurable: true });
   try {
     resizeHeap(memory.buffer.byteLength + pages * WASM_PAGE_BYTES);
   } finally {
-    Reflect.deleteProperty(memory, 'grow');
+    if (present === undefined) Reflect.deleteProperty(memory, 'grow');
+    else Object.defineProperty(memory, 'grow', present);
   }
 }
 

@@ -15,6 +15,7 @@ import { blake3 } from '../../kernel/blake3.ts';
 import { PageSet } from '../../memory/page-set.ts';
 import { pageCountOf, type Region } from '../../memory/region.ts';
 import { regionOf, type Span } from '../../memory/span.ts';
+import { DirtyMarks } from '../dirty-marks.ts';
 import type {
   ConfigValue,
   DeviceRecord,
@@ -29,6 +30,7 @@ import { WASM_PAGE_BYTES } from './export-internals.ts';
 import { Extent } from './extent.ts';
 import { GlobalState } from './global-state.ts';
 import { type GrowMemory, growMemoryOf, growTo } from './grow-memory.ts';
+import type { MarkedMemory } from './marked-memory.ts';
 import { TableState } from './table-state.ts';
 
 const GLOBALS_VERSION = 1;
@@ -69,7 +71,7 @@ export interface WasmInstanceOptions {
 export class WasmInstanceGuest implements Guest {
   readonly machine: MachineDescription;
   readonly regions: readonly Region[];
-  readonly traits: GuestTraits = { tracking: 'none', sharedMemory: false };
+  readonly traits: GuestTraits;
   readonly #caught: CaughtInstance;
   readonly #options: WasmInstanceOptions;
   readonly #guard = new PauseGuard();
@@ -79,11 +81,13 @@ export class WasmInstanceGuest implements Guest {
   readonly #globals: GlobalState;
   readonly #tables: TableState;
   readonly #grow: GrowMemory;
+  readonly #marked: MarkedMemory | undefined;
+  readonly #marks: DirtyMarks | undefined;
   #shutting: Promise<void> = Promise.resolve();
 
   /** A guest over an instance from `catchInstance` or `instantiateCaught`. One guest an instance. */
   constructor(caught: CaughtInstance, options: WasmInstanceOptions) {
-    const { instance, internals, imports, moduleBytes } = caught;
+    const { instance, internals, imports, moduleBytes, marked } = caught;
     this.#caught = caught;
     this.#options = options;
     const { memory } = internals;
@@ -92,7 +96,8 @@ export class WasmInstanceGuest implements Guest {
     this.#initialPages = memory?.minPages ?? 0;
     this.#globals = new GlobalState(instance.exports, internals.globals);
     this.#tables = new TableState(instance.exports, internals.tables, caught.freshTables);
-    this.#grow = options.grow ?? growMemoryOf(imports);
+    this.#grow = options.grow ?? growMemoryOf(imports, marked && ((_, pages) => void marked.grow(pages)));
+    this.traits = { tracking: marked === undefined ? 'none' : 'marks', sharedMemory: false };
     const sizeBytes = (memory?.maxPages ?? 0) * WASM_PAGE_BYTES;
     this.regions = [
       {
@@ -104,6 +109,18 @@ export class WasmInstanceGuest implements Guest {
         pageBytes: options.pageBytes ?? LIMITS.defaultPageBytes,
       },
     ];
+    this.#marked = marked;
+    if (marked !== undefined) {
+      const { pageBytes } = this.regions[0]!;
+      if (marked.layout.pageBytes !== pageBytes) {
+        throw new VitrineError('argument-invalid', {
+          name: 'pageBytes',
+          value: pageBytes,
+          required: marked.layout.pageBytes,
+        });
+      }
+      this.#marks = new DirtyMarks(this.regions);
+    }
     const moduleDigest = digestOf(moduleBytes);
     this.machine = {
       kind: options.kind ?? 'wasm-instance',
@@ -164,9 +181,23 @@ export class WasmInstanceGuest implements Guest {
     this.#caught.gate.open();
   }
 
-  /** Its writes are not seen, but what the memory has not come to was never written. */
+  /**
+   * Says that the host wrote these bytes of the program's memory: an instrumented program marks what it writes itself,
+   * and nothing else does. Nothing happens where no marks are kept. Throws `span-out-of-range`.
+   */
+  markWritten(address: number, lengthBytes: number): void {
+    const span = { region: 0, offsetBytes: address, lengthBytes };
+    regionOf(this.regions, span);
+    this.#marks?.mark(span);
+  }
+
+  /** Without marks its writes are not seen, but what the memory has not come to was never written. */
   takeDirty(): DirtyTake {
     this.#requirePaused();
+    if (this.#marked !== undefined && this.#marks !== undefined) {
+      this.#marked.moveTo(this.#marks, 0);
+      return this.#marks.take();
+    }
     const pages = this.regions.map((region) => {
       const set = new PageSet(pageCountOf(region));
       const end = Math.ceil(this.#bytes().length / region.pageBytes);
@@ -196,6 +227,7 @@ export class WasmInstanceGuest implements Guest {
     const bytes = from.subarray(0, span.lengthBytes);
     const used = span.offsetBytes + usedLength(bytes, this.#bytes().length - span.offsetBytes);
     if (used > this.#bytes().length) this.#growTo(Math.ceil(used / WASM_PAGE_BYTES));
+    this.#marks?.mark(span);
     const memory = this.#bytes();
     if (span.offsetBytes < memory.length) {
       memory.set(bytes.subarray(0, memory.length - span.offsetBytes), span.offsetBytes);
@@ -259,7 +291,9 @@ export class WasmInstanceGuest implements Guest {
 
   /** Memory as it is now: growth replaces the buffer, so it is never kept. */
   #bytes(): Uint8Array {
-    return this.#memory === undefined ? new Uint8Array(0) : new Uint8Array(this.#memory.buffer);
+    if (this.#memory === undefined) return new Uint8Array(0);
+    const { buffer } = this.#memory;
+    return new Uint8Array(buffer, 0, buffer.byteLength - this.#extraPages * WASM_PAGE_BYTES);
   }
 
   #actualPages(): number {
@@ -272,7 +306,12 @@ export class WasmInstanceGuest implements Guest {
   }
 
   #growTo(pages: number): void {
-    if (this.#memory !== undefined) growTo(this.#memory, pages, this.#grow);
+    if (this.#memory !== undefined) growTo(this.#memory, pages + this.#extraPages, this.#grow);
+  }
+
+  /** Pages behind the program's memory that hold its marks. */
+  get #extraPages(): number {
+    return this.#marked?.extraPages ?? 0;
   }
 }
 
