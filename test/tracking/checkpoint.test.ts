@@ -251,6 +251,27 @@ describe('a checkpoint', () => {
     guest.run(1);
   });
 
+  it('looks at all pages until marks are proven, and for good when one was missed', async () => {
+    for (const isMissed of [false, true]) {
+      const memory = pages('abcdefgh');
+      const { guest, tracker } = await open(memory, 'marks');
+      Object.assign(guest.traits, { auditScans: 3 });
+      const audited = await openScanTracker(guest, { openKernels: () => loadKernels() });
+      await audited.checkpoint();
+      for (const [round, compared] of [8, 8, 8, isMissed ? 8 : 1].entries()) {
+        guest.write(0, 256, pages('X'));
+        // Behind its back, as a writer does that a hook does not see.
+        if (isMissed && round < 2) memory.fill(7, 1024, 1025);
+        const report = audited.resetNow();
+        expect([round, report.pagesCompared]).toEqual([round, compared]);
+        expect(picture(memory)).toBe('abcdefgh');
+      }
+      const { tier } = await audited.describe();
+      expect(tier).toBe(isMissed ? 'scan' : 'marks');
+      await tracker.close();
+    }
+  });
+
   it('leaves a guest stopped that its user had stopped', async () => {
     const memory = pages('a');
     const { guest, tracker } = await open(memory, 'marks');
