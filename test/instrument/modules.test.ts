@@ -105,6 +105,51 @@ describe('a rewritten module', () => {
   });
 });
 
+describe('stores without a mark of their own', () => {
+  /** Around the local, further apart than a page, so that ranges are not marked as a whole. */
+  const far =
+    '(if (i32.eq (local.get $a) (i32.const 1)) (then (i32.store offset=9000 (local.get $a) (i32.const 1))))';
+  const module = wat(`(module (memory (export "memory") 2 2)
+    (func $nothing)
+    (func (export "loop") (param $a i32) (param $n i32)
+      (i32.store (local.get $a) (i32.const 1))
+      (loop $again
+        (i32.store (local.get $a) (i32.const 2))
+        (local.set $a (i32.add (local.get $a) (i32.const 8192)))
+        (br_if $again (local.tee $n (i32.sub (local.get $n) (i32.const 1))))))
+    (func (export "up") (param $a i32) (param $n i32)
+      (i32.store (local.get $a) (local.get $n)) (call $nothing)
+      (i32.store offset=3000 (local.get $a) (local.get $n)) (call $nothing)
+      (i32.store offset=4000 (local.get $a) (local.get $n)) ${far})
+    (func (export "down") (param $a i32) (param $n i32)
+      (i32.store offset=4000 (local.get $a) (local.get $n)) (call $nothing)
+      (i32.store offset=3000 (local.get $a) (local.get $n)) (call $nothing)
+      (i32.store (local.get $a) (local.get $n)) ${far})
+    (func (export "struct") (param $a i32) (param $n i32)
+      (i32.store offset=4 (local.get $a) (local.get $n))
+      (i64.store offset=8 (local.get $a) (i64.const -1))
+      (if (local.get $n) (then (i32.store offset=20 (local.get $a) (local.get $n))))
+      (i32.store (local.get $a) (local.get $n))))`);
+
+  it.each(['loop', 'up', 'down', 'struct'])('are marked all the same: %s', (name) => {
+    for (let address = 0; address < 12_288; address += 92) {
+      const twins = new Twins(module);
+      expect(twins.call(name, address, 3).changed).toBeGreaterThan(0);
+    }
+  });
+
+  it('are many where a structure is filled', () => {
+    const { report } = instrument(
+      wat(`(module (memory 1) (func (param i32)
+        (i32.store offset=4 (local.get 0) (i32.const 1))
+        (if (local.get 0) (then (i32.store offset=8 (local.get 0) (i32.const 1))))
+        (i32.store (local.get 0) (i32.const 1))))`),
+      { marks: true },
+    );
+    expect(report).toEqual({ stores: 3, bulk: 0, proven: 2 });
+  });
+});
+
 function bytesOf(sections: ReturnType<typeof readSections>, id: number): Uint8Array {
   return findSection(sections, id)?.bytes ?? new Uint8Array(0);
 }
