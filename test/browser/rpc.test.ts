@@ -81,4 +81,14 @@ describe('engine and guest in workers', () => {
     expect(phases).toEqual(expect.arrayContaining(['encode']));
     expect(snapshots).toBe(1);
   });
+
+  it('bring a guest back to its checkpoint, saves in between or not', async () => {
+    const { early, said, pagesWritten, late } = await page.evaluate(() => rpcPage.resets());
+    expect([early, late]).toEqual(['wrong-state', 'wrong-state']);
+    expect(said[0]).toMatch(/^1000 steps/);
+    expect(new Set(said).size).toBe(1);
+    // The same run writes the same pages each time.
+    expect(pagesWritten[0]).toBeGreaterThan(10);
+    expect(new Set(pagesWritten).size).toBe(1);
+  });
 });

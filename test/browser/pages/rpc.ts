@@ -107,6 +107,34 @@ const rpcPage = {
     await engine.close();
     return { outcomes, phases: [...phases], snapshots };
   },
+
+  /** A reset without a checkpoint; what the guest says after the checkpoint and after each reset; one that was dropped. */
+  async resets(): Promise<{ early: string; said: string[]; pagesWritten: number[]; late: string }> {
+    const engine = await openVitrineWorker({ store: MEMORY });
+    const guest = await startGuest(openGuestWorker(), { name: 'flat', options: { sizeBytes: MIB } });
+    const machine = await guest.join(engine, 'flat');
+    const heard: ((text: string) => void)[] = [];
+    await guest.onOutput((text) => heard.shift()?.(text));
+    const run = async (): Promise<string> => {
+      const said = new Promise<string>((resolve) => heard.push(resolve));
+      await guest.write('run');
+      return said;
+    };
+    const early = await outcome(machine.reset());
+    await machine.checkpoint();
+    const said = [await run()];
+    const pagesWritten: number[] = [];
+    for (let round = 0; round < 3; round++) {
+      if (round === 1) await machine.save();
+      pagesWritten.push((await machine.reset()).pagesWritten);
+      said.push(await run());
+    }
+    await machine.dropCheckpoint();
+    const late = await outcome(machine.reset());
+    await guest.close();
+    await engine.close();
+    return { early, said, pagesWritten, late };
+  },
 };
 
 export type RpcPage = typeof rpcPage;
