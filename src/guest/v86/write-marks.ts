@@ -3,8 +3,8 @@
 // so that the next write to each page goes through the hook again.
 //
 // Writers in JavaScript nearly all end in `write_blob` or in the program's own writes, which the hook sees. The others
-// are overridden here, on the instance: v86's `restore_state` (`unpack_memory`, `zero_memory`), `reset_memory`, the
-// balloon (`zero_memory`), and the copy of the BIOS below 4 GiB, through which a guest can write its first megabyte.
+// are overridden here, on the instance: `zero_memory`, which v86's `restore_state` begins with and the balloon uses;
+// `reset_memory`; and the copy of the BIOS below 4 GiB, through which a guest can write its first megabyte.
 // A page that an embedder writes in `read_memory`'s view is not seen.
 
 import { PageSet } from '../../memory/page-set.ts';
@@ -104,11 +104,7 @@ export class WriteMarks {
 
   #overrideWriters(): () => void {
     const cpu = this.#cpu;
-    const { unpack_memory, reset_memory, zero_memory, load_bios } = cpu;
-    cpu.unpack_memory = (...state) => {
-      this.#mark(0, cpu.mem8.length);
-      unpack_memory.apply(cpu, state);
-    };
+    const { reset_memory, zero_memory, load_bios } = cpu;
     cpu.reset_memory = () => {
       this.#mark(0, cpu.mem8.length);
       reset_memory.call(cpu);
@@ -124,7 +120,7 @@ export class WriteMarks {
     };
     const removeAlias = this.#overrideAlias();
     return () => {
-      Object.assign(cpu, { unpack_memory, reset_memory, zero_memory, load_bios });
+      Object.assign(cpu, { reset_memory, zero_memory, load_bios });
       removeAlias();
     };
   }
@@ -154,7 +150,7 @@ export class WriteMarks {
 }
 
 /** Functions that write RAM from JavaScript without a word to the program. */
-const WRITERS = ['unpack_memory', 'reset_memory', 'zero_memory', 'load_bios'] as const;
+const WRITERS = ['reset_memory', 'zero_memory', 'load_bios'] as const;
 
 function isGlobal(value: unknown): value is WebAssembly.Global {
   return value instanceof WebAssembly.Global;
