@@ -103,7 +103,7 @@ const MAP_BYTES = 65_536;
 /** Places where an access of so many bytes lies in one page, crosses into the next, ends memory, and leaves it. */
 function placesOf(bytes: number): number[] {
   const last = MEMORY_BYTES - bytes;
-  const crossing = Array.from({ length: bytes }, (_, index) => 3 * 4_096 - bytes + index + 1);
+  const crossing = [1, Math.ceil(bytes / 2), bytes].map((beyond) => 3 * 4_096 - bytes + beyond);
   return [0, 64, 4_096 - bytes, ...crossing, last, MEMORY_BYTES + MAP_BYTES, 0xffff_fff8 | 0];
 }
 

@@ -6,7 +6,7 @@ import { wat } from '../support/wat.ts';
 import { randomProgram } from './programs.ts';
 import { Twins } from './twins.ts';
 
-const PROGRAMS = Number(process.env.PROGRAMS ?? 40);
+const PROGRAMS = Number(process.env.PROGRAMS ?? 16);
 const CALLS = 6;
 
 it('marks what programs at random write', () => {
