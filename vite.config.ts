@@ -23,6 +23,15 @@ const CONTENT_SECURITY_POLICY = [
   "form-action 'none'",
 ].join('; ');
 
+/** Tests that run whole emulators: seconds each, so that the quick check goes without them. */
+const EMULATOR_TESTS = [
+  'test/guest/{v86,pulse,micropython}/**/*.test.ts',
+  'test/guest/wasm/marks.test.ts',
+  'test/engine/v86.test.ts',
+  'test/tracking/checkpoint-guests.test.ts',
+  'test/instrument/**/*.test.ts',
+];
+
 export default defineConfig({
   base: './',
   plugins: [serveGuestImages(), addContentSecurityPolicy()],
@@ -33,6 +42,8 @@ export default defineConfig({
   server: { headers: HEADERS, port: 5173 },
   preview: { headers: { ...HEADERS, 'Content-Security-Policy': CONTENT_SECURITY_POLICY }, port: 4173 },
   test: {
+    // Vitest leaves one core to others, which on two cores means one file at a time.
+    maxWorkers: 2,
     projects: [
       {
         extends: true,
@@ -43,7 +54,17 @@ export default defineConfig({
           testTimeout: 60_000,
           hookTimeout: 60_000,
           include: ['test/**/*.test.ts'],
-          exclude: ['test/browser/**', 'test/linux/**', 'test/pack/**', 'node_modules/**'],
+          exclude: ['test/{browser,linux,pack}/**', ...EMULATOR_TESTS, 'node_modules/**'],
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'emulators',
+          environment: 'node',
+          include: EMULATOR_TESTS,
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
         },
       },
       {

@@ -25,6 +25,7 @@ const LANES = [
   { name: 'core types', command: ['tsc', '-p', 'tsconfig.core.json'], needs: ['kernels'] },
   { name: 'lint', command: ['biome', 'check', '--error-on-warnings', '.'], needs: [] },
   { name: 'unit', project: 'unit', needs: ['kernels'] },
+  { name: 'emulators', project: 'emulators', needs: ['kernels'] },
   { name: 'pack', project: 'pack', needs: ['kernels'], wants: ['chromium'] },
   { name: 'browser', project: 'browser', needs: ['kernels', 'page', 'chromium'] },
   { name: 'linux', project: 'linux', needs: ['kernels', 'guests'] },
