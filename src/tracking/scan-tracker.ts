@@ -1,27 +1,20 @@
 // The tracker that any guest can have: it compares RAM with its mirror, or, where the guest marks what it writes,
 // only the marked pages. Exact either way.
 //
-// Bookkeeping: `pending` holds every page whose mirror may differ from the last committed capture. A scan adds to
-// it, commit empties it, and nothing else takes a page out: so a save that fails at any step forgets no page.
-// A reset takes the guest's marks without looking for the mirror: they wait in `unseen` for the next scan. A scan takes
-// them without looking for the checkpoint: it tells the checkpoint.
+// Here are the states and what may be called in which; which pages differ from whom is in `page-ledger.ts`.
 
 import type { OwnedBytes } from '../base/bytes.ts';
 import { type Clock, SYSTEM_CLOCK } from '../base/clock.ts';
 import { VitrineError } from '../base/error.ts';
-import { MIB } from '../base/limits.ts';
-import type { DeviceRecord, DirtyTake, Guest } from '../guest/guest.ts';
+import type { DeviceRecord, Guest } from '../guest/guest.ts';
 import type { Kernels } from '../kernel/kernels.ts';
-import { PageSet } from '../memory/page-set.ts';
 import { checkRegions, pageCountOf } from '../memory/region.ts';
 import { regionOf, type Span } from '../memory/span.ts';
-import { Checkpoint, type ResetSteps, resetNow, resetWaiting } from './checkpoint.ts';
+import { Checkpoint, resetNow, resetWaiting } from './checkpoint.ts';
 import { copyAhead } from './copy-ahead.ts';
 import { gatherPages } from './gather.ts';
-import { MarkAudit } from './mark-audit.ts';
 import { Mirror } from './mirror.ts';
-import { PreviousPages } from './previous-pages.ts';
-import { SuspectPages } from './suspect-pages.ts';
+import { PageLedger } from './page-ledger.ts';
 import { swapIn } from './swap.ts';
 import type {
   AppliedRestore,
@@ -32,9 +25,6 @@ import type {
   Tracker,
   TrackerDescription,
 } from './tracker.ts';
-
-/** Old pages kept for deltas: 4,096 of the usual size. A capture that changed more is not a small one. */
-const PREVIOUS_BYTES = 16 * MIB;
 
 export interface ScanTrackerOptions {
   /** Gives a kernel memory of its own at each call. */
@@ -60,13 +50,7 @@ export class ScanTracker implements Tracker {
   readonly #guest: Guest;
   readonly #mirror: Mirror;
   readonly #clock: Clock;
-  readonly #pending: readonly PageSet[];
-  readonly #staged: readonly PageSet[];
-  readonly #previous: PreviousPages;
-  /** What the guest marked since the mirror last looked, and was taken already. */
-  readonly #unseen: SuspectPages;
-  readonly #audit: MarkAudit;
-  #checkpoint: Checkpoint | undefined;
+  readonly #ledger: PageLedger;
   #state: State = 'idle';
   /** Settles when the call under way does. */
   #working: Promise<unknown> = Promise.resolve();
@@ -77,19 +61,12 @@ export class ScanTracker implements Tracker {
     this.#guest = guest;
     this.#mirror = mirror;
     this.#clock = clock;
-    this.#pending = guest.regions.map((region) => new PageSet(pageCountOf(region)));
-    this.#staged = guest.regions.map((region) => new PageSet(pageCountOf(region)));
-    this.#previous = new PreviousPages(guest.regions.length, PREVIOUS_BYTES);
-    this.#unseen = new SuspectPages(guest.regions);
-    this.#audit = new MarkAudit(guest.traits.auditScans ?? 0);
+    this.#ledger = new PageLedger(guest, mirror);
   }
 
   async describe(): Promise<TrackerDescription> {
     const { machine, regions, traits } = this.#guest;
-    const tierReason = this.#audit.distrust ?? traits.trackingReason;
-    const isScan = traits.tracking === 'none' || this.#audit.distrust !== undefined;
-    const tier = isScan ? 'scan' : traits.tracking;
-    return { machine, regions, traits, tier, ...(tierReason === undefined ? {} : { tierReason }) };
+    return { machine, regions, traits, ...this.#ledger.tier };
   }
 
   async capture(options: { readonly full: boolean }): Promise<CapturedInstant> {
@@ -98,22 +75,22 @@ export class ScanTracker implements Tracker {
       let pagesScanned = 0;
       let devices: readonly DeviceRecord[] = [];
       const pauseMs = await this.#whilePaused(async () => {
-        pagesScanned = await this.#scan(true);
+        pagesScanned = await this.#ledger.scan(true);
         devices = await this.#guest.saveDevices();
       });
-      return { changed: this.#changed(options.full), devices, pauseMs, pagesScanned };
+      return { changed: this.#ledger.changed(options.full), devices, pauseMs, pagesScanned };
     });
   }
 
   async readPages(region: number, pages: Uint32Array): Promise<GatheredPages> {
     this.#require('captured');
     this.#region(region, pages);
-    return gatherPages(this.#mirror, this.#previous, region, pages);
+    return gatherPages(this.#mirror, this.#ledger.previous, region, pages);
   }
 
   async commit(): Promise<void> {
     this.#require('captured');
-    this.#forgetPending();
+    this.#ledger.forgetPending();
     this.#state = 'idle';
   }
 
@@ -139,12 +116,12 @@ export class ScanTracker implements Tracker {
       await this.#guest.pause();
       this.#pausedAtMs = this.#clock.nowMs();
       try {
-        await this.#scan(false);
+        await this.#ledger.scan(false);
       } catch (error) {
         await this.#guest.resume();
         throw error;
       }
-      return { changed: this.#changed(options.full) };
+      return { changed: this.#ledger.changed(options.full) };
     });
   }
 
@@ -155,7 +132,7 @@ export class ScanTracker implements Tracker {
       throw new VitrineError('argument-invalid', { name: 'bytes', length: bytes.length });
     }
     for (const [index, page] of pages.entries()) {
-      this.#stage(region, page);
+      this.#ledger.stage(region, page);
       this.#mirror.write(region, page, bytes.subarray(index * pageBytes, (index + 1) * pageBytes));
     }
   }
@@ -164,7 +141,7 @@ export class ScanTracker implements Tracker {
     this.#require('restoring');
     this.#region(region, pages);
     for (const page of pages) {
-      this.#stage(region, page);
+      this.#ledger.stage(region, page);
       this.#mirror.writeZeros(region, page);
     }
   }
@@ -187,10 +164,10 @@ export class ScanTracker implements Tracker {
       await this.#warmUp();
       let pagesScanned = 0;
       const pauseMs = await this.#whilePaused(async () => {
-        pagesScanned = await this.#scan(true);
+        pagesScanned = await this.#ledger.scan(true);
         const devices = await this.#guest.saveDevices();
-        this.#checkpoint ??= new Checkpoint(this.#guest, this.#mirror);
-        this.#checkpoint.moveHere(devices);
+        this.#ledger.checkpoint ??= new Checkpoint(this.#guest, this.#mirror);
+        this.#ledger.checkpoint.moveHere(devices);
       });
       return { pauseMs, pagesScanned };
     });
@@ -198,7 +175,7 @@ export class ScanTracker implements Tracker {
 
   async resetToCheckpoint(): Promise<ResetReport> {
     return this.#enter('idle', 'idle', async () =>
-      resetWaiting(this.#guest, this.#resetSteps(this.#requireCheckpoint())),
+      resetWaiting(this.#guest, this.#ledger.resetSteps(this.#requireCheckpoint())),
     );
   }
 
@@ -209,12 +186,12 @@ export class ScanTracker implements Tracker {
    */
   resetNow(): ResetReport {
     if (this.#state !== 'captured') this.#require('idle');
-    return resetNow(this.#guest, this.#resetSteps(this.#requireCheckpoint()));
+    return resetNow(this.#guest, this.#ledger.resetSteps(this.#requireCheckpoint()));
   }
 
   async dropCheckpoint(): Promise<void> {
     this.#require('idle');
-    this.#checkpoint = undefined;
+    this.#ledger.checkpoint = undefined;
   }
 
   async reset(): Promise<void> {
@@ -226,116 +203,30 @@ export class ScanTracker implements Tracker {
   async close(): Promise<void> {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
-    this.#checkpoint = undefined;
+    this.#ledger.checkpoint = undefined;
     await this.#guest.close();
   }
 
   async #warmUp(): Promise<void> {
     if (this.#isWarm) return;
-    await copyAhead(this.#guest, this.#mirror, this.#pending);
+    await copyAhead(this.#guest, this.#mirror, this.#ledger.pending);
     this.#isWarm = true;
-  }
-
-  #changed(full: boolean): Uint32Array<ArrayBuffer>[] {
-    const sets = full
-      ? this.#guest.regions.map((region) => this.#mirror.nonZeroPages(region.id))
-      : this.#pending;
-    return sets.map((pages) => pages.words.slice());
   }
 
   async #swapIn(devices: readonly DeviceRecord[]): Promise<AppliedRestore> {
     try {
-      const pagesWritten = await swapIn(this.#guest, this.#mirror, this.#staged, devices);
-      this.#takeMarks();
-      this.#forgetPending();
+      const pagesWritten = await swapIn(this.#guest, this.#mirror, this.#ledger.staged, devices);
+      this.#ledger.settleStaged();
       return { pauseMs: this.#clock.nowMs() - this.#pausedAtMs, pagesWritten };
     } finally {
       await this.#endRestore();
     }
   }
 
-  /** Makes the mirror equal to the guest and every page that differed pending. */
-  async #scan(keepPrevious: boolean): Promise<number> {
-    const take = this.#audit.judged(this.#guest.takeDirty());
-    const isAudited = this.#audit.isDue;
-    let scanned = 0;
-    try {
-      for (const { id } of this.#guest.regions) {
-        const pending = this.#pending[id]!;
-        const candidates = this.#candidates(take, id);
-        const listener = (region: number, page: number, old: Uint8Array): void => {
-          // A page that is pending already no longer holds here what it held at the last commit.
-          if (keepPrevious && !pending.has(page)) this.#previous.keep(region, page, old);
-          this.#checkpoint?.keep(region, page, old);
-          if (isAudited) this.#audit.see(region, page, candidates);
-        };
-        scanned += await this.#mirror.scan(this.#guest, id, isAudited ? null : candidates, pending, listener);
-      }
-    } catch (error) {
-      take.putBack();
-      throw error;
-    }
-    take.commit();
-    this.#audit.endScan();
-    this.#checkpoint?.suspect(this.#audit.judged(take).pages);
-    this.#unseen.clear();
-    // Mirror and guest agree everywhere now, also where an abandoned restore had staged pages.
-    for (const staged of this.#staged) staged.clear();
-    return scanned;
-  }
-
-  /** Pages to look at: those marked, and those whose mirror was overwritten by a restore that failed. */
-  #candidates(take: DirtyTake, region: number): PageSet | null {
-    const marked = take.pages[region] ?? null;
-    const unseen = this.#unseen.of(region);
-    if (marked === null || unseen === null) return null;
-    const pages = marked.clone();
-    pages.addAll(unseen);
-    pages.addAll(this.#staged[region]!);
-    return pages;
-  }
-
-  #takeMarks(): void {
-    const take = this.#audit.judged(this.#guest.takeDirty());
-    take.commit();
-    this.#checkpoint?.suspect(take.pages);
-    // Guests need not mark what is written into them from outside.
-    this.#checkpoint?.suspect(this.#staged);
-    for (const staged of this.#staged) staged.clear();
-  }
-
-  *#resetSteps(checkpoint: Checkpoint): ResetSteps {
-    checkpoint.suspect(this.#takeForLater());
-    const isAudited = this.#audit.isDue;
-    const report = yield* checkpoint.reset(isAudited ? (...seen) => this.#audit.see(...seen) : undefined);
-    if (isAudited) this.#audit.endScan();
-    // What the reset itself wrote is marked too. The mirror must see it; the checkpoint holds the same already.
-    if (report.pagesWritten > 0 && this.#guest.traits.tracking !== 'none') this.#takeForLater();
-    return report;
-  }
-
-  /** Takes the guest's marks, to be looked at by the next scan. */
-  #takeForLater(): readonly (PageSet | null)[] {
-    const take = this.#audit.judged(this.#guest.takeDirty());
-    this.#unseen.add(take.pages);
-    take.commit();
-    return take.pages;
-  }
-
   #requireCheckpoint(): Checkpoint {
-    if (this.#checkpoint !== undefined) return this.#checkpoint;
+    const { checkpoint } = this.#ledger;
+    if (checkpoint !== undefined) return checkpoint;
     throw new VitrineError('wrong-state', { actual: 'no checkpoint', required: 'a checkpoint' });
-  }
-
-  #stage(region: number, page: number): void {
-    this.#checkpoint?.keep(region, page, this.#mirror.page(region, page));
-    this.#staged[region]!.add(page);
-    this.#pending[region]!.add(page);
-  }
-
-  #forgetPending(): void {
-    for (const pages of this.#pending) pages.clear();
-    this.#previous.clear();
   }
 
   async #endRestore(): Promise<void> {

@@ -1,0 +1,167 @@
+// Which pages differ from whom: the books of one tracker. They join what the guest marks, what the mirror holds, what the
+// last committed capture held, and what a checkpoint must keep.
+//
+//   pending   its mirror may differ from the last committed capture. A scan adds to it, commit empties it, and nothing
+//             else takes a page out: so a save that fails at any step forgets no page.
+//   staged    its mirror was overwritten for a restore that did not come about, or not yet.
+//   unseen    the guest marked it, the mark was taken already (by a reset), and the mirror has not looked yet. A scan takes
+//             marks without looking for the checkpoint: it tells the checkpoint.
+//
+// It neither pauses the guest nor knows in which state the tracker is.
+
+import { MIB } from '../base/limits.ts';
+import type { DirtyTake, Guest } from '../guest/guest.ts';
+import { PageSet } from '../memory/page-set.ts';
+import { pageCountOf } from '../memory/region.ts';
+import type { Checkpoint, ResetSteps } from './checkpoint.ts';
+import { MarkAudit } from './mark-audit.ts';
+import type { ChangeListener, Mirror } from './mirror.ts';
+import { PreviousPages } from './previous-pages.ts';
+import { SuspectPages } from './suspect-pages.ts';
+import type { TrackerDescription } from './tracker.ts';
+
+/** Old pages kept for deltas: 4,096 of the usual size. A capture that changed more is not a small one. */
+const PREVIOUS_BYTES = 16 * MIB;
+
+export class PageLedger {
+  readonly #guest: Guest;
+  readonly #mirror: Mirror;
+  readonly pending: readonly PageSet[];
+  readonly staged: readonly PageSet[];
+  readonly previous: PreviousPages;
+  readonly #unseen: SuspectPages;
+  readonly audit: MarkAudit;
+  /** Told of what the guest wrote and of what the mirror loses, while there is one. */
+  checkpoint: Checkpoint | undefined;
+
+  constructor(guest: Guest, mirror: Mirror) {
+    this.#guest = guest;
+    this.#mirror = mirror;
+    this.pending = guest.regions.map((region) => new PageSet(pageCountOf(region)));
+    this.staged = guest.regions.map((region) => new PageSet(pageCountOf(region)));
+    this.previous = new PreviousPages(guest.regions.length, PREVIOUS_BYTES);
+    this.#unseen = new SuspectPages(guest.regions);
+    this.audit = new MarkAudit(guest.traits.auditScans ?? 0);
+  }
+
+  /** How changed pages are found now, and why not better. */
+  get tier(): Pick<TrackerDescription, 'tier' | 'tierReason'> {
+    const { traits } = this.#guest;
+    const tierReason = this.audit.distrust ?? traits.trackingReason;
+    const isScan = traits.tracking === 'none' || this.audit.distrust !== undefined;
+    const tier = isScan ? 'scan' : traits.tracking;
+    return { tier, ...(tierReason === undefined ? {} : { tierReason }) };
+  }
+
+  /** Bitmaps of the pages that may differ from the last committed capture, or with `full` from zeros. */
+  changed(full: boolean): Uint32Array<ArrayBuffer>[] {
+    const sets = full
+      ? this.#guest.regions.map((region) => this.#mirror.nonZeroPages(region.id))
+      : this.pending;
+    return sets.map((pages) => pages.words.slice());
+  }
+
+  /** Makes the mirror equal to the paused guest and every page that differed pending. Returns the pages looked at. */
+  async scan(keepPrevious: boolean): Promise<number> {
+    const take = this.take();
+    const isAudited = this.audit.isDue;
+    let scanned = 0;
+    try {
+      for (const { id } of this.#guest.regions) {
+        const candidates = this.candidates(take, id);
+        const listener = this.listener(keepPrevious, id, isAudited ? { told: candidates } : undefined);
+        const looked = isAudited ? null : candidates;
+        scanned += await this.#mirror.scan(this.#guest, id, looked, this.pending[id]!, listener);
+      }
+    } catch (error) {
+      take.putBack();
+      throw error;
+    }
+    this.settle(take);
+    return scanned;
+  }
+
+  /** The guest's marks, taken; what is not believed counts as not told. Settled by `settle`, or put back. */
+  take(): DirtyTake {
+    return this.audit.judged(this.#guest.takeDirty());
+  }
+
+  /** Pages to look at: those marked, and those whose mirror was overwritten by a restore that failed. Null for all. */
+  candidates(take: DirtyTake, region: number): PageSet | null {
+    const marked = take.pages[region] ?? null;
+    const unseen = this.#unseen.of(region);
+    if (marked === null || unseen === null) return null;
+    const pages = marked.clone();
+    pages.addAll(unseen);
+    pages.addAll(this.staged[region]!);
+    return pages;
+  }
+
+  /** Hears of each page that changes in the mirror; `audited` has what was told of the region, where marks are proven. */
+  listener(
+    keepPrevious: boolean,
+    region: number,
+    audited?: { readonly told: PageSet | null },
+  ): ChangeListener {
+    const pending = this.pending[region]!;
+    return (_, page, old) => {
+      // A page that is pending already no longer holds here what it held at the last commit.
+      if (keepPrevious && !pending.has(page)) this.previous.keep(region, page, old);
+      this.checkpoint?.keep(region, page, old);
+      if (audited !== undefined) this.audit.see(region, page, audited.told);
+    };
+  }
+
+  /** The mirror has all candidates of this take. */
+  settle(take: DirtyTake): void {
+    take.commit();
+    this.audit.endScan();
+    this.checkpoint?.suspect(this.audit.judged(take).pages);
+    this.#unseen.clear();
+    // Mirror and guest agree everywhere now, also where an abandoned restore had staged pages.
+    for (const staged of this.staged) staged.clear();
+  }
+
+  /** The mirror is about to take a page for a restore. */
+  stage(region: number, page: number): void {
+    this.checkpoint?.keep(region, page, this.#mirror.page(region, page));
+    this.staged[region]!.add(page);
+    this.pending[region]!.add(page);
+  }
+
+  /** The guest was given what was staged. */
+  settleStaged(): void {
+    const take = this.take();
+    take.commit();
+    this.checkpoint?.suspect(take.pages);
+    // Guests need not mark what is written into them from outside.
+    this.checkpoint?.suspect(this.staged);
+    for (const staged of this.staged) staged.clear();
+    this.forgetPending();
+  }
+
+  /** What the mirror holds is safe. */
+  forgetPending(): void {
+    for (const pages of this.pending) pages.clear();
+    this.previous.clear();
+  }
+
+  /** A reset to the checkpoint, with the marks taken before and after it. */
+  *resetSteps(checkpoint: Checkpoint): ResetSteps {
+    checkpoint.suspect(this.#takeForLater());
+    const isAudited = this.audit.isDue;
+    const report = yield* checkpoint.reset(isAudited ? (...seen) => this.audit.see(...seen) : undefined);
+    if (isAudited) this.audit.endScan();
+    // What the reset itself wrote is marked too. The mirror must see it; the checkpoint holds the same already.
+    if (report.pagesWritten > 0 && this.#guest.traits.tracking !== 'none') this.#takeForLater();
+    return report;
+  }
+
+  /** Takes the guest's marks, to be looked at by the next scan. */
+  #takeForLater(): readonly (PageSet | null)[] {
+    const take = this.take();
+    this.#unseen.add(take.pages);
+    take.commit();
+    return take.pages;
+  }
+}
