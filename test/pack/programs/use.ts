@@ -9,6 +9,7 @@ import {
   startEngine,
   VitrineError,
 } from 'vitrine';
+import { cooperatingGuest } from 'vitrine/guest/cooperating';
 import { FlatGuest } from 'vitrine/guest/flat';
 import { type LoadMicroPython, openMicroPython } from 'vitrine/guest/micropython';
 import { PULSE, pulseRom } from 'vitrine/guest/pulse';
@@ -42,7 +43,14 @@ export async function openAll(loadMicroPython: LoadMicroPython): Promise<readonl
   const pulse: V86Guest = await openV86(pulseConfig({ url: 'v86.wasm' }));
   const python = await openMicroPython({ loadMicroPython, wasmUrl: 'micropython.wasm' });
   const { traits } = await openFsStore('snapshots');
-  const sizes = [PULSE.magic, pulseRom().length, traits.maxObjectBytes, typeof catchInstance];
+  const { guest } = cooperatingGuest({ machine: python.machine, regions: [], devices: {} });
+  const sizes = [
+    guest.regions.length,
+    PULSE.magic,
+    pulseRom().length,
+    traits.maxObjectBytes,
+    typeof catchInstance,
+  ];
   return sizes.length > 0 && python instanceof WasmInstanceGuest ? [pulse, python] : [];
 }
 

@@ -1,0 +1,252 @@
+// A guest made of an emulator whose author helps: the arrays that are its memory, functions that save and load the rest,
+// and a call before each write. README.md of this folder shows it on an emulator of a page.
+//
+//   const { guest, beforeWrite } = cooperatingGuest({ machine, regions, devices, tracking: 'marks' });
+//   function store(address, byte) { beforeWrite(address); ram[address] = byte; }
+//
+// An author forgets a writer now and then. So the first scans that find changes compare all memory with what was told
+// (`auditScans`); a page that changed untold ends the belief, and the guest is scanned from then on. Nothing is lost.
+
+import { VitrineError } from '../base/error.ts';
+import { LIMITS } from '../base/limits.ts';
+import { checkRegions, type Region } from '../memory/region.ts';
+import { regionOf, type Span, spansAtAddress } from '../memory/span.ts';
+import { type DeviceState, DeviceStates } from './device-states.ts';
+import { DirtyMarks } from './dirty-marks.ts';
+import type { DeviceRecord, DirtyTake, Guest, GuestTraits, MachineDescription } from './guest.ts';
+import { PauseGuard } from './pause-guard.ts';
+import { type WriteListener, WriteWatch } from './write-watch.ts';
+
+/** Scans that check the author's word when nothing else is said. */
+const AUDIT_SCANS = 3;
+
+/** A block of the emulator's memory, used in place: the array must stay the same one. */
+export interface CooperatingRegion {
+  readonly name: string;
+  readonly bytes: Uint8Array;
+  /** None when left out; `markDirty` and `beforeWrite` then cannot name it, `listenerOf` can. */
+  readonly guestAddress?: number | null;
+  /** `LIMITS.defaultPageBytes` when left out; small memories do well with 256. */
+  readonly pageBytes?: number;
+  /** `ram` when left out. */
+  readonly kind?: Region['kind'];
+}
+
+export interface CooperatingOptions {
+  readonly machine: MachineDescription;
+  readonly regions: readonly CooperatingRegion[];
+  /** Everything that is not in a region, in parts: `{ cpu: { version: 1, save, load } }`. */
+  readonly devices: Readonly<Record<string, DeviceState>>;
+  /**
+   * `marks`: `beforeWrite` or `markDirty` is called for every write of every region. `none`, when left out: memory is
+   * compared at each save.
+   */
+  readonly tracking?: 'none' | 'marks';
+  /** Scans with changes that check the marks: 3 when left out, 0 where a test of the author's does. */
+  readonly auditScans?: number;
+  /**
+   * Stops the emulator between two instructions and throws `guest-not-quiescent` where it cannot now. Left out, the
+   * author asks `guest.rests` before each turn.
+   */
+  readonly pauseNow?: () => void;
+  /** In place of `pauseNow` for an emulator that stops later: resolves when nothing runs. */
+  readonly pause?: () => Promise<void>;
+  /** Lets it run again. */
+  readonly resume?: () => void;
+  /** A restore wrote these bytes: forget what was derived from them, such as decoded code. */
+  readonly onWritten?: (span: Span) => void;
+  /** The guest is closed for good. */
+  readonly onClose?: () => void;
+}
+
+/** A guest, and what its author calls. */
+export interface Cooperation {
+  readonly guest: CooperatingGuest;
+  /** Bytes at this guest address were written, or are about to be. Throws `span-out-of-range`. */
+  markDirty(address: number, lengthBytes?: number): void;
+  /** Bytes at this guest address are about to be written; says what `markDirty` does, too. Throws `span-out-of-range`. */
+  beforeWrite(address: number, lengthBytes?: number): void;
+  /** The quickest of them, for one region by offset: what an inner loop calls. Throws `not-found`. */
+  listenerOf(region: string): WriteListener;
+}
+
+/**
+ * Makes a guest of an emulator whose author helps.
+ *
+ * Throws `argument-invalid` when the regions cannot be those of a machine.
+ */
+export function cooperatingGuest(options: CooperatingOptions): Cooperation {
+  const guest = new CooperatingGuest(options);
+  const { regions } = guest;
+  const listeners = regions.map((region) => guest.writeListener(region.id));
+  const tell = (address: number, lengthBytes = 1): void => {
+    // Most machines have one or two regions with an address, and most writes lie in one of them.
+    for (let id = 0; id < regions.length; id++) {
+      const { guestAddress, sizeBytes } = regions[id]!;
+      if (guestAddress === null || address < guestAddress) continue;
+      if (address - guestAddress + lengthBytes > sizeBytes) continue;
+      listeners[id]!(address - guestAddress, lengthBytes);
+      return;
+    }
+    for (const span of spansAtAddress(regions, address, lengthBytes)) {
+      listeners[span.region]!(span.offsetBytes, span.lengthBytes);
+    }
+  };
+  return {
+    guest,
+    markDirty: tell,
+    beforeWrite: tell,
+    listenerOf(name) {
+      const region = regions.find((one) => one.name === name);
+      if (region === undefined) throw new VitrineError('not-found', { region: name });
+      return listeners[region.id]!;
+    },
+  };
+}
+
+export class CooperatingGuest implements Guest {
+  readonly machine: MachineDescription;
+  readonly regions: readonly Region[];
+  readonly traits: GuestTraits;
+  readonly pauseNow?: () => void;
+  readonly resumeNow?: () => void;
+  readonly #options: CooperatingOptions;
+  readonly #memory: readonly Uint8Array[];
+  readonly #devices: DeviceStates;
+  readonly #watch: WriteWatch;
+  readonly #guard = new PauseGuard();
+  #pausing: Promise<void> | undefined;
+  /** Whether the emulator has come to rest since the first pause. */
+  #rested = false;
+
+  constructor(options: CooperatingOptions) {
+    this.#options = options;
+    this.machine = options.machine;
+    this.regions = options.regions.map((region, id) => ({
+      id,
+      name: region.name,
+      kind: region.kind ?? 'ram',
+      guestAddress: region.guestAddress ?? null,
+      sizeBytes: region.bytes.length,
+      pageBytes: region.pageBytes ?? LIMITS.defaultPageBytes,
+    }));
+    checkRegions(this.regions);
+    this.#memory = options.regions.map((region) => region.bytes);
+    this.#devices = new DeviceStates(options.devices);
+    this.#watch = new WriteWatch(this.regions, new DirtyMarks(this.regions));
+    this.traits = traitsOf(options);
+    if (options.pause === undefined) {
+      this.pauseNow = () => this.#pauseNow();
+      this.resumeNow = () => this.#resumeNow();
+    }
+  }
+
+  /** Whether the guest rests: an emulator that is given turns by its author takes none now. */
+  get rests(): boolean {
+    return this.#guard.state !== 'running';
+  }
+
+  /** Throws `wrong-state` while the guest rests, `guest-closed`: for the first line of what runs the emulator. */
+  requireRunning(): void {
+    this.#guard.requireRunning();
+  }
+
+  /** Tells of writes to one region, for whoever wires the emulator. */
+  writeListener(region: number): WriteListener {
+    // Safe: ids are indices.
+    return this.#watch.listenerOf(this.regions[region]!);
+  }
+
+  async pause(): Promise<void> {
+    const { pause } = this.#options;
+    if (pause === undefined) return this.#pauseNow();
+    if (this.#guard.pause()) {
+      this.#rested = false;
+      this.#pausing = pause();
+    }
+    try {
+      await this.#pausing;
+      this.#rested = true;
+    } catch (error) {
+      if (this.#guard.state === 'paused') this.#guard.resume();
+      throw error;
+    }
+  }
+
+  async resume(): Promise<void> {
+    this.#resumeNow();
+  }
+
+  takeDirty(): DirtyTake {
+    this.#requireRest();
+    if (this.traits.tracking !== 'none') return this.#watch.take();
+    return { pages: this.regions.map(() => null), commit: () => {}, putBack: () => {} };
+  }
+
+  view(region: number): Uint8Array | undefined {
+    this.#requireRest();
+    return this.#memory[region];
+  }
+
+  readPages(span: Span, into: Uint8Array): void {
+    this.#requireRest();
+    const bytes = this.#bytes(regionOf(this.regions, span));
+    into.set(bytes.subarray(span.offsetBytes, span.offsetBytes + span.lengthBytes));
+  }
+
+  writePages(span: Span, from: Uint8Array): void {
+    this.#requireRest();
+    const region = regionOf(this.regions, span);
+    this.writeListener(region.id)(span.offsetBytes, span.lengthBytes);
+    this.#bytes(region).set(from.subarray(0, span.lengthBytes), span.offsetBytes);
+    this.#options.onWritten?.(span);
+  }
+
+  saveDevices(): DeviceRecord[] {
+    this.#requireRest();
+    return this.#devices.save();
+  }
+
+  loadDevices(records: readonly DeviceRecord[]): void {
+    this.#requireRest();
+    this.#devices.load(records);
+  }
+
+  async close(): Promise<void> {
+    if (this.#guard.close()) this.#options.onClose?.();
+  }
+
+  #pauseNow(): void {
+    if (!this.#guard.pause()) return;
+    try {
+      this.#options.pauseNow?.();
+      this.#rested = true;
+    } catch (error) {
+      this.#guard.resume();
+      throw error;
+    }
+  }
+
+  #resumeNow(): void {
+    if (this.#guard.resume()) this.#options.resume?.();
+  }
+
+  /** Also while a pause still waits for the emulator, it is not at rest. */
+  #requireRest(): void {
+    this.#guard.requirePaused();
+    if (!this.#rested) throw new VitrineError('wrong-state', { actual: 'pausing', required: 'paused' });
+  }
+
+  #bytes(region: Region): Uint8Array {
+    // Safe: ids are indices, and there is one array a region.
+    return this.#memory[region.id]!;
+  }
+}
+
+function traitsOf({ tracking = 'none', auditScans = AUDIT_SCANS, regions }: CooperatingOptions): GuestTraits {
+  const sharedMemory =
+    typeof SharedArrayBuffer !== 'undefined' &&
+    regions.some(({ bytes }) => bytes.buffer instanceof SharedArrayBuffer);
+  if (tracking === 'none' || auditScans === 0) return { tracking, sharedMemory };
+  return { tracking, auditScans, sharedMemory };
+}
