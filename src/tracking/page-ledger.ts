@@ -14,6 +14,7 @@ import type { DirtyTake, Guest } from '../guest/guest.ts';
 import { PageSet } from '../memory/page-set.ts';
 import { pageCountOf } from '../memory/region.ts';
 import type { Checkpoint, ResetSteps } from './checkpoint.ts';
+import type { Follower } from './follower.ts';
 import { MarkAudit } from './mark-audit.ts';
 import type { ChangeListener, Mirror } from './mirror.ts';
 import { PreviousPages } from './previous-pages.ts';
@@ -33,6 +34,8 @@ export class PageLedger {
   readonly audit: MarkAudit;
   /** Told of what the guest wrote and of what the mirror loses, while there is one. */
   checkpoint: Checkpoint | undefined;
+  /** Told of what the mirror loses, while there is one. */
+  follower: Follower | null = null;
 
   constructor(guest: Guest, mirror: Mirror) {
     this.#guest = guest;
@@ -108,6 +111,7 @@ export class PageLedger {
       // A page that is pending already no longer holds here what it held at the last commit.
       if (keepPrevious && !pending.has(page)) this.previous.keep(region, page, old);
       this.checkpoint?.keep(region, page, old);
+      this.follower?.losing(region, page, old);
       if (audited !== undefined) this.audit.see(region, page, audited.told);
     };
   }
@@ -122,9 +126,12 @@ export class PageLedger {
     for (const staged of this.staged) staged.clear();
   }
 
-  /** The mirror is about to take a page for a restore. */
-  stage(region: number, page: number): void {
-    this.checkpoint?.keep(region, page, this.#mirror.page(region, page));
+  /** The mirror is about to take a page for a restore, or with `keepPrevious` for one that leaves the base as it is. */
+  stage(region: number, page: number, keepPrevious = false): void {
+    const old = this.#mirror.page(region, page);
+    if (keepPrevious && !this.pending[region]!.has(page)) this.previous.keep(region, page, old);
+    this.checkpoint?.keep(region, page, old);
+    this.follower?.losing(region, page, old);
     this.staged[region]!.add(page);
     this.pending[region]!.add(page);
   }
@@ -137,7 +144,6 @@ export class PageLedger {
     // Guests need not mark what is written into them from outside.
     this.checkpoint?.suspect(this.staged);
     for (const staged of this.staged) staged.clear();
-    this.forgetPending();
   }
 
   /** What the mirror holds is safe. */

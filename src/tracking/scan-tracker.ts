@@ -12,6 +12,7 @@ import { checkRegions, pageCountOf } from '../memory/region.ts';
 import { regionOf, type Span } from '../memory/span.ts';
 import { Checkpoint, resetNow, resetWaiting } from './checkpoint.ts';
 import { copyAhead } from './copy-ahead.ts';
+import type { Departure, EpochReport, FollowedTracker, Follower, Instant } from './follower.ts';
 import { gatherPages } from './gather.ts';
 import { Mirror } from './mirror.ts';
 import { PageLedger } from './page-ledger.ts';
@@ -22,7 +23,6 @@ import type {
   CheckpointReport,
   GatheredPages,
   ResetReport,
-  Tracker,
   TrackerDescription,
 } from './tracker.ts';
 
@@ -46,7 +46,7 @@ export async function openScanTracker(guest: Guest, options: ScanTrackerOptions)
 
 type State = 'idle' | 'captured' | 'restoring' | 'working' | 'closed';
 
-export class ScanTracker implements Tracker {
+export class ScanTracker implements FollowedTracker {
   readonly #guest: Guest;
   readonly #mirror: Mirror;
   readonly #clock: Clock;
@@ -54,6 +54,8 @@ export class ScanTracker implements Tracker {
   #state: State = 'idle';
   /** Settles when the call under way does. */
   #working: Promise<unknown> = Promise.resolve();
+  /** Settles when the follower's calls have been served; null when there are none. */
+  #history: Promise<unknown> | null = null;
   #isWarm = false;
   #pausedAtMs = 0;
 
@@ -78,6 +80,7 @@ export class ScanTracker implements Tracker {
         pagesScanned = await this.#ledger.scan(true);
         devices = await this.#guest.saveDevices();
       });
+      this.#ledger.follower?.captured(this.#instant(devices));
       return { changed: this.#ledger.changed(options.full), devices, pauseMs, pagesScanned };
     });
   }
@@ -91,6 +94,7 @@ export class ScanTracker implements Tracker {
   async commit(): Promise<void> {
     this.#require('captured');
     this.#ledger.forgetPending();
+    this.#ledger.follower?.committed();
     this.#state = 'idle';
   }
 
@@ -190,11 +194,61 @@ export class ScanTracker implements Tracker {
   }
 
   async dropCheckpoint(): Promise<void> {
+    await this.#quiet();
     this.#require('idle');
     this.#ledger.checkpoint = undefined;
   }
 
+  async follow(follower: Follower | null): Promise<void> {
+    await this.#enter('idle', 'idle', async () => {
+      if (follower !== null && this.#ledger.follower !== null) {
+        throw new VitrineError('busy', { underWay: 'followed by another' });
+      }
+      if (follower !== null) await this.#warmUp();
+      this.#ledger.follower = follower;
+    });
+  }
+
+  async epoch(see: (instant: Instant) => void): Promise<EpochReport> {
+    return this.#aside(async () => {
+      let pagesScanned = 0;
+      let devices: readonly DeviceRecord[] = [];
+      const pauseMs = await this.#whilePaused(async () => {
+        pagesScanned = await this.#ledger.scan(true);
+        devices = await this.#guest.saveDevices();
+      });
+      see(this.#instant(devices));
+      return { pauseMs, pagesScanned };
+    });
+  }
+
+  async travel(choose: (here: Departure) => Promise<readonly DeviceRecord[]>): Promise<AppliedRestore> {
+    return this.#aside(async () => {
+      let pagesWritten = 0;
+      const pauseMs = await this.#whilePaused(async () => {
+        await this.#ledger.scan(true);
+        const put = (region: number, page: number, bytes: Uint8Array): void => {
+          this.#ledger.stage(region, page, true);
+          this.#mirror.write(region, page, bytes);
+        };
+        const devices = await choose({ ...this.#instant(await this.#guest.saveDevices()), put });
+        pagesWritten = await swapIn(this.#guest, this.#mirror, this.#ledger.staged, devices);
+        this.#ledger.settleStaged();
+      });
+      return { pauseMs, pagesWritten };
+    });
+  }
+
+  hold(): Promise<void> {
+    return this.#guest.pause();
+  }
+
+  release(): Promise<void> {
+    return this.#guest.resume();
+  }
+
   async reset(): Promise<void> {
+    await this.#quiet();
     await this.#working;
     if (this.#state === 'captured') this.#state = 'idle';
     else if (this.#state === 'restoring') await this.#endRestore();
@@ -204,6 +258,7 @@ export class ScanTracker implements Tracker {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
     this.#ledger.checkpoint = undefined;
+    this.#ledger.follower = null;
     await this.#guest.close();
   }
 
@@ -217,6 +272,7 @@ export class ScanTracker implements Tracker {
     try {
       const pagesWritten = await swapIn(this.#guest, this.#mirror, this.#ledger.staged, devices);
       this.#ledger.settleStaged();
+      this.#ledger.forgetPending();
       return { pauseMs: this.#clock.nowMs() - this.#pausedAtMs, pagesWritten };
     } finally {
       await this.#endRestore();
@@ -245,20 +301,52 @@ export class ScanTracker implements Tracker {
     return this.#clock.nowMs() - startMs;
   }
 
+  #instant(devices: readonly DeviceRecord[]): Instant {
+    return { devices, page: (region, page) => this.#mirror.page(region, page) };
+  }
+
   /** Runs `work` between two states; on failure the tracker is back where it was. */
   async #enter<T>(from: State, to: State, work: () => Promise<T>): Promise<T> {
+    if (this.#history !== null) await this.#quiet();
+    return this.#run(from, to, work);
+  }
+
+  /** Runs the follower's `work`, for which other calls wait. */
+  #aside<T>(work: () => Promise<T>): Promise<T> {
+    const run = () => this.#run('idle', 'idle', work);
+    const running = this.#history === null ? run() : this.#history.then(run);
+    const history = running
+      .catch(() => {})
+      .then(() => {
+        if (this.#history === history) this.#history = null;
+      });
+    this.#history = history;
+    return running;
+  }
+
+  /** Waits for the follower's work under way. */
+  async #quiet(): Promise<void> {
+    while (this.#history !== null) await this.#history;
+  }
+
+  async #run<T>(from: State, to: State, work: () => Promise<T>): Promise<T> {
     this.#require(from);
     this.#state = 'working';
     const working = work();
     this.#working = working.catch(() => {});
     try {
       const result = await working;
-      this.#state = to;
+      this.#settle(to);
       return result;
     } catch (error) {
-      this.#state = from;
+      this.#settle(from);
       throw error;
     }
+  }
+
+  /** The call under way has ended; the tracker may have been closed meanwhile. */
+  #settle(state: State): void {
+    if (this.#state !== 'closed') this.#state = state;
   }
 
   #require(state: State): void {
