@@ -20,6 +20,7 @@ export type { VerifyReport } from './engine/verify.ts';
 export { type EngineOptions, openEngine, type Vitrine } from './engine/vitrine.ts';
 export type { Effort } from './format/frame-codecs.ts';
 export type { Manifest } from './format/manifest.ts';
+export type { Barrier, BarrierFigures, BarrierOptions, RegionPageSink } from './guest/barrier.ts';
 export type {
   ConfigValue,
   DeviceRecord,
@@ -28,6 +29,7 @@ export type {
   GuestTraits,
   MachineDescription,
 } from './guest/guest.ts';
+export { PageBarrier, type PageBarrierParts } from './guest/page-barrier.ts';
 export { PauseGuard } from './guest/pause-guard.ts';
 export type { KernelBuild, Kernels } from './kernel/kernels.ts';
 export { compileKernels, type KernelOptions, loadKernels } from './kernel/load.ts';

@@ -17,6 +17,7 @@ import { VitrineError } from '../base/error.ts';
 import { LIMITS } from '../base/limits.ts';
 import { checkRegions, type Region } from '../memory/region.ts';
 import { regionOf, type Span } from '../memory/span.ts';
+import type { Barrier, BarrierOptions } from './barrier.ts';
 import { DirtyMarks } from './dirty-marks.ts';
 import type {
   ConfigValue,
@@ -26,6 +27,7 @@ import type {
   GuestTraits,
   MachineDescription,
 } from './guest.ts';
+import { PageBarrier } from './page-barrier.ts';
 import { PauseGuard } from './pause-guard.ts';
 
 const RECORD_NAME = 'registers';
@@ -49,8 +51,8 @@ export interface FlatGuestOptions {
   readonly regions: readonly FlatRegion[];
   /** Where the machine starts; two guests of one seed and equal memory do the same. 1 when left out. */
   readonly seed?: number;
-  /** Whether the guest marks the pages that it writes. `none` when left out. */
-  readonly tracking?: 'none' | 'marks';
+  /** Whether the guest marks the pages that it writes, and has a barrier before them too. `none` when left out. */
+  readonly tracking?: 'none' | 'marks' | 'barrier';
 }
 
 export class FlatGuest implements Guest {
@@ -60,6 +62,7 @@ export class FlatGuest implements Guest {
   readonly #memory: readonly Uint8Array[];
   readonly #guard = new PauseGuard();
   readonly #marks: DirtyMarks | undefined;
+  #barrier: PageBarrier | undefined;
   #random: number;
   #checksum = 0;
   #steps = 0;
@@ -78,7 +81,7 @@ export class FlatGuest implements Guest {
     this.#memory = options.regions.map((region) => region.bytes);
     this.#random = options.seed === undefined ? 1 : options.seed >>> 0 || 1;
     const tracking = options.tracking ?? 'none';
-    this.#marks = tracking === 'marks' ? new DirtyMarks(this.regions) : undefined;
+    this.#marks = tracking !== 'none' ? new DirtyMarks(this.regions) : undefined;
     const sharedMemory =
       typeof SharedArrayBuffer !== 'undefined' &&
       this.#memory.some((bytes) => bytes.buffer instanceof SharedArrayBuffer);
@@ -129,6 +132,23 @@ export class FlatGuest implements Guest {
     this.#guard.requirePaused();
     if (this.#marks !== undefined) return this.#marks.take();
     return { pages: this.regions.map(() => null), commit: () => {}, putBack: () => {} };
+  }
+
+  openBarrier(options: BarrierOptions): Barrier {
+    this.#guard.requireOpen();
+    if (this.traits.tracking !== 'barrier') throw new VitrineError('unsupported', { missing: 'a barrier' });
+    if (this.#barrier !== undefined) {
+      throw new VitrineError('wrong-state', { actual: 'a barrier is open', required: 'none' });
+    }
+    const view = (region: number): Uint8Array => {
+      this.#guard.requireOpen();
+      return this.#memory[region]!;
+    };
+    const onClose = (): void => {
+      this.#barrier = undefined;
+    };
+    this.#barrier = new PageBarrier({ regions: this.regions, view, onClose }, options);
+    return this.#barrier;
   }
 
   view(region: number): Uint8Array | undefined {
@@ -197,8 +217,10 @@ export class FlatGuest implements Guest {
     const at = this.#draw() % reach;
     const memory = this.#bytes(region);
     this.#checksum = (Math.imul(this.#checksum ^ memory[at]!, 0x0100_0193) + at) >>> 0;
+    const span = { region: region.id, offsetBytes: at, lengthBytes: 1 };
+    this.#barrier?.beforeWrite(span);
     memory[at] = this.#draw() ^ this.#checksum;
-    this.#marks?.mark({ region: region.id, offsetBytes: at, lengthBytes: 1 });
+    this.#marks?.mark(span);
   }
 
   /** The next number of xorshift32, which never comes to 0. */
@@ -213,6 +235,7 @@ export class FlatGuest implements Guest {
 
   #put(span: Span, bytes: Uint8Array): void {
     const region = regionOf(this.regions, span);
+    this.#barrier?.beforeWrite(span);
     this.#bytes(region).set(bytes.subarray(0, span.lengthBytes), span.offsetBytes);
     this.#marks?.mark(span);
   }

@@ -6,6 +6,7 @@ import type { OwnedBytes } from '../base/bytes.ts';
 import type { PageSet } from '../memory/page-set.ts';
 import type { Region } from '../memory/region.ts';
 import type { Span } from '../memory/span.ts';
+import type { Barrier, BarrierOptions } from './barrier.ts';
 
 /** One value of a machine's configuration. */
 export type ConfigValue = string | number | boolean;
@@ -24,7 +25,7 @@ export interface MachineDescription {
 
 /** What a guest can do, so that the engine never has to try. */
 export interface GuestTraits {
-  /** How it knows what was written: see the tracking folder. */
+  /** How it knows what was written: see the tracking folder. With `barrier` it marks too, and has `openBarrier`. */
   readonly tracking: 'none' | 'marks' | 'barrier';
   /** Why it is none, for a guest of a kind that could tell; absent otherwise. */
   readonly trackingReason?: string;
@@ -83,6 +84,14 @@ export interface Guest {
 
   /** What was written since the last take. Only while paused. */
   takeDirty(): DirtyTake;
+
+  /**
+   * A write barrier, not armed yet, for a capture that does not stop the guest. At any time; what it needs of memory is taken
+   * here, since a pause would grow with it.
+   *
+   * Throws `wrong-state` while another one is open, `guest-closed`.
+   */
+  openBarrier?(options: BarrierOptions): Barrier;
 
   /**
    * The bytes of a region in place, where they lie in one array of this thread; undefined elsewhere.

@@ -4,6 +4,7 @@
 //   import { describe, expect, it } from 'vitest';
 //   guestConformance('my guest', async () => ({ guest: await openMine(), run: … }), { describe, expect, it });
 
+import { barrierSuite } from './guest-suites/barrier.ts';
 import { devicesSuite } from './guest-suites/devices.ts';
 import { dirtySuite } from './guest-suites/dirty.ts';
 import { lifecycleSuite } from './guest-suites/lifecycle.ts';
@@ -21,6 +22,7 @@ export function guestConformance(name: string, open: OpenSubject, api: TestApi):
   lifecycleSuite(name, open, api);
   memorySuite(name, open, api);
   dirtySuite(name, open, api);
+  barrierSuite(name, open, api);
   devicesSuite(name, open, api);
   restoreSuite(name, open, api);
 }

@@ -23,6 +23,7 @@ function opener(options: Omit<FlatGuestOptions, 'regions'>): OpenSubject {
 
 guestConformance('flat guest', opener({ seed: 7 }), { describe, expect, it });
 guestConformance('flat guest with marks', opener({ tracking: 'marks' }), { describe, expect, it });
+guestConformance('flat guest with a barrier', opener({ tracking: 'barrier' }), { describe, expect, it });
 guestConformance(
   'flat guest without memory',
   async () => {
