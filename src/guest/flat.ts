@@ -16,6 +16,7 @@
 import { VitrineError } from '../base/error.ts';
 import { LIMITS } from '../base/limits.ts';
 import { checkRegions, type Region } from '../memory/region.ts';
+import { isShared, type SharedMemory } from '../memory/shared-memory.ts';
 import { regionOf, type Span } from '../memory/span.ts';
 import type { Barrier, BarrierOptions } from './barrier.ts';
 import { DirtyMarks } from './dirty-marks.ts';
@@ -35,7 +36,7 @@ const RECORD_VERSION = 1;
 const RECORD_BYTES = 20;
 const RECORD_MAGIC = 0x54414c46; // `FLAT`, little-endian
 
-/** A region of a flat guest: its bytes are used in place. */
+/** A region of a flat guest: its bytes are used in place. On a SharedArrayBuffer other workers can read them. */
 export interface FlatRegion {
   readonly name: string;
   readonly bytes: Uint8Array;
@@ -59,6 +60,7 @@ export class FlatGuest implements Guest {
   readonly machine: MachineDescription;
   readonly regions: readonly Region[];
   readonly traits: GuestTraits;
+  readonly shared: SharedMemory | undefined;
   readonly #memory: readonly Uint8Array[];
   readonly #guard = new PauseGuard();
   readonly #marks: DirtyMarks | undefined;
@@ -82,10 +84,11 @@ export class FlatGuest implements Guest {
     this.#random = options.seed === undefined ? 1 : options.seed >>> 0 || 1;
     const tracking = options.tracking ?? 'none';
     this.#marks = tracking !== 'none' ? new DirtyMarks(this.regions) : undefined;
-    const sharedMemory =
-      typeof SharedArrayBuffer !== 'undefined' &&
-      this.#memory.some((bytes) => bytes.buffer instanceof SharedArrayBuffer);
-    this.traits = { tracking, sharedMemory };
+    const shared = this.#memory.flatMap(({ buffer, byteOffset, length }, region) =>
+      isShared(buffer) ? [{ region, buffer, offsetBytes: byteOffset, sizeBytes: length }] : [],
+    );
+    this.shared = shared.length > 0 ? { regions: shared } : undefined;
+    this.traits = { tracking, sharedMemory: this.shared !== undefined };
     this.machine = { kind: 'flat', version: '1', architecture: 'none', config: configOf(this.regions) };
   }
 

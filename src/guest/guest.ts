@@ -5,6 +5,7 @@
 import type { OwnedBytes } from '../base/bytes.ts';
 import type { PageSet } from '../memory/page-set.ts';
 import type { Region } from '../memory/region.ts';
+import type { SharedMemory } from '../memory/shared-memory.ts';
 import type { Span } from '../memory/span.ts';
 import type { Barrier, BarrierOptions } from './barrier.ts';
 
@@ -34,8 +35,10 @@ export interface GuestTraits {
    * tracker trusts it. Absent where the guest's own author marks.
    */
   readonly auditScans?: number;
-  /** Its memory is a SharedArrayBuffer that other workers can read while it runs. */
+  /** Its memory, or its RAM at least, can be read by other workers while it runs: see `Guest.shared`. */
   readonly sharedMemory: boolean;
+  /** Why it is not, for a guest of a kind that could share it; absent otherwise. */
+  readonly sharedMemoryReason?: string;
 }
 
 /** Opaque state of one device, or of all that is not memory. */
@@ -63,6 +66,8 @@ export interface Guest {
   /** In id order; fixed for the life of the guest. */
   readonly regions: readonly Region[];
   readonly traits: GuestTraits;
+  /** Where its shared regions lie, for readers in other workers; there when `traits.sharedMemory` is. */
+  readonly shared?: SharedMemory | undefined;
 
   /**
    * Brings the guest to rest at a point where its memory and devices are consistent.

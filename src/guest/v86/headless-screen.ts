@@ -1,25 +1,14 @@
 // A screen for v86 that needs no page: it stands where v86's own adapters stand and keeps what is shown as values, so
 // that it works in a worker and under Node. Frames are made only when someone takes them.
 //
-// v86's VGA wants an `ImageData` on its wasm memory, which Node does not have and shared memory refuses; a plain object
-// of the same shape is put in its place, on the instance.
+// v86's VGA wants an `ImageData` on its wasm memory; a plain object of the same shape is put in its place, on the instance.
 
 import { CODE_PAGE_437 } from './code-page-437.ts';
+import { setPictureSize } from './picture-size.ts';
 import type { Screen, ScreenFrame } from './screen-frame.ts';
-import type { V86Emulator, V86ImageData, V86ScreenAdapter, V86Vga } from './v86-internals.ts';
+import type { V86Emulator, V86Layer, V86ScreenAdapter, V86Vga } from './v86-internals.ts';
 
 const FRAME_MS = 1000 / 60;
-
-/** A part of v86's picture and where it goes. */
-interface Layer {
-  readonly image_data: V86ImageData;
-  readonly screen_x: number;
-  readonly screen_y: number;
-  readonly buffer_x: number;
-  readonly buffer_y: number;
-  readonly buffer_width: number;
-  readonly buffer_height: number;
-}
 
 /** Takes the place of the emulator's screen. `isResting` says when nothing may be drawn, since drawing is state. */
 export function attachHeadlessScreen(emulator: V86Emulator, isResting: () => boolean): HeadlessScreen {
@@ -27,8 +16,13 @@ export function attachHeadlessScreen(emulator: V86Emulator, isResting: () => boo
   const screen = new HeadlessScreen(vga, isResting);
   emulator.screen_adapter = screen;
   vga.screen = screen;
-  vga.set_size_graphical = (width, height, virtualWidth, virtualHeight, bitsPerPixel) =>
-    setGraphicalSize(emulator, width, height, virtualWidth, virtualHeight, bitsPerPixel);
+  const { wasm_memory: memory } = emulator.v86.cpu;
+  vga.set_size_graphical = (...size) =>
+    setPictureSize(emulator, size, (address, width, height) => ({
+      data: new Uint8ClampedArray(memory.buffer, address, 4 * width * height),
+      width,
+      height,
+    }));
   screen.set_mode(vga.graphical_mode);
   if (vga.graphical_mode) {
     vga.screen_width = 0;
@@ -180,7 +174,7 @@ export class HeadlessScreen implements Screen, V86ScreenAdapter {
     this.#moveCursor({ ...this.#cursor, row, column });
   }
 
-  update_buffer(layers: readonly Layer[]): void {
+  update_buffer(layers: readonly V86Layer[]): void {
     for (const layer of layers) this.#copyLayer(layer);
     if (layers.length > 0) this.#changed = true;
   }
@@ -192,7 +186,7 @@ export class HeadlessScreen implements Screen, V86ScreenAdapter {
     this.#changed = true;
   }
 
-  #copyLayer(layer: Layer): void {
+  #copyLayer(layer: V86Layer): void {
     const { data, width: sourceWidth } = layer.image_data;
     const x = Math.max(0, layer.screen_x);
     const skipped = x - layer.screen_x;
@@ -242,35 +236,4 @@ function forgetPicture(vga: V86Vga): void {
   vga.set_size_graphical(screen_width, screen_height, virtual_width, virtual_height, svga_bpp);
   vga.update_layers();
   vga.complete_redraw();
-}
-
-function setGraphicalSize(
-  emulator: V86Emulator,
-  width: number,
-  height: number,
-  virtualWidth: number,
-  virtualHeight: number,
-  bitsPerPixel: number,
-): void {
-  const { cpu } = emulator.v86;
-  const { vga } = cpu.devices;
-  const sourceWidth = Math.max(virtualWidth, 1);
-  const sourceHeight = Math.max(virtualHeight, 1);
-  const same =
-    vga.screen_width === width &&
-    vga.screen_height === height &&
-    vga.virtual_width === sourceWidth &&
-    vga.virtual_height === sourceHeight;
-  if (same) return;
-  vga.screen_width = width;
-  vga.screen_height = height;
-  vga.virtual_width = sourceWidth;
-  vga.virtual_height = sourceHeight;
-  const pixels = sourceWidth * sourceHeight;
-  vga.dest_buffet_offset = cpu.svga_allocate_dest_buffer(pixels) >>> 0;
-  const data = new Uint8ClampedArray(cpu.wasm_memory.buffer, vga.dest_buffet_offset, 4 * pixels);
-  vga.image_data = { data, width: sourceWidth, height: sourceHeight };
-  cpu.svga_mark_dirty();
-  (vga.screen as HeadlessScreen).set_size_graphical(width, height);
-  vga.bus.send('screen-set-size', [width, height, bitsPerPixel]);
 }

@@ -16,6 +16,6 @@ export {
   type ScreenFrame,
   type TextFrame,
 } from './screen-frame.ts';
-export { compileV86, trackedWasmFn, type V86Program } from './tracked-wasm.ts';
+export { type CompileOptions, compileV86, trackedWasmFn, type V86Program } from './tracked-wasm.ts';
 export { type AdoptOptions, adoptV86, V86Guest } from './v86-guest.ts';
 export { V86_VERSION } from './v86-internals.ts';

@@ -14,9 +14,7 @@ export type DiskSource = ImageSource | { readonly url: string; readonly sizeByte
 
 export interface V86Config {
   /** v86's program: its URL, its bytes, or what `compileV86` made of them (one compilation for many guests). */
-  readonly wasm:
-    | { readonly module: WebAssembly.Module; readonly untracked?: string | undefined }
-    | ImageSource;
+  readonly wasm: (Pick<V86Program, 'module'> & Partial<V86Program>) | ImageSource;
   readonly memoryBytes: number;
   /** 1 MiB when left out: enough for VGA; a linear frame buffer wants more. */
   readonly vgaMemoryBytes?: number;
@@ -39,6 +37,11 @@ export interface V86Config {
   readonly compile?: boolean;
   /** `auto` follows which pages are written where that is possible: see the guest's traits. `auto` when left out. */
   readonly tracking?: 'auto' | 'none';
+  /**
+   * `shared` lets other workers read the machine's memory while it runs, `auto` does so where the platform allows it:
+   * see the guest's traits. `private` when left out. A program that is compiled already has it decided.
+   */
+  readonly memory?: 'auto' | 'shared' | 'private';
 }
 
 export interface OpenV86Options {
@@ -52,6 +55,9 @@ export interface OpenV86Options {
 /** v86 puts an initial RAM disk at 64 MiB, whatever the memory is. */
 const INITRD_ADDRESS = 64 * MIB;
 
+/** Enough for VGA. */
+const VGA_MEMORY_BYTES = MIB;
+
 const NO_NETWORK = { type: 'none' };
 
 /**
@@ -64,7 +70,7 @@ export async function openV86(config: V86Config, options: OpenV86Options = {}): 
   const tracking = config.tracking ?? 'auto';
   const [{ V86 }, program, v86Options] = await Promise.all([
     import('v86'),
-    compile(config.wasm, tracking),
+    compile(config),
     toV86Options(config),
   ]);
   const instantiate = trackedWasmFn(program, options.instantiate);
@@ -104,12 +110,23 @@ function watchSetup(core: V86Core, fail: (cause: unknown) => void): void {
   };
 }
 
-async function compile(source: V86Config['wasm'], tracking: 'auto' | 'none'): Promise<V86Program> {
-  if ('module' in source) return { untracked: undefined, ...source };
-  const bytes = new Uint8Array(await load(source));
-  return tracking === 'auto'
-    ? compileV86(bytes)
-    : { module: await WebAssembly.compile(bytes), untracked: 'not wanted' };
+async function compile(config: V86Config): Promise<V86Program> {
+  const {
+    wasm,
+    memoryBytes,
+    vgaMemoryBytes = VGA_MEMORY_BYTES,
+    tracking = 'auto',
+    memory = 'private',
+  } = config;
+  if (!('module' in wasm)) {
+    const bytes = new Uint8Array(await load(wasm));
+    return compileV86(bytes, { tracking, memory, machine: { memoryBytes, vgaMemoryBytes } });
+  }
+  if (memory === 'shared' && wasm.isShared !== true) {
+    const reason = wasm.unshared ?? 'the program was compiled without it';
+    throw new VitrineError('unsupported', { missing: 'shared memory', reason });
+  }
+  return { untracked: undefined, ...wasm };
 }
 
 async function toV86Options(config: V86Config): Promise<Record<string, unknown>> {
@@ -140,7 +157,7 @@ async function toV86Options(config: V86Config): Promise<Record<string, unknown>>
   const network = config.network ?? 'none';
   return {
     memory_size: config.memoryBytes,
-    vga_memory_size: config.vgaMemoryBytes ?? MIB,
+    vga_memory_size: config.vgaMemoryBytes ?? VGA_MEMORY_BYTES,
     bios,
     vga_bios: vgaBios,
     bzimage: kernelImage,

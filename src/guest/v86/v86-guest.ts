@@ -7,11 +7,13 @@
 import { VitrineError } from '../../base/error.ts';
 import { LIMITS } from '../../base/limits.ts';
 import { checkRegions, type Region } from '../../memory/region.ts';
+import type { SharedMemory } from '../../memory/shared-memory.ts';
 import { regionOf, type Span } from '../../memory/span.ts';
 import type { DeviceRecord, DirtyTake, Guest, GuestTraits, MachineDescription } from '../guest.ts';
 import { PauseGuard } from '../pause-guard.ts';
 import { checkTree } from './check-state.ts';
 import { describeMachine } from './describe-machine.ts';
+import { describeSharing, sharedMemoryOf } from './describe-sharing.ts';
 import { applyTree, captureTree, type DeviceTree, largeRecordName } from './device-state.ts';
 import {
   type AttachedDisk,
@@ -25,9 +27,10 @@ import { GuestClock } from './guest-clock.ts';
 import { attachHeadlessScreen, type HeadlessScreen } from './headless-screen.ts';
 import { InputGate } from './input-gate.ts';
 import type { Screen } from './screen-frame.ts';
+import { allowSharedViews } from './shared-views.ts';
 import { SliceGate } from './slice-gate.ts';
 import { decodeState, encodeState, StateFormatError } from './state-codec.ts';
-import { untrackedReason } from './tracked-wasm.ts';
+import { programOf } from './tracked-wasm.ts';
 import { checkInternals, type V86Cpu, type V86Emulator } from './v86-internals.ts';
 import { WriteMarks } from './write-marks.ts';
 
@@ -84,6 +87,7 @@ export class V86Guest implements Guest {
   readonly #headless: HeadlessScreen | undefined;
   readonly #ownsEmulator: boolean;
   readonly #marks: WriteMarks | undefined;
+  readonly #disallowSharedViews: () => void;
   readonly #serialListeners = new Set<(bytes: Uint8Array<ArrayBuffer>) => void>();
   readonly #onSerialByte = (byte: never) => this.#collectSerial(byte);
   #serialOutput: number[] = [];
@@ -112,13 +116,19 @@ export class V86Guest implements Guest {
     this.traits = {
       tracking: marks instanceof WriteMarks ? 'marks' : 'none',
       ...(marks instanceof WriteMarks ? { auditScans: AUDIT_SCANS } : { trackingReason: marks.untracked }),
-      sharedMemory: false,
+      ...describeSharing(this.#cpu),
     };
+    this.#disallowSharedViews = allowSharedViews(emulator, { keepsScreen: options.screen !== 'replace' });
     if (options.screen === 'replace') {
       this.#headless = attachHeadlessScreen(emulator, () => this.#guard.state !== 'running');
     }
     this.screen = this.#headless;
     emulator.add_listener('serial0-output-byte', this.#onSerialByte);
+  }
+
+  /** Where RAM and video memory lie for readers in other workers; undefined where they are not shared. */
+  get shared(): SharedMemory | undefined {
+    return sharedMemoryOf(this.#cpu, this.regions);
   }
 
   /** Lets the machine run, as its power switch does. Independent of pauses: a paused one runs when it is resumed. */
@@ -255,6 +265,7 @@ export class V86Guest implements Guest {
     this.#gate.remove();
     this.#clock.remove();
     this.#marks?.remove();
+    this.#disallowSharedViews();
     if (!this.#ownsEmulator) return;
     const destroyed = this.#emulator.destroy();
     this.#emulator.v86.next_tick(0);
@@ -338,7 +349,7 @@ function armMarks(cpu: V86Cpu, tracking: 'auto' | 'none'): WriteMarks | { readon
   if (tracking === 'none') return { untracked: 'not wanted' };
   const marks = WriteMarks.arm(cpu);
   if (marks instanceof WriteMarks) return marks;
-  return { untracked: untrackedReason(cpu.wm.exports) ?? marks.untracked };
+  return { untracked: programOf(cpu.wm.exports)?.untracked ?? marks.untracked };
 }
 
 function listRegions(cpu: V86Cpu, disks: readonly AttachedDisk[]): Region[] {

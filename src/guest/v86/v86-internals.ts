@@ -121,9 +121,22 @@ export interface V86Floppy extends V86Stateful {
   readonly drives: readonly { readonly buffer: V86Disk | null }[];
 }
 
+/** A part of a picture and where on the screen it goes. */
+export interface V86Layer {
+  readonly image_data: V86ImageData;
+  readonly screen_x: number;
+  readonly screen_y: number;
+  readonly buffer_x: number;
+  readonly buffer_y: number;
+  readonly buffer_width: number;
+  readonly buffer_height: number;
+}
+
 /** What v86 calls to show something; `headless-screen.ts` is one. */
 export interface V86ScreenAdapter {
   set_mode(graphical: boolean): void;
+  set_size_graphical(width: number, height: number, virtualWidth: number, virtualHeight: number): void;
+  update_buffer(layers: readonly V86Layer[]): void;
   pause(): void;
   continue(): void;
   destroy(): void;
@@ -193,7 +206,7 @@ export interface V86Devices {
 }
 
 export interface V86Cpu extends V86Stateful {
-  readonly wasm_memory: { readonly buffer: ArrayBuffer };
+  readonly wasm_memory: { readonly buffer: ArrayBufferLike };
   readonly mem8: V86View;
   readonly memory_size: V86View;
   readonly acpi_enabled: V86View;
@@ -218,6 +231,11 @@ export interface V86Cpu extends V86Stateful {
   readonly update_state_flags: () => void;
   readonly set_tsc: (low: number, high: number) => void;
   readonly svga_mark_dirty: () => void;
+  readonly zstd_create_ctx: (sourceBytes: number) => number;
+  readonly zstd_get_src_ptr: (context: number) => number;
+  readonly zstd_read: (context: number, lengthBytes: number) => number;
+  readonly zstd_read_free: (address: number, lengthBytes: number) => void;
+  readonly zstd_free_ctx: (context: number) => void;
   readonly svga_allocate_dest_buffer: (pixels: number) => number;
   readonly get_apic_addr: () => number;
 }
@@ -245,6 +263,8 @@ export interface V86Emulator {
   run(): Promise<void>;
   stop(): Promise<void>;
   destroy(): Promise<void>;
+  restore_state(state: ArrayBuffer): Promise<void>;
+  zstd_decompress(sizeBytes: number, source: Uint8Array): ArrayBufferLike;
 }
 
 const FUNCTIONS = [

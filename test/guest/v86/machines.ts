@@ -16,6 +16,7 @@ import {
 const ROM_BYTES = 65536;
 
 let compiled: Promise<V86Program> | undefined;
+let compiledShared: Promise<V86Program> | undefined;
 
 /** The bytes of v86's program as it is published. */
 export function v86Bytes(): Uint8Array<ArrayBuffer> {
@@ -27,6 +28,12 @@ export function v86Bytes(): Uint8Array<ArrayBuffer> {
 export async function v86Program(): Promise<V86Program> {
   compiled ??= compileV86(v86Bytes());
   return compiled;
+}
+
+/** As `v86Program`, with shared memory. */
+export async function sharedProgram(): Promise<V86Program> {
+  compiledShared ??= compileV86(v86Bytes(), { memory: 'shared' });
+  return compiledShared;
 }
 
 /** A machine with Pulse and little memory, so that copies of it are quick; not started. */

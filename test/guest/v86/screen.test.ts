@@ -11,6 +11,7 @@ import {
   restore,
   runPulse,
   save,
+  sharedProgram,
   until,
   untilUp,
   wordAt,
@@ -108,34 +109,39 @@ describe('the screen of a v86 guest', () => {
     expect(frames.length).toBe(count);
   });
 
-  it('shows graphics, drawn by the guest or restored', async () => {
-    const guest = keep(await openProgram(GRAPHICS_PROGRAM));
-    await guest.start();
-    let frame: ScreenFrame | undefined;
-    await until(() => {
+  it.each(['private', 'shared'] as const)(
+    'shows graphics from %s memory, drawn or restored',
+    async (memory) => {
+      const change = memory === 'shared' ? { wasm: await sharedProgram() } : {};
+      const guest = keep(await openProgram(GRAPHICS_PROGRAM, 0, change));
+      expect(guest.traits.sharedMemory).toBe(memory === 'shared');
+      await guest.start();
+      let frame: ScreenFrame | undefined;
+      await until(() => {
+        frame = guest.screen!.takeFrame();
+        return frame?.kind === 'graphics';
+      }, 'graphics');
+      expect(frame).toMatchObject({ width: 320, height: 200 });
+      const vram = guest.regions.find((region) => region.name === 'vga.vram')!;
+      const at = 4 * (3 * 320 + 5);
+      await paused(guest, () =>
+        guest.writePages(
+          { region: vram.id, offsetBytes: at, lengthBytes: 4 },
+          Uint8Array.of(0x33, 0x22, 0x11, 0),
+        ),
+      );
       frame = guest.screen!.takeFrame();
-      return frame?.kind === 'graphics';
-    }, 'graphics');
-    expect(frame).toMatchObject({ width: 320, height: 200 });
-    const vram = guest.regions.find((region) => region.name === 'vga.vram')!;
-    const at = 4 * (3 * 320 + 5);
-    await paused(guest, () =>
-      guest.writePages(
-        { region: vram.id, offsetBytes: at, lengthBytes: 4 },
-        Uint8Array.of(0x33, 0x22, 0x11, 0),
-      ),
-    );
-    frame = guest.screen!.takeFrame();
-    expect(frame?.kind === 'graphics' ? [...frame.rgba.subarray(at - 4, at + 8)] : []).toEqual([
-      ...[0, 0, 0, 255],
-      ...[0x11, 0x22, 0x33, 255],
-      ...[0, 0, 0, 255],
-    ]);
-    const saved = await save(guest);
-    const fresh = keep(await openProgram(GRAPHICS_PROGRAM));
-    await restore(fresh, saved);
-    expect(fresh.screen!.takeFrame()).toEqual(frame);
-  });
+      expect(frame?.kind === 'graphics' ? [...frame.rgba.subarray(at - 4, at + 8)] : []).toEqual([
+        ...[0, 0, 0, 255],
+        ...[0x11, 0x22, 0x33, 255],
+        ...[0, 0, 0, 255],
+      ]);
+      const saved = await save(guest);
+      const fresh = keep(await openProgram(GRAPHICS_PROGRAM, 0, change));
+      await restore(fresh, saved);
+      expect(fresh.screen!.takeFrame()).toEqual(frame);
+    },
+  );
 });
 
 describe('a v86 guest', () => {
