@@ -9,3 +9,4 @@ export {
   type StoreTestApi,
   storeContract,
 } from './store-contract.ts';
+export { type RoundTripOptions, type RoundTripReport, verifyRoundTrip } from './verify-round-trip.ts';
