@@ -10,7 +10,9 @@
 import { VitrineError } from '../base/error.ts';
 import { LIMITS } from '../base/limits.ts';
 import { checkRegions, type Region } from '../memory/region.ts';
+import { isShared, type SharedMemory } from '../memory/shared-memory.ts';
 import { regionOf, type Span, spansAtAddress } from '../memory/span.ts';
+import type { Barrier, BarrierOptions } from './barrier.ts';
 import { type DeviceState, DeviceStates } from './device-states.ts';
 import { DirtyMarks } from './dirty-marks.ts';
 import type { DeviceRecord, DirtyTake, Guest, GuestTraits, MachineDescription } from './guest.ts';
@@ -38,10 +40,10 @@ export interface CooperatingOptions {
   /** Everything that is not in a region, in parts: `{ cpu: { version: 1, save, load } }`. */
   readonly devices: Readonly<Record<string, DeviceState>>;
   /**
-   * `marks`: `beforeWrite` or `markDirty` is called for every write of every region. `none`, when left out: memory is
-   * compared at each save.
+   * `marks`: `beforeWrite` or `markDirty` is called for every write of every region. `barrier`: `beforeWrite`, and before the
+   * write, so that a capture need not stop the guest. `none`, when left out: memory is compared at each save.
    */
-  readonly tracking?: 'none' | 'marks';
+  readonly tracking?: 'none' | 'marks' | 'barrier';
   /** Scans with changes that check the marks: 3 when left out, 0 where a test of the author's does. */
   readonly auditScans?: number;
   /**
@@ -64,7 +66,7 @@ export interface Cooperation {
   readonly guest: CooperatingGuest;
   /** Bytes at this guest address were written, or are about to be. Throws `span-out-of-range`. */
   markDirty(address: number, lengthBytes?: number): void;
-  /** Bytes at this guest address are about to be written; says what `markDirty` does, too. Throws `span-out-of-range`. */
+  /** Bytes at this guest address are about to be written: all that a barrier needs, and what `markDirty` says, too. */
   beforeWrite(address: number, lengthBytes?: number): void;
   /** The quickest of them, for one region by offset: what an inner loop calls. Throws `not-found`. */
   listenerOf(region: string): WriteListener;
@@ -108,6 +110,7 @@ export class CooperatingGuest implements Guest {
   readonly machine: MachineDescription;
   readonly regions: readonly Region[];
   readonly traits: GuestTraits;
+  readonly shared: SharedMemory | undefined;
   readonly pauseNow?: () => void;
   readonly resumeNow?: () => void;
   readonly #options: CooperatingOptions;
@@ -134,7 +137,8 @@ export class CooperatingGuest implements Guest {
     this.#memory = options.regions.map((region) => region.bytes);
     this.#devices = new DeviceStates(options.devices);
     this.#watch = new WriteWatch(this.regions, new DirtyMarks(this.regions));
-    this.traits = traitsOf(options);
+    this.shared = sharedOf(this.#memory);
+    this.traits = traitsOf(options, this.shared !== undefined);
     if (options.pause === undefined) {
       this.pauseNow = () => this.#pauseNow();
       this.resumeNow = () => this.#resumeNow();
@@ -181,6 +185,16 @@ export class CooperatingGuest implements Guest {
     this.#requireRest();
     if (this.traits.tracking !== 'none') return this.#watch.take();
     return { pages: this.regions.map(() => null), commit: () => {}, putBack: () => {} };
+  }
+
+  openBarrier(options: BarrierOptions): Barrier {
+    this.#guard.requireOpen();
+    if (this.traits.tracking !== 'barrier') throw new VitrineError('unsupported', { missing: 'a barrier' });
+    const view = (region: number): Uint8Array => {
+      this.#guard.requireOpen();
+      return this.#memory[region]!;
+    };
+    return this.#watch.openBarrier({ regions: this.regions, view }, options);
   }
 
   view(region: number): Uint8Array | undefined {
@@ -243,10 +257,15 @@ export class CooperatingGuest implements Guest {
   }
 }
 
-function traitsOf({ tracking = 'none', auditScans = AUDIT_SCANS, regions }: CooperatingOptions): GuestTraits {
-  const sharedMemory =
-    typeof SharedArrayBuffer !== 'undefined' &&
-    regions.some(({ bytes }) => bytes.buffer instanceof SharedArrayBuffer);
+function sharedOf(memory: readonly Uint8Array[]): SharedMemory | undefined {
+  const regions = memory.flatMap(({ buffer, byteOffset, length }, region) =>
+    isShared(buffer) ? [{ region, buffer, offsetBytes: byteOffset, sizeBytes: length }] : [],
+  );
+  return regions.length > 0 ? { regions } : undefined;
+}
+
+function traitsOf(options: CooperatingOptions, sharedMemory: boolean): GuestTraits {
+  const { tracking = 'none', auditScans = AUDIT_SCANS } = options;
   if (tracking === 'none' || auditScans === 0) return { tracking, sharedMemory };
   return { tracking, auditScans, sharedMemory };
 }

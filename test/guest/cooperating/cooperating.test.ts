@@ -85,6 +85,7 @@ function opener(options: Partial<CooperatingOptions>): OpenSubject {
 const api = { describe, expect, it };
 guestConformance('cooperating guest, scanned', opener({}), api);
 guestConformance('cooperating guest with marks', opener({ tracking: 'marks' }), api);
+guestConformance('cooperating guest with a barrier', opener({ tracking: 'barrier' }), api);
 guestConformance(
   'cooperating guest that stops later',
   opener({ tracking: 'marks', pause: () => Promise.resolve(), resume: () => {} }),

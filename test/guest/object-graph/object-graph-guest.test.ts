@@ -8,7 +8,7 @@ import { ToyComputer } from '../../support/toy-computer.ts';
 
 const STEPS = 400;
 
-function openToy(tracking: 'none' | 'marks' = 'marks', computer = new ToyComputer()) {
+function openToy(tracking: 'none' | 'marks' | 'barrier' = 'marks', computer = new ToyComputer()) {
   const cooperation = objectGraphGuest({
     root: computer,
     machine: { kind: 'toy', version: '1', architecture: 'toy', config: {} },
@@ -25,7 +25,7 @@ function openToy(tracking: 'none' | 'marks' = 'marks', computer = new ToyCompute
   return { ...cooperation, computer, run };
 }
 
-function opener(tracking: 'none' | 'marks'): OpenSubject {
+function opener(tracking: 'none' | 'marks' | 'barrier'): OpenSubject {
   return async () => {
     const { guest, run } = openToy(tracking);
     return { guest, run: async () => run() };
@@ -33,6 +33,11 @@ function opener(tracking: 'none' | 'marks'): OpenSubject {
 }
 
 guestConformance('toy computer by its objects', opener('marks'), { describe, expect, it });
+guestConformance('toy computer by its objects, with a barrier', opener('barrier'), {
+  describe,
+  expect,
+  it,
+});
 guestConformance('toy computer by its objects, scanned', opener('none'), { describe, expect, it });
 
 describe('verifyRoundTrip', () => {
