@@ -61,6 +61,15 @@ export interface DirtyTake {
   putBack(): void;
 }
 
+/**
+ * What will be asked of a guest in a pause, so that one in another worker sends it along with its answer. One that was not
+ * asked for marks there answers `takeDirty` with null: every page may have been written.
+ */
+export interface PauseNeeds {
+  readonly marks?: boolean;
+  readonly devices?: boolean;
+}
+
 export interface Guest {
   readonly machine: MachineDescription;
   /** In id order; fixed for the life of the guest. */
@@ -75,7 +84,7 @@ export interface Guest {
    * Pauses nest: it runs again after as many `resume` calls. A guest that its user had stopped stays stopped.
    * Throws `guest-not-quiescent` when it cannot rest now, `guest-closed`, `guest-failed`.
    */
-  pause(): Promise<void>;
+  pause(needs?: PauseNeeds): Promise<void>;
   resume(): Promise<void>;
 
   /**

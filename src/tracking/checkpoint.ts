@@ -158,7 +158,7 @@ export class Checkpoint {
 
 /** Pauses the guest for a reset, waiting wherever the guest does. */
 export async function resetWaiting(guest: Guest, steps: ResetSteps): Promise<ResetReport> {
-  await guest.pause();
+  await guest.pause({ marks: true });
   try {
     let step = steps.next();
     while (!step.done) {

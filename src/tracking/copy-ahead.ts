@@ -4,7 +4,7 @@
 
 import { MIB } from '../base/limits.ts';
 import { nextTask } from '../base/pacing.ts';
-import type { Guest } from '../guest/guest.ts';
+import type { Guest, PauseNeeds } from '../guest/guest.ts';
 import type { PageSet } from '../memory/page-set.ts';
 import type { Mirror } from './mirror.ts';
 
@@ -15,7 +15,7 @@ const STEP_BYTES = MIB;
 export async function copyAhead(guest: Guest, mirror: Mirror, pending: readonly PageSet[]): Promise<void> {
   // Every page is looked at below, so earlier marks say no more; from here on they tell what the guest changes meanwhile,
   // which is what an audit of the marks compares with.
-  const take = await whilePaused(guest, () => guest.takeDirty());
+  const take = await whilePaused(guest, () => guest.takeDirty(), { marks: true });
   try {
     for (const { id, pageBytes } of guest.regions) {
       const changed = pending[id]!;
@@ -33,8 +33,8 @@ export async function copyAhead(guest: Guest, mirror: Mirror, pending: readonly 
   take.commit();
 }
 
-async function whilePaused<T>(guest: Guest, work: () => T | Promise<T>): Promise<T> {
-  await guest.pause();
+async function whilePaused<T>(guest: Guest, work: () => T | Promise<T>, needs: PauseNeeds = {}): Promise<T> {
+  await guest.pause(needs);
   try {
     return await work();
   } finally {

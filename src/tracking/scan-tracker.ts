@@ -6,7 +6,7 @@
 import type { OwnedBytes } from '../base/bytes.ts';
 import { type Clock, SYSTEM_CLOCK } from '../base/clock.ts';
 import { VitrineError } from '../base/error.ts';
-import type { DeviceRecord, Guest } from '../guest/guest.ts';
+import type { DeviceRecord, Guest, PauseNeeds } from '../guest/guest.ts';
 import type { Kernels } from '../kernel/kernels.ts';
 import { checkRegions, pageCountOf } from '../memory/region.ts';
 import { regionOf, type Span } from '../memory/span.ts';
@@ -44,6 +44,9 @@ export async function openScanTracker(guest: Guest, options: ScanTrackerOptions)
   return new ScanTracker(guest, mirror, options.clock ?? SYSTEM_CLOCK);
 }
 
+/** What an instant is made of beside memory. */
+const INSTANT: PauseNeeds = { marks: true, devices: true };
+
 type State = 'idle' | 'captured' | 'restoring' | 'working' | 'closed';
 
 export class ScanTracker implements FollowedTracker {
@@ -79,7 +82,7 @@ export class ScanTracker implements FollowedTracker {
       const pauseMs = await this.#whilePaused(async () => {
         pagesScanned = await this.#ledger.scan(true);
         devices = await this.#guest.saveDevices();
-      });
+      }, INSTANT);
       this.#ledger.follower?.captured(this.#instant(devices));
       return { changed: this.#ledger.changed(options.full), devices, pauseMs, pagesScanned };
     });
@@ -117,7 +120,7 @@ export class ScanTracker implements FollowedTracker {
     readonly full: boolean;
   }): Promise<{ readonly changed: readonly Uint32Array<ArrayBuffer>[] }> {
     return this.#enter('idle', 'restoring', async () => {
-      await this.#guest.pause();
+      await this.#guest.pause({ marks: true });
       this.#pausedAtMs = this.#clock.nowMs();
       try {
         await this.#ledger.scan(false);
@@ -172,7 +175,7 @@ export class ScanTracker implements FollowedTracker {
         const devices = await this.#guest.saveDevices();
         this.#ledger.checkpoint ??= new Checkpoint(this.#guest, this.#mirror);
         this.#ledger.checkpoint.moveHere(devices);
-      });
+      }, INSTANT);
       return { pauseMs, pagesScanned };
     });
   }
@@ -216,7 +219,7 @@ export class ScanTracker implements FollowedTracker {
       const pauseMs = await this.#whilePaused(async () => {
         pagesScanned = await this.#ledger.scan(true);
         devices = await this.#guest.saveDevices();
-      });
+      }, INSTANT);
       see(this.#instant(devices));
       return { pauseMs, pagesScanned };
     });
@@ -234,7 +237,7 @@ export class ScanTracker implements FollowedTracker {
         const devices = await choose({ ...this.#instant(await this.#guest.saveDevices()), put });
         pagesWritten = await swapIn(this.#guest, this.#mirror, this.#ledger.staged, devices);
         this.#ledger.settleStaged();
-      });
+      }, INSTANT);
       return { pauseMs, pagesWritten };
     });
   }
@@ -290,8 +293,8 @@ export class ScanTracker implements FollowedTracker {
     await this.#guest.resume();
   }
 
-  async #whilePaused(work: () => Promise<void>): Promise<number> {
-    await this.#guest.pause();
+  async #whilePaused(work: () => Promise<void>, needs: PauseNeeds = {}): Promise<number> {
+    await this.#guest.pause(needs);
     const startMs = this.#clock.nowMs();
     try {
       await work();
