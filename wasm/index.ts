@@ -10,7 +10,9 @@ export { fillPages } from './fill-pages';
 export { gatherPages } from './gather-pages';
 export { listBits } from './list-bits';
 export { orBits } from './or-bits';
+export { packSparse } from './pack-sparse';
 export { scatterPages } from './scatter-pages';
+export { unpackSparse } from './unpack-sparse';
 export { xorBytes } from './xor-bytes';
 export { zeroPages } from './zero-pages';
 

@@ -1,29 +1,36 @@
 // All codecs by id, and which of them each effort tries. A library is loaded when it is first prepared for; after
 // that everything is synchronous.
 
+import { copyBytes } from '../base/bytes.ts';
 import { VitrineError } from '../base/error.ts';
 import type { Effort, EncodedFrame } from '../format/frame-codecs.ts';
 import type { Codec, Codecs } from './codec.ts';
 import { LZ4_ID, loadLz4 } from './lz4.ts';
 import { RAW, RAW_ID } from './raw.ts';
+import { loadSparseLz4, loadSparseZstd, SPARSE_LZ4_ID, SPARSE_ZSTD_ID } from './sparse.ts';
 import { loadZstd, ZSTD_ID } from './zstd.ts';
 
 const LOADERS: ReadonlyMap<number, () => Promise<Codec>> = new Map([
   [RAW_ID, async () => RAW],
   [LZ4_ID, loadLz4],
   [ZSTD_ID, loadZstd],
+  [SPARSE_LZ4_ID, loadSparseLz4],
+  [SPARSE_ZSTD_ID, loadSparseZstd],
 ]);
 
-/** Tried in this order; of equals the first wins, which is the one that decodes faster. */
+/** Tried in this order, the likely winner first; of equals the first wins. What none of them makes smaller stays raw. */
 const EFFORTS = {
-  fast: [RAW_ID, LZ4_ID],
-  balanced: [RAW_ID, LZ4_ID, ZSTD_ID],
-  small: [RAW_ID, LZ4_ID, ZSTD_ID],
+  fast: [SPARSE_LZ4_ID, LZ4_ID],
+  balanced: [SPARSE_ZSTD_ID, ZSTD_ID, LZ4_ID],
+  small: [SPARSE_ZSTD_ID, ZSTD_ID, LZ4_ID],
 } as const satisfies Record<Effort, readonly number[]>;
+
+/** A frame that a codec made this much smaller is not tried with the next: sparse ones are, and would only take longer. */
+const SMALL_ENOUGH = 1 / 8;
 
 /** The codecs that have to be prepared to save with an effort. */
 export function codecsOf(effort: Effort): readonly number[] {
-  return EFFORTS[effort];
+  return [RAW_ID, ...EFFORTS[effort]];
 }
 
 /** The codecs; those of `fast` are ready, others after `prepare`. Throws `kernel-unavailable`. */
@@ -56,12 +63,12 @@ class CodecRegistry implements Codecs {
     let smallest: EncodedFrame | undefined;
     for (const id of EFFORTS[effort]) {
       const encoded = this.byId(id).encode(bytes, effort);
-      if (smallest === undefined || encoded.length < smallest.bytes.length) {
+      if (encoded !== undefined && encoded.length < (smallest?.bytes ?? bytes).length) {
         smallest = { codec: id, bytes: encoded };
+        if (encoded.length <= bytes.length * SMALL_ENOUGH) break;
       }
     }
-    // Safe: every effort tries at least one codec.
-    return smallest!;
+    return smallest ?? { codec: RAW_ID, bytes: copyBytes(bytes) };
   }
 
   #load(id: number): Promise<void> {

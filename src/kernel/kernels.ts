@@ -43,6 +43,18 @@ export interface Kernels {
   /** Writes `a xor b` to `out` (which may be `a` or `b`). Returns how many of the bytes differ. */
   xorBytes(a: Address, b: Address, out: Address, lengthBytes: number): number;
 
+  /**
+   * Writes the sparse form of bytes, a multiple of 64 of them, to `out`: `wasm/pack-sparse.ts` draws it. It needs room for
+   * `sparseBytes(lengthBytes)` bytes, and what it leaves behind its result is anything. Returns the length.
+   */
+  packSparse(bytes: Address, lengthBytes: number, out: Address): number;
+
+  /**
+   * Writes the `lengthBytes` bytes, a multiple of 64, whose sparse form `packed` is. Returns 1; or 0, with nothing written,
+   * for what is not the sparse form of so many bytes.
+   */
+  unpackSparse(packed: Address, packedBytes: number, out: Address, lengthBytes: number): number;
+
   /** Copies page `list[i]` (32-bit indices) of `pages` to page `i` of `out`. */
   gatherPages(pages: Address, list: Address, pageBytes: number, count: number, out: Address): void;
 
@@ -60,4 +72,9 @@ export interface Kernels {
 
   /** `into &= ~from` over `lengthBytes` bytes. */
   andNotBits(into: Address, from: Address, lengthBytes: number): void;
+}
+
+/** The most that the sparse form of so many bytes takes: a line of words that are not zero, its mask, its bit. */
+export function sparseBytes(lengthBytes: number): number {
+  return lengthBytes + lengthBytes / 32 + Math.ceil(lengthBytes / 512);
 }

@@ -10,6 +10,8 @@ import type { Address, KernelBuild, Kernels } from './kernels.ts';
 const WASM_PAGE_BYTES = 65_536;
 const DIGEST_BYTES = 32;
 const PATTERN_BYTES = 8;
+/** Zeros are passed over by lines of so many bytes in the sparse form. */
+const LINE_BYTES = 64;
 
 /** Kernels over a new arena that takes at most `maxBytes`. */
 export function createReferenceKernels(maxBytes: number): Kernels {
@@ -79,6 +81,51 @@ class ReferenceKernels implements Kernels {
       if (delta !== 0) different++;
     }
     return different;
+  }
+
+  packSparse(bytes: Address, lengthBytes: number, out: Address): number {
+    const from = this.arena.bytes(bytes, lengthBytes);
+    const map = new Uint8Array(Math.ceil(lengthBytes / (8 * LINE_BYTES)));
+    const masks: number[] = [];
+    const words: number[] = [];
+    for (let line = 0; line < lengthBytes / LINE_BYTES; line++) {
+      let mask = 0;
+      for (let word = 0; word < LINE_BYTES / 4; word++) {
+        const at = line * LINE_BYTES + 4 * word;
+        const content = from.subarray(at, at + 4);
+        if (content.every((byte) => byte === 0)) continue;
+        mask |= 1 << word;
+        words.push(...content);
+      }
+      if (mask === 0) continue;
+      map[line >> 3]! |= 1 << (line & 7);
+      masks.push(mask & 255, mask >> 8);
+    }
+    const packed = [...map, ...masks, ...words];
+    this.arena.bytes(out, packed.length).set(packed);
+    return packed.length;
+  }
+
+  unpackSparse(packed: Address, packedBytes: number, out: Address, lengthBytes: number): number {
+    const from = this.arena.bytes(packed, packedBytes);
+    const lines = lengthBytes / LINE_BYTES;
+    const map = from.subarray(0, Math.ceil(lines / 8));
+    const marked: number[] = [];
+    for (let bit = 0; bit < 8 * map.length; bit++) if (isSet(map, bit)) marked.push(bit);
+    const masks = from.subarray(map.length, map.length + 2 * marked.length);
+    if (map.length < Math.ceil(lines / 8) || masks.length < 2 * marked.length) return 0;
+    if (marked.some((line, i) => line >= lines || (masks[2 * i] === 0 && masks[2 * i + 1] === 0))) return 0;
+    const places: number[] = [];
+    for (const [i, line] of marked.entries()) {
+      for (let word = 0; word < LINE_BYTES / 4; word++) {
+        if (isSet(masks, 16 * i + word)) places.push(line * LINE_BYTES + 4 * word);
+      }
+    }
+    const words = from.slice(map.length + masks.length);
+    if (words.length !== 4 * places.length) return 0;
+    const bytes = this.arena.bytes(out, lengthBytes).fill(0);
+    for (const [i, at] of places.entries()) bytes.set(words.subarray(4 * i, 4 * i + 4), at);
+    return 1;
   }
 
   gatherPages(pages: Address, list: Address, pageBytes: number, count: number, out: Address): void {

@@ -49,6 +49,8 @@ export async function instantiateKernels(
     fillPages: raw.fillPages,
     digestPages: raw.digestPages,
     digestBytes: raw.digestBytes,
+    packSparse: raw.packSparse,
+    unpackSparse: raw.unpackSparse,
     gatherPages: raw.gatherPages,
     scatterPages: raw.scatterPages,
     orBits: raw.orBits,

@@ -3,6 +3,7 @@
 import { decompress as decodeZstd } from 'fzstd';
 import { Cursor, checkOpening, checksum, hex, openBody, refuse } from './cursor.ts';
 import { decodeLz4Block } from './lz4-block.ts';
+import { decodeSparse } from './sparse.ts';
 
 export interface ReadFrame {
   length: number;
@@ -91,6 +92,8 @@ function decode(frame: ReadFrame, bytes: Uint8Array): Uint8Array {
   if (frame.codec === 1) plain = bytes;
   else if (frame.codec === 2) plain = decodeLz4Block(bytes, frame.plainLength);
   else if (frame.codec === 3) plain = decodeZstd(bytes);
+  else if (frame.codec === 4) plain = decodeSparse(bytes, frame.plainLength, decodeLz4Block);
+  else if (frame.codec === 5) plain = decodeSparse(bytes, frame.plainLength, (words) => decodeZstd(words));
   else return refuse(`codec ${frame.codec}`);
   if (plain.length !== frame.plainLength) refuse('frame plain length');
   return plain;
