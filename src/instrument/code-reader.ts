@@ -8,32 +8,47 @@
 import { VitrineError } from '../base/error.ts';
 import { truncated } from './module-sections.ts';
 
-/** Opcodes with a prefix byte are written as `prefix << 12 | opcode`. */
-export const PREFIX = { misc: 0xfc000, vector: 0xfd000, atomic: 0xfe000 } as const;
+/** Opcodes behind a prefix byte (0xfc, 0xfd, 0xfe) are added to these, so that all together are small numbers. */
+export const PREFIX = { misc: 0x100, vector: 0x200, atomic: 0x400 } as const;
+/** Above all of them. */
+export const OPCODE_LIMIT = 0x480;
 
 export const OP = {
+  block: 0x02,
   loop: 0x03,
   if: 0x04,
   else: 0x05,
   end: 0x0b,
+  branch: 0x0c,
+  branchIf: 0x0d,
+  return: 0x0f,
   call: 0x10,
   callIndirect: 0x11,
+  delegate: 0x18,
   drop: 0x1a,
   select: 0x1b,
   localGet: 0x20,
   localSet: 0x21,
   localTee: 0x22,
   globalGet: 0x23,
+  globalSet: 0x24,
+  i32Load8U: 0x2d,
   memorySize: 0x3f,
   memoryGrow: 0x40,
   i32Const: 0x41,
+  i32Eqz: 0x45,
+  i32Eq: 0x46,
+  i32LtU: 0x49,
+  i32GtU: 0x4b,
   i32Add: 0x6a,
   i32Sub: 0x6b,
+  i32And: 0x71,
+  i32Shl: 0x74,
   i32ShrU: 0x76,
   i32Store8: 0x3a,
-  memoryInit: PREFIX.misc | 8,
-  memoryCopy: PREFIX.misc | 10,
-  memoryFill: PREFIX.misc | 11,
+  memoryInit: PREFIX.misc + 8,
+  memoryCopy: PREFIX.misc + 10,
+  memoryFill: PREFIX.misc + 11,
 } as const;
 
 const MEMORY_INDEX_FLAG = 0x40;
@@ -78,6 +93,11 @@ export class CodeReader {
 
   /** An unsigned LEB128 integer, exact up to 2^53. */
   unsigned(): number {
+    const first = this.#bytes[this.at];
+    if (first !== undefined && first < 0x80) {
+      this.at++;
+      return first;
+    }
     let value = 0;
     for (let scale = 1; ; scale *= 128) {
       const byte = this.byte();
@@ -178,7 +198,7 @@ export class CodeReader {
 
   #misc(): void {
     const sub = this.unsigned();
-    this.op = PREFIX.misc | sub;
+    this.op = PREFIX.misc + sub;
     if (sub <= 7) return;
     if (sub === 8) {
       this.unsigned();
@@ -196,7 +216,7 @@ export class CodeReader {
 
   #vector(): void {
     const sub = this.unsigned();
-    this.op = PREFIX.vector | sub;
+    this.op = PREFIX.vector + sub;
     if (sub <= 11 || sub === 92 || sub === 93) this.#memoryArgument();
     else if (sub === 12 || sub === 13) this.#skip(16);
     else if (sub >= 21 && sub <= 34) this.immediate = this.byte();
@@ -208,7 +228,7 @@ export class CodeReader {
 
   #atomic(): void {
     const sub = this.unsigned();
-    this.op = PREFIX.atomic | sub;
+    this.op = PREFIX.atomic + sub;
     if (sub === 3) this.#skip(1);
     else if (sub <= 2 || (sub >= 0x10 && sub <= 0x4e)) this.#memoryArgument();
     else throw this.#unknown(`opcode 0xfe ${sub}`);

@@ -1,6 +1,6 @@
 // Instructions into a buffer that grows.
 
-const FIRST_CAPACITY = 4_096;
+const FIRST_CAPACITY = 512;
 /** The longest integer that is written. */
 const LEB_BYTES = 10;
 

@@ -1,24 +1,30 @@
-// One function rewritten so that each store marks its pages. Read twice: first to know the ranges that are stored to
-// around each local, then to write.
+// One function rewritten so that its stores touch the map of pages first. Read three times: for what its loops do, for the
+// stores around each root of addresses (`address-values.ts`), then to write.
 //
-// A store whose address is a local that still holds the same value, or a constant, is left as it is; its mark comes at
-// the end of the straight run of code it is in, one for all such stores, and none where the range is marked already
-// (`definitions.ts`). A trap in between leaves a store unmarked: it ends the call, and whoever catches it takes all
-// pages as written. Any other address is kept in an added local and marked at once. A mark follows its store: the store
-// has checked the address then.
+// In front of a store stands a touch, for the whole group that it is in, unless one that is passed on every way here has
+// touched the group already. An address by a known root costs no more than that; any other is kept in an added local.
+// Between the touch of a group and its other stores nothing can go wrong that the first store does not notice: where its
+// address is inside the memory, the group's last byte is at most in the guard.
+//
+// The map's base is read once and kept in an added local until a call may have moved the map; a loop without calls that
+// writes has it read before.
 //
 // Added locals come after the function's own, so no index changes.
 
+import { AddressValues, type Distance, plus, type Value } from './address-values.ts';
 import { CodeReader, OP } from './code-reader.ts';
 import { CodeWriter } from './code-writer.ts';
-import { type Definition, Definitions } from './definitions.ts';
-import { type MarkTarget, writeMark, writePageMark, writeSize } from './mark-code.ts';
+import { type FunctionFacts, isBlock, isCall, scanLoops } from './loop-scan.ts';
+import { type MarkTarget, writeSize, writeTouch, writeTouchConstant } from './mark-code.ts';
 import { effectOf, type StackEffect, stackEffect } from './stack-effect.ts';
-import { STORES, type StoreShape } from './stores.ts';
+import { type StoreShape, storeOf } from './stores.ts';
 
 const I32 = 0x7f;
-/** An atomic access is aligned or traps. */
-const FIRST_ATOMIC = 0xfe000;
+const ADDRESS_LIMIT = 2 ** 32;
+/** What an added local is for; 0 and up are the operands of stores, the address first. */
+const BASE_PLACE = 9;
+/** Until something is written. */
+const NO_CODE = new CodeWriter();
 
 /** How many values a function takes and gives. */
 export interface Arity {
@@ -31,44 +37,45 @@ export interface MarkCounts {
   stores: number;
   /** `memory.copy`, `memory.fill`, `memory.init`. */
   bulk: number;
-  /** Stores without a mark of their own. */
+  /** Stores without a touch of their own. */
   proven: number;
 }
 
 export interface FunctionContext {
-  readonly target: MarkTarget;
   /** By function index, imported ones first; and by type index. */
   readonly functions: readonly Arity[];
   readonly types: readonly (Arity | undefined)[];
+  readonly granuleShift: number;
   readonly counts: MarkCounts;
+  /** How often a store has a constant address, by its page. Complete when all functions were read. */
+  readonly constantPages: Map<number, number>;
 }
 
-/** The body rewritten, or itself where it writes nothing. Throws `unsupported`, `argument-invalid`. */
-export function markFunction(
-  section: Uint8Array,
-  body: { readonly start: number; readonly end: number; readonly arity: Arity },
-  context: FunctionContext,
-): Uint8Array {
-  return new FunctionMarker(section, body, context).run();
-}
-
-class FunctionMarker {
+/**
+ * A function read, and ready to be written when it is known which pages are always marked. Throws `unsupported`,
+ * `argument-invalid`.
+ */
+export class FunctionMarker {
   readonly #section: Uint8Array;
   readonly #end: number;
   readonly #context: FunctionContext;
-  readonly #definitions = new Definitions();
-  readonly #code = new CodeWriter();
+  readonly #values: AddressValues;
   readonly #localsStart: number;
   readonly #codeStart: number;
   readonly #localGroups: number;
   readonly #localCount: number;
+  readonly #facts: FunctionFacts;
+  readonly #added: { readonly key: number; readonly type: number }[] = [];
   #reader: CodeReader;
-  /** What the stack holds, as far as known: a local's value, a constant, or neither. */
-  #stack: (Definition | number | undefined)[] = [];
+  #target: MarkTarget | undefined;
+  #code = NO_CODE;
+  #always: ReadonlySet<number> = new Set();
+  #stack: Value[] = [];
   #copiedTo = 0;
-  #isWriting = false;
-  #hasWork = false;
-  readonly #added: number[] = [];
+  #loop = 0;
+  /** Whether the base's local holds it, here and where the blocks around began. */
+  #hasBase = false;
+  #bases: { readonly had: boolean; called: boolean }[] = [];
 
   constructor(
     section: Uint8Array,
@@ -78,8 +85,8 @@ class FunctionMarker {
     this.#section = section.subarray(0, body.end);
     this.#end = body.end;
     this.#context = context;
+    this.#values = new AddressValues(2 ** context.granuleShift);
     const reader = new CodeReader(this.#section, body.start);
-    this.#reader = reader;
     this.#localGroups = reader.unsigned();
     this.#localsStart = reader.at;
     let locals = body.arity.parameters;
@@ -89,24 +96,31 @@ class FunctionMarker {
     }
     this.#localCount = locals;
     this.#codeStart = reader.at;
+    this.#facts = scanLoops(reader, this.#end);
+    this.#reader = reader;
+    if (!this.#facts.isPlain) this.#pass();
   }
 
-  run(): Uint8Array {
-    this.#pass();
-    const own = this.#section.subarray(this.#localsStart, this.#codeStart);
-    const whole = new CodeWriter();
-    if (!this.#hasWork) {
+  /**
+   * The body rewritten, or itself where it writes nothing; in `whole`, until that is used again. `always` are pages that need
+   * no touch. Once.
+   */
+  write(target: MarkTarget, always: ReadonlySet<number>, whole: CodeWriter): Uint8Array {
+    whole.clear();
+    if (this.#facts.isPlain) {
       whole.unsigned(this.#localGroups);
       whole.bytes(this.#section.subarray(this.#localsStart, this.#end));
       return whole.written;
     }
-    this.#isWriting = true;
-    this.#definitions.startSecondPass();
+    this.#target = target;
+    this.#code = new CodeWriter();
+    this.#always = always;
+    this.#values.startSecondPass();
     this.#pass();
     this.#copyTo(this.#end);
     whole.unsigned(this.#localGroups + this.#added.length);
-    whole.bytes(own);
-    for (const type of this.#added) {
+    whole.bytes(this.#section.subarray(this.#localsStart, this.#codeStart));
+    for (const { type } of this.#added) {
       whole.unsigned(1);
       whole.byte(type);
     }
@@ -119,235 +133,237 @@ class FunctionMarker {
     this.#reader = reader;
     this.#copiedTo = this.#codeStart;
     this.#stack = [];
+    this.#loop = 0;
+    this.#hasBase = false;
+    this.#bases = [{ had: false, called: false }];
     while (reader.at < this.#end) {
       reader.next();
       const { op } = reader;
-      const store = STORES.get(op);
+      const store = storeOf(op);
       if (store !== undefined) this.#store(store);
-      else if (op === OP.localGet) this.#stack.push(this.#definitions.ofLocal(reader.immediate));
-      else if (op === OP.localSet || op === OP.localTee) this.#set(reader.immediate, op === OP.localTee);
+      else if (op === OP.localGet) this.#stack.push(this.#values.get(reader.immediate));
+      else if (op === OP.localSet) this.#values.set(reader.immediate, this.#stack.pop());
+      else if (op === OP.localTee) this.#tee(reader.immediate);
       else if (op === OP.i32Const) this.#stack.push(reader.immediate);
+      else if (op === OP.i32Add || op === OP.i32Sub) this.#add(op);
       else if (op === OP.memoryCopy || op === OP.memoryFill || op === OP.memoryInit) this.#bulk();
       else if (op === OP.memorySize) this.#replaceSize();
       else if (op === OP.memoryGrow) this.#replaceGrow();
-      else if (op === OP.call || op === OP.callIndirect) this.#call(op);
       else this.#other(op);
     }
   }
 
   #other(op: number): void {
+    if (isCall(op)) {
+      this.#call(op);
+      return;
+    }
     const effect = stackEffect(op);
     if (effect !== undefined) {
       this.#apply(effect);
       return;
     }
     // Control, and what is not in the tables.
-    this.#stack = [];
-    if (op >= 0x02 && op <= 0x1f) {
-      this.#flush();
-      this.#scope(op);
-    }
+    if (this.#stack.length > 0) this.#stack = [];
+    if (isBlock(op)) this.#enter(op === OP.loop);
+    // else, catch, catch_all
+    else if (op === OP.else || op === 0x07 || op === 0x19) {
+      this.#values.restart();
+      const around = this.#bases.at(-1);
+      this.#hasBase = around?.had === true && !around.called;
+    } else if (op === OP.end || op === OP.delegate) this.#leave();
   }
 
-  /** Blocks: what is marked inside them counts inside them alone. */
-  #scope(op: number): void {
-    const definitions = this.#definitions;
-    // block, loop, if, try, try_table
-    if (op === 0x02 || op === OP.loop || op === OP.if || op === 0x06 || op === 0x1f) {
-      definitions.enter({ isLoop: op === OP.loop });
+  #enter(isLoop: boolean): void {
+    const facts = isLoop ? this.#facts.loops[this.#loop++] : undefined;
+    if (facts?.hasCall) this.#hasBase = false;
+    else if (facts?.hasStore) {
+      this.#copyTo(this.#reader.start);
+      this.#needBase();
     }
-    // else, catch, catch_all
-    else if (op === OP.else || op === 0x07 || op === 0x19) definitions.restart();
-    // end, delegate
-    else if (op === OP.end || op === 0x18) definitions.leave();
+    this.#values.enter(facts?.sets);
+    this.#bases.push({ had: this.#hasBase, called: false });
+  }
+
+  #leave(): void {
+    this.#values.leave();
+    const frame = this.#bases.pop();
+    if (frame === undefined) return;
+    this.#hasBase = frame.had && !frame.called;
+    const outer = this.#bases.at(-1);
+    if (outer !== undefined) outer.called ||= frame.called;
   }
 
   #call(op: number): void {
     const { functions, types } = this.#context;
     const { immediate } = this.#reader;
-    this.#flush();
+    this.#hasBase = false;
+    const frame = this.#bases.at(-1);
+    if (frame !== undefined) frame.called = true;
     const isIndirect = op === OP.callIndirect;
-    const arity = isIndirect ? types[immediate] : functions[immediate];
+    const arity = isIndirect ? types[immediate] : op === OP.call ? functions[immediate] : undefined;
     if (arity === undefined || arity.results > 3) this.#stack = [];
     else this.#apply(effectOf(arity.parameters + (isIndirect ? 1 : 0), arity.results));
   }
 
-  #set(local: number, isTee: boolean): void {
-    this.#pop(1);
-    const { pending } = this.#definitions;
-    if (pending.some((definition) => definition.local === local)) this.#flush();
-    this.#definitions.set(local);
-    if (isTee) this.#stack.push(this.#definitions.ofLocal(local));
+  #tee(local: number): void {
+    const value = this.#stack.pop();
+    this.#values.set(local, value);
+    this.#stack.push(value ?? this.#values.get(local));
+  }
+
+  #add(op: number): void {
+    const right = this.#stack.pop();
+    const left = this.#stack.pop();
+    if (typeof right === 'number') this.#stack.push(plus(left, op === OP.i32Add ? right : -right));
+    else if (typeof left === 'number' && op === OP.i32Add) this.#stack.push(plus(right, left));
+    else this.#stack.push(undefined);
   }
 
   #store(store: StoreShape): void {
     const { offset } = this.#reader;
-    const slot = this.#stack[this.#stack.length - 1 - store.values];
+    const address = this.#stack[this.#stack.length - 1 - store.values];
     this.#apply(effectOf(1 + store.values, store.results));
-    if (!this.#isWriting) {
-      this.#context.counts.stores++;
-      this.#hasWork = true;
-      if (slot !== undefined && typeof slot !== 'number' && this.#definitions.isCurrent(slot)) {
-        this.#definitions.widen(slot, offset, offset + store.sizeBytes);
+    if (this.#target === undefined) this.#see(address, store);
+    else if (typeof address === 'number') this.#storeToConstant((address >>> 0) + offset, store.sizeBytes);
+    else if (address === undefined) this.#storeToAny(store);
+    else this.#storeTo(address, store);
+  }
+
+  /** The first pass. */
+  #see(address: Value, { sizeBytes }: StoreShape): void {
+    const { offset } = this.#reader;
+    const { counts, constantPages, granuleShift } = this.#context;
+    counts.stores++;
+    if (typeof address === 'object') {
+      const low = address.delta + offset;
+      this.#values.see(address.root, low, low + sizeBytes);
+    } else if (address !== undefined) {
+      for (const page of pagesOf((address >>> 0) + offset, sizeBytes, granuleShift)) {
+        constantPages.set(page, (constantPages.get(page) ?? 0) + 1);
       }
+    }
+  }
+
+  #storeTo(address: Distance, store: StoreShape): void {
+    const { root, delta } = address;
+    const low = delta + this.#reader.offset;
+    const group = this.#values.groupOf(root, low, low + store.sizeBytes);
+    if (group?.isTouched) {
+      this.#context.counts.proven++;
       return;
     }
-    if (typeof slot === 'number') this.#storeToConstant((slot >>> 0) + offset, store.sizeBytes);
-    else if (slot !== undefined && this.#definitions.isCurrent(slot)) {
-      this.#defer(slot, offset, offset + store.sizeBytes);
-    } else this.#storeToAny(store);
+    const holder = this.#values.holderOf(root);
+    if (group === undefined || holder === undefined) {
+      this.#storeToAny(store);
+      return;
+    }
+    this.#copyTo(this.#reader.start);
+    this.#touch(holder.local, (group.high - 1 - holder.delta) | 0);
+    this.#values.touch(group);
   }
 
   #storeToAny(store: StoreShape): void {
-    const { offset, op } = this.#reader;
-    const address = this.#keepAddress(Array.from({ length: store.values }, () => store.valueType));
-    writeMark(this.#code, address, offset, this.#context.target);
-    if (store.sizeBytes > 1 && op < FIRST_ATOMIC) {
-      writeMark(this.#code, address, offset + store.sizeBytes - 1, this.#context.target);
-    }
+    const { offset } = this.#reader;
+    const locals = this.#keepOperands(Array.from({ length: store.values }, () => store.valueType));
+    this.#touch(locals[0]!, (offset + store.sizeBytes - 1) | 0);
+    for (const local of locals) this.#code.indexed(OP.localGet, local);
   }
 
   #storeToConstant(address: number, sizeBytes: number): void {
-    const { shift } = this.#context.target.layout;
-    const first = Math.floor(address / 2 ** shift);
-    const last = Math.floor((address + sizeBytes - 1) / 2 ** shift);
     // Such a store always traps.
-    if (last >= 2 ** (32 - shift)) return;
-    for (let page = first; page <= last; page++) this.#defer(this.#definitions.ofPage(page), 0, 1);
-  }
-
-  /** The mark for bytes [low, high) from the definition comes later, or is there already. */
-  #defer(definition: Definition, low: number, high: number): void {
-    const { counts, target } = this.#context;
-    const { pageBytes } = target.layout;
-    const isPending = this.#definitions.pending.includes(definition);
-    if (
-      (low >= definition.markedLow && high <= definition.markedHigh) ||
-      (isPending && low >= definition.pendingLow && high <= definition.pendingHigh)
-    ) {
-      counts.proven++;
+    if (address + sizeBytes > ADDRESS_LIMIT || this.#target === undefined) return;
+    const { granuleShift } = this.#context;
+    if (pagesOf(address, sizeBytes, granuleShift).every((page) => this.#always.has(page))) {
+      this.#context.counts.proven++;
       return;
     }
-    if (isPending) {
-      const [unionLow, unionHigh] = [
-        Math.min(low, definition.pendingLow),
-        Math.max(high, definition.pendingHigh),
-      ];
-      if (unionHigh - unionLow <= pageBytes) {
-        definition.pendingLow = unionLow;
-        definition.pendingHigh = unionHigh;
-        counts.proven++;
-        return;
-      }
-      this.#copyTo(this.#reader.at);
-      this.#flush();
-    }
-    // All of the function's stores around it at once, where a page holds them. The first one's address was checked by
-    // it, and no offset is negative, so the marks are those of this page, the one before and the one after.
-    const isWhole = definition.page < 0 && definition.high - definition.low <= pageBytes;
-    definition.pendingLow = isWhole ? definition.low : low;
-    definition.pendingHigh = isWhole ? definition.high : high;
-    this.#definitions.pending.push(definition);
-  }
-
-  /** Writes the marks that were put off, before the instruction that was read last unless it is copied already. */
-  #flush(): void {
-    const { pending } = this.#definitions;
-    if (pending.length === 0) return;
-    this.#copyTo(Math.max(this.#copiedTo, this.#reader.start));
-    this.#definitions.pending = [];
-    for (const definition of pending) this.#writePending(definition);
-  }
-
-  #writePending(definition: Definition): void {
-    const { target } = this.#context;
-    const { local, page, pendingLow, pendingHigh, markedLow, markedHigh } = definition;
-    if (page >= 0) {
-      writePageMark(this.#code, page, target);
-      this.#definitions.mark(definition, 0, 1);
-      return;
-    }
-    const [unionLow, unionHigh] = [Math.min(pendingLow, markedLow), Math.max(pendingHigh, markedHigh)];
-    const extends_ = markedLow < markedHigh && unionHigh - unionLow <= target.layout.pageBytes;
-    if (!extends_ || unionLow < markedLow) writeMark(this.#code, local, pendingLow, target);
-    const isOneByte = pendingHigh - pendingLow === 1;
-    if (extends_ ? unionHigh > markedHigh : !isOneByte) {
-      writeMark(this.#code, local, pendingHigh - 1, target);
-    }
-    if (extends_) this.#definitions.mark(definition, unionLow, unionHigh);
-    else this.#definitions.mark(definition, pendingLow, pendingHigh);
+    this.#copyTo(this.#reader.start);
+    writeTouchConstant(this.#code, address + sizeBytes - 1, this.#target);
   }
 
   #bulk(): void {
     this.#apply(effectOf(3, 0));
-    if (!this.#isWriting) {
+    if (this.#target === undefined) {
       this.#context.counts.bulk++;
-      this.#hasWork = true;
       return;
     }
-    const address = this.#keepAddress([I32, I32]);
-    this.#code.indexed(OP.localGet, address);
-    this.#code.indexed(OP.localGet, this.#addedLocal(I32, 2));
-    this.#code.indexed(OP.call, this.#context.target.markRange);
+    const [address, middle, length] = this.#keepOperands([I32, I32]);
+    this.#code.indexed(OP.localGet, address!);
+    this.#code.indexed(OP.localGet, length!);
+    this.#code.indexed(OP.call, this.#target.touchRange);
+    for (const local of [address!, middle!, length!]) this.#code.indexed(OP.localGet, local);
   }
 
-  /** Writes the instruction with its address, which lies below `values`, kept in the local that is the result. */
-  #keepAddress(values: readonly number[]): number {
-    const { start, at } = this.#reader;
-    this.#copyTo(start);
-    const address = this.#addedLocal(I32, 0);
-    const locals = values.map((type, index) => this.#addedLocal(type, index + 1));
+  /** Moves the operands of the instruction at hand from the stack into added locals, the address into the first. */
+  #keepOperands(values: readonly number[]): number[] {
+    this.#copyTo(this.#reader.start);
+    const locals = [I32, ...values].map((type, place) => this.#addedLocal(type, place));
     for (const local of locals.toReversed()) this.#code.indexed(OP.localSet, local);
-    this.#code.indexed(OP.localTee, address);
-    for (const local of locals) this.#code.indexed(OP.localGet, local);
-    this.#copyTo(at);
-    return address;
+    return locals;
+  }
+
+  #touch(local: number, delta: number): void {
+    if (this.#target === undefined) return;
+    const baseLocal = this.#needBase();
+    writeTouch(this.#code, { local, delta, baseLocal }, this.#target);
+  }
+
+  /** The local with the map's base in it, read now unless it was. */
+  #needBase(): number {
+    if (this.#target === undefined || this.#target.fixedBase !== undefined) return -1;
+    const local = this.#addedLocal(I32, BASE_PLACE);
+    if (!this.#hasBase) {
+      this.#code.indexed(OP.globalGet, this.#target.baseGlobal);
+      this.#code.indexed(OP.localSet, local);
+      this.#hasBase = true;
+    }
+    return local;
   }
 
   #replaceSize(): void {
     this.#stack.push(undefined);
-    this.#hasWork = true;
-    if (!this.#isWriting) return;
+    if (this.#target === undefined) return;
     this.#copyTo(this.#reader.start);
     this.#copiedTo = this.#reader.at;
-    writeSize(this.#code, this.#context.target);
+    writeSize(this.#code, this.#target);
   }
 
   #replaceGrow(): void {
+    this.#hasBase = false;
+    const frame = this.#bases.at(-1);
+    if (frame !== undefined) frame.called = true;
     this.#apply(effectOf(1, 1));
-    this.#hasWork = true;
-    if (!this.#isWriting) return;
-    this.#flush();
+    if (this.#target === undefined) return;
     this.#copyTo(this.#reader.start);
     this.#copiedTo = this.#reader.at;
-    this.#code.indexed(OP.call, this.#context.target.grow);
+    this.#code.indexed(OP.call, this.#target.grow);
   }
 
-  /** The added local of that type for the operand at that place: 0 the address, 1 and 2 what lies above it. */
+  /** The added local of that type for that place. */
   #addedLocal(type: number, place: number): number {
     const key = place * 256 + type;
-    let index = this.#addedKeys.indexOf(key);
-    if (index < 0) {
-      index = this.#addedKeys.push(key) - 1;
-      this.#added.push(type);
-    }
+    let index = this.#added.findIndex((one) => one.key === key);
+    if (index < 0) index = this.#added.push({ key, type }) - 1;
     return this.#localCount + index;
   }
 
-  readonly #addedKeys: number[] = [];
-
   #apply(effect: NonNullable<StackEffect>): void {
-    this.#pop(Math.floor(effect / 4));
-    for (let left = effect % 4; left > 0; left--) this.#stack.push(undefined);
-  }
-
-  #pop(count: number): void {
-    this.#stack.length = Math.max(0, this.#stack.length - count);
+    for (let left = effect >> 2; left > 0; left--) this.#stack.pop();
+    for (let left = effect & 3; left > 0; left--) this.#stack.push(undefined);
   }
 
   #copyTo(at: number): void {
-    if (!this.#isWriting || at <= this.#copiedTo) return;
+    if (this.#target === undefined || at <= this.#copiedTo) return;
     this.#code.bytes(this.#section.subarray(this.#copiedTo, at));
     this.#copiedTo = at;
   }
+}
+
+/** The guest's pages that these bytes are in. */
+function pagesOf(address: number, sizeBytes: number, granuleShift: number): number[] {
+  const pageBytes = 2 ** granuleShift * 16;
+  const first = Math.floor(address / pageBytes);
+  const last = Math.floor((address + sizeBytes - 1) / pageBytes);
+  return first === last ? [first] : [first, last];
 }

@@ -1,9 +1,12 @@
-// `vitrine/instrument`: a WebAssembly module that knows which pages it wrote.
+// `vitrine/instrument`: a WebAssembly module that knows which pages it wrote, or says so before it writes.
 
+export { INSTRUMENT_EXPORTS } from './added-code.ts';
+export { armBarrier, type BeforeWrite, disarmBarrier } from './barrier-hook.ts';
 export {
-  INSTRUMENT_EXPORTS,
   type Instrumented,
   type InstrumentOptions,
   instrument,
+  type MemoryDescription,
+  type Shared,
 } from './instrument.ts';
 export { clearMarks, guestBytesOf, isDamaged, type MapLayout, marksIn } from './map-layout.ts';

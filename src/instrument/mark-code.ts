@@ -1,4 +1,6 @@
-// The code that marks, and the functions that are added for what takes more than a few instructions.
+// The code that touches the map: in front of stores, and in the functions that are added for what takes more than a few
+// instructions. It stands before the store that it is for. Where the store would trap, the touch may trap in its place, in
+// the same way; an address that the map has no room for is past the end of any memory.
 //
 // The map's base is a global, since growth moves the map; where the memory cannot grow it is a constant.
 
@@ -11,92 +13,76 @@ export interface MarkTarget {
   readonly layout: MapLayout;
   /** The address of the map where it never moves. */
   readonly fixedBase: number | undefined;
+  /** Holds the map's address where it may move. */
   readonly baseGlobal: number;
-  /** `(address, length)`: marks a range. */
-  readonly markRange: number;
+  /** `(address, length)`: touches a range. */
+  readonly touchRange: number;
+  /** `(address)`: what a store calls when the map says so. Barriers only. */
+  readonly announce: number;
   /** `(pages) → former size or -1`: grows the guest's memory. */
   readonly grow: number;
+  /** `() → pages`: the size of the guest's memory, where it is not the memory's. */
+  readonly size: number;
 }
 
-const EMPTY = 0x40;
-const I32 = 0x7f;
-const GLOBAL_SET = 0x24;
-const RETURN = 0x0f;
-const SUB = OP.i32Sub;
-const ADD = OP.i32Add;
+export const EMPTY = 0x40;
+export const I32 = 0x7f;
 
-/** Marks the page of the address in a local, `delta` bytes on. */
-export function writeMark(code: CodeWriter, local: number, delta: number, target: MarkTarget): void {
-  code.indexed(OP.localGet, local);
-  if (delta !== 0) {
-    code.i32(delta);
-    code.byte(ADD);
-  }
-  code.i32(target.layout.shift);
+/** Touches the byte `delta` past the address in a local. `baseLocal` holds the map's base where that is no constant. */
+export function writeTouch(
+  code: CodeWriter,
+  { local, delta, baseLocal }: { readonly local: number; readonly delta: number; readonly baseLocal: number },
+  target: MarkTarget,
+): void {
+  const { layout, fixedBase } = target;
+  writeAddress(code, local, delta);
+  code.i32(layout.granuleShift);
   code.byte(OP.i32ShrU);
-  if (target.fixedBase === undefined) {
-    code.indexed(OP.globalGet, target.baseGlobal);
-    code.byte(ADD);
+  if (fixedBase === undefined) {
+    code.indexed(OP.localGet, baseLocal);
+    code.byte(OP.i32Add);
   }
-  code.i32(1);
-  writeStore8(code, target.fixedBase ?? 0);
-}
-
-/** Marks one page that is known now. */
-export function writePageMark(code: CodeWriter, page: number, target: MarkTarget): void {
-  if (target.fixedBase === undefined) code.indexed(OP.globalGet, target.baseGlobal);
-  else code.i32(0);
-  code.i32(1);
-  writeStore8(code, (target.fixedBase ?? 0) + page);
-}
-
-/** The size that the guest sees. */
-export function writeSize(code: CodeWriter, target: MarkTarget): void {
-  code.byte(OP.memorySize);
-  code.byte(0);
-  code.i32(target.layout.extraPages);
-  code.byte(SUB);
-}
-
-/** `(address, length)`: marks every page of a range that was written; nothing when it is empty. */
-export function markRangeBody({ layout, baseGlobal }: MarkTarget): Uint8Array {
-  const [address, length] = [0, 1];
-  const code = new CodeWriter();
-  code.unsigned(0);
-  code.indexed(OP.localGet, length);
+  if (layout.kind === 'marks') {
+    code.i32(1);
+    writeAccess(code, OP.i32Store8, fixedBase ?? 0);
+    return;
+  }
+  writeAccess(code, OP.i32Load8U, fixedBase ?? 0);
   code.byte(OP.if);
   code.byte(EMPTY);
-  const pageOf = (): void => {
-    code.i32(layout.shift);
-    code.byte(OP.i32ShrU);
-  };
-  // memory.fill(base + first, 1, last - first + 1)
-  code.indexed(OP.globalGet, baseGlobal);
-  code.indexed(OP.localGet, address);
-  pageOf();
-  code.byte(ADD);
-  code.i32(1);
-  code.indexed(OP.localGet, address);
-  code.indexed(OP.localGet, length);
-  code.byte(ADD);
-  code.i32(1);
-  code.byte(SUB);
-  pageOf();
-  code.indexed(OP.localGet, address);
-  pageOf();
-  code.byte(SUB);
-  code.i32(1);
-  code.byte(ADD);
-  writeFill(code);
+  writeAddress(code, local, delta);
+  code.indexed(OP.call, target.announce);
   code.byte(OP.end);
+}
+
+/** Touches an address that is known now. */
+export function writeTouchConstant(code: CodeWriter, address: number, target: MarkTarget): void {
+  const { layout, fixedBase, baseGlobal } = target;
+  const granule = Math.floor(address / 2 ** layout.granuleShift);
+  if (fixedBase === undefined) code.indexed(OP.globalGet, baseGlobal);
+  else code.i32(0);
+  if (layout.kind === 'marks') {
+    code.i32(1);
+    writeAccess(code, OP.i32Store8, (fixedBase ?? 0) + granule);
+    return;
+  }
+  writeAccess(code, OP.i32Load8U, (fixedBase ?? 0) + granule);
+  code.byte(OP.if);
+  code.byte(EMPTY);
+  code.i32(address);
+  code.indexed(OP.call, target.announce);
   code.byte(OP.end);
-  return code.written.slice();
 }
 
 /** `(pages) → former size or -1`: grows, moves the map to the new end and leaves zeros where it and its guard were. */
-export function growBody({ layout, baseGlobal }: MarkTarget): Uint8Array {
+export function growBody(target: MarkTarget): Uint8Array {
+  const { layout, baseGlobal } = target;
   const [pages, former, base] = [0, 1, 2];
   const code = new CodeWriter();
+  const bytesOf = (local: number): void => {
+    code.indexed(OP.localGet, local);
+    writeShift(code, OP.i32Shl, 16);
+  };
   code.unsigned(1);
   code.unsigned(2);
   code.byte(I32);
@@ -105,47 +91,55 @@ export function growBody({ layout, baseGlobal }: MarkTarget): Uint8Array {
   code.byte(0);
   code.indexed(OP.localTee, former);
   code.i32(-1);
-  code.byte(0x46); // i32.eq
+  code.byte(OP.i32Eq);
   code.byte(OP.if);
   code.byte(EMPTY);
   code.i32(-1);
-  code.byte(RETURN);
+  code.byte(OP.return);
   code.byte(OP.end);
   code.indexed(OP.localGet, pages);
   code.byte(OP.if);
   code.byte(EMPTY);
-  // The new base, and the map copied there.
+  // The new base, and what the map says of the former memory copied there.
   code.indexed(OP.globalGet, baseGlobal);
   code.indexed(OP.localTee, base);
-  code.indexed(OP.localGet, pages);
-  code.i32(16);
-  code.byte(0x74); // i32.shl
-  code.byte(ADD);
-  code.indexed(GLOBAL_SET, baseGlobal);
+  bytesOf(pages);
+  code.byte(OP.i32Add);
+  code.indexed(OP.globalSet, baseGlobal);
   code.indexed(OP.globalGet, baseGlobal);
   code.indexed(OP.localGet, base);
-  code.i32(layout.mapBytes);
+  const usedBytes = (): void => {
+    bytesOf(former);
+    writeShift(code, OP.i32ShrU, layout.granuleShift);
+  };
+  usedBytes();
   code.bytes(Uint8Array.of(0xfc, 10, 0, 0));
+  // Of what is new nothing was touched. The bytes there may be those of the former map.
+  code.indexed(OP.globalGet, baseGlobal);
+  usedBytes();
+  code.byte(OP.i32Add);
+  code.i32(layout.kind === 'barriers' ? 1 : 0);
+  bytesOf(pages);
+  writeShift(code, OP.i32ShrU, layout.granuleShift);
+  writeFill(code);
   // Zeros from the former guest end: all that was guard and map and belongs to the guest or the new guard now, which
   // is at most what was added, and at most the old map with its guard.
   const overlap = layout.extraPages * WASM_PAGE_BYTES;
   code.indexed(OP.localGet, base);
   code.i32(layout.pageBytes);
-  code.byte(SUB);
+  code.byte(OP.i32Sub);
   code.i32(0);
-  code.indexed(OP.localGet, pages);
-  code.i32(16);
-  code.byte(0x74);
+  bytesOf(pages);
   code.i32(overlap);
   code.indexed(OP.localGet, pages);
   code.i32(layout.extraPages);
-  code.byte(0x49); // i32.lt_u
+  code.byte(OP.i32LtU);
   code.byte(OP.select);
   writeFill(code);
   code.byte(OP.end);
   code.indexed(OP.localGet, former);
   code.i32(layout.extraPages);
-  code.byte(SUB);
+  code.byte(OP.i32Sub);
   code.byte(OP.end);
   return code.written.slice();
 }
@@ -156,22 +150,52 @@ export function initBody({ layout, baseGlobal }: MarkTarget, start: number | und
   code.unsigned(0);
   code.byte(OP.memorySize);
   code.byte(0);
-  code.i32(16);
-  code.byte(0x74);
+  writeShift(code, OP.i32Shl, 16);
   code.i32(layout.mapBytes);
-  code.byte(SUB);
-  code.indexed(GLOBAL_SET, baseGlobal);
+  code.byte(OP.i32Sub);
+  code.indexed(OP.globalSet, baseGlobal);
   if (start !== undefined) code.indexed(OP.call, start);
   code.byte(OP.end);
   return code.written.slice();
 }
 
-function writeStore8(code: CodeWriter, offset: number): void {
-  code.byte(OP.i32Store8);
+/** The size that the guest sees. */
+export function writeSize(code: CodeWriter, { layout, size }: MarkTarget): void {
+  if (layout.fixed !== undefined) {
+    code.indexed(OP.call, size);
+    return;
+  }
+  code.byte(OP.memorySize);
+  code.byte(0);
+  code.i32(layout.extraPages);
+  code.byte(OP.i32Sub);
+}
+
+/** The map's address. */
+export function writeBase(code: CodeWriter, { fixedBase, baseGlobal }: MarkTarget): void {
+  if (fixedBase === undefined) code.indexed(OP.globalGet, baseGlobal);
+  else code.i32(fixedBase);
+}
+
+/** A load or store of one byte with a static offset. */
+export function writeAccess(code: CodeWriter, op: number, offset: number): void {
+  code.byte(op);
   code.byte(0);
   code.unsigned(offset);
 }
 
-function writeFill(code: CodeWriter): void {
+export function writeFill(code: CodeWriter): void {
   code.bytes(Uint8Array.of(0xfc, 11, 0));
+}
+
+export function writeShift(code: CodeWriter, op: number, bits: number): void {
+  code.i32(bits);
+  code.byte(op);
+}
+
+function writeAddress(code: CodeWriter, local: number, delta: number): void {
+  code.indexed(OP.localGet, local);
+  if (delta === 0) return;
+  code.i32(delta);
+  code.byte(OP.i32Add);
 }

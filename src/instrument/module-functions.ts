@@ -3,7 +3,6 @@
 import { concatBytes } from '../base/bytes.ts';
 import { VitrineError } from '../base/error.ts';
 import type { Arity } from './function-marker.ts';
-import type { MapLayout } from './map-layout.ts';
 import {
   findSection,
   SECTION,
@@ -13,7 +12,7 @@ import {
   vector,
   withSection,
 } from './module-sections.ts';
-import { KIND, type Limits, passImport } from './module-shape.ts';
+import { KIND, LIMIT_HAS_MAXIMUM, LIMIT_SHARED, passImport } from './module-shape.ts';
 
 const FUNCTION_TYPE = 0x60;
 
@@ -46,18 +45,26 @@ export function functionsOf(sections: readonly Section[]): ModuleFunctions {
   return { types, all, importedCount };
 }
 
-/** The sections with room for the map in the memory's limits. */
+/** Limits of a memory as they are written. */
+export interface WrittenLimits {
+  readonly minimum: number;
+  readonly maximum: number | undefined;
+  readonly shared: boolean;
+}
+
+/** The sections with other limits for the one memory. */
 export function withMemoryLimits(
   sections: readonly Section[],
-  memory: { readonly limits: Limits; readonly imported: boolean },
-  { maxPages, extraPages }: MapLayout,
+  { imported }: { readonly imported: boolean },
+  { minimum, maximum, shared }: WrittenLimits,
 ): Section[] {
+  const flags = (maximum === undefined ? 0 : LIMIT_HAS_MAXIMUM) | (shared ? LIMIT_SHARED : 0);
   const limits = concatBytes([
-    Uint8Array.of(1),
-    unsigned(memory.limits.minimum + extraPages),
-    unsigned(maxPages + extraPages),
+    Uint8Array.of(flags),
+    unsigned(minimum),
+    ...(maximum === undefined ? [] : [unsigned(maximum)]),
   ]);
-  if (!memory.imported) return withSection(sections, { id: SECTION.memory, bytes: vector([limits]) });
+  if (!imported) return withSection(sections, { id: SECTION.memory, bytes: vector([limits]) });
   const entries: Uint8Array[] = [];
   each(sections, SECTION.import, (reader) => {
     const start = reader.at;

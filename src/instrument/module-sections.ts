@@ -71,6 +71,19 @@ export function withSection(sections: readonly Section[], section: Section): Sec
   return sections.toSpliced(next < 0 ? sections.length : next, 0, section);
 }
 
+/** The section with these entries behind its own, or a new one. */
+export function withMore(
+  sections: readonly Section[],
+  id: number,
+  entries: readonly Uint8Array[],
+): Section[] {
+  const present = findSection(sections, id)?.bytes ?? Uint8Array.of(0);
+  const reader = new SectionReader(present);
+  const count = reader.unsigned();
+  const bytes = concatBytes([unsigned(count + entries.length), present.subarray(reader.at), ...entries]);
+  return withSection(sections, { id, bytes });
+}
+
 /** A vector: how many, then each. */
 export function vector(items: readonly Uint8Array[]): OwnedBytes {
   return concatBytes([unsigned(items.length), ...items]);

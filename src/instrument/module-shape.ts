@@ -21,8 +21,8 @@ const VALUE_TYPES: Readonly<Record<number, ValueType>> = {
   111: 'externref',
 };
 
-const LIMIT_HAS_MAXIMUM = 1;
-const LIMIT_SHARED = 2;
+export const LIMIT_HAS_MAXIMUM = 1;
+export const LIMIT_SHARED = 2;
 const LIMIT_64_BIT = 4;
 
 export interface Limits {

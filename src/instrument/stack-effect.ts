@@ -1,7 +1,7 @@
 // How many operands an instruction takes and leaves, where that is the same wherever it stands. It serves to find out
 // what the address of a store is, so an answer of "unknown" costs a proof and never correctness.
 
-import { OP, PREFIX } from './code-reader.ts';
+import { OP, OPCODE_LIMIT, PREFIX } from './code-reader.ts';
 import { STORES } from './stores.ts';
 
 /** Taken and left: `taken * 4 + left`; undefined where nothing is known of the stack afterwards. */
@@ -32,10 +32,10 @@ const EFFECTS: ReadonlyMap<number, number> = new Map([
   ...range(0x99, 0x9f, UNARY), // f64
   ...range(0xa0, 0xa6, BINARY),
   ...range(0xa7, 0xc4, UNARY), // conversions
-  ...range(PREFIX.misc, PREFIX.misc | 7, UNARY),
-  ...range(PREFIX.vector, PREFIX.vector | 10, UNARY), // loads
-  ...range(PREFIX.vector | 12, PREFIX.vector | 12, SOURCE),
-  ...range(PREFIX.atomic | 0x10, PREFIX.atomic | 0x16, UNARY),
+  ...range(PREFIX.misc, PREFIX.misc + 7, UNARY),
+  ...range(PREFIX.vector, PREFIX.vector + 10, UNARY), // loads
+  ...range(PREFIX.vector + 12, PREFIX.vector + 12, SOURCE),
+  ...range(PREFIX.atomic + 0x10, PREFIX.atomic + 0x16, UNARY),
   [0x01, effectOf(0, 0)],
   [OP.drop, SINK],
   [OP.select, effectOf(3, 1)],
@@ -58,9 +58,11 @@ const EFFECTS: ReadonlyMap<number, number> = new Map([
   ...[...STORES].map(([op, { values, results }]): [number, number] => [op, effectOf(1 + values, results)]),
 ]);
 
+const BY_OPCODE: readonly StackEffect[] = Array.from({ length: OPCODE_LIMIT }, (_, op) => EFFECTS.get(op));
+
 /** The effect of an instruction that is neither a call nor control. */
 export function stackEffect(op: number): StackEffect {
-  return EFFECTS.get(op);
+  return BY_OPCODE[op];
 }
 
 function range(first: number, last: number, effect: number): [number, number][] {

@@ -1,7 +1,7 @@
 // Every instruction that writes to memory at one address: how many bytes, and what lies on the stack above the address.
 // Those that write a range (`memory.copy`, `memory.fill`, `memory.init`) are not here.
 
-import { PREFIX } from './code-reader.ts';
+import { OPCODE_LIMIT, PREFIX } from './code-reader.ts';
 
 export interface StoreShape {
   readonly sizeBytes: number;
@@ -44,11 +44,11 @@ export const STORES: ReadonlyMap<number, StoreShape> = new Map([
     [0x3c, I64, 1],
     [0x3d, I64, 2],
     [0x3e, I64, 4],
-    [PREFIX.vector | 11, V128, 16],
-    [PREFIX.vector | 88, V128, 1],
-    [PREFIX.vector | 89, V128, 2],
-    [PREFIX.vector | 90, V128, 4],
-    [PREFIX.vector | 91, V128, 8],
+    [PREFIX.vector + 11, V128, 16],
+    [PREFIX.vector + 88, V128, 1],
+    [PREFIX.vector + 89, V128, 2],
+    [PREFIX.vector + 90, V128, 4],
+    [PREFIX.vector + 91, V128, 8],
   ]),
   ...atomic(ATOMIC_STORE, 1, 0),
   ...ATOMIC_CHANGES.flatMap((first) => atomic(first, 1, 1)),
@@ -61,7 +61,16 @@ function plain(rows: readonly (readonly [number, number, number])[]): [number, S
 
 function atomic(first: number, values: 1 | 2, results: 0 | 1): [number, StoreShape][] {
   return ATOMIC_ORDER.map(([valueType, sizeBytes], index) => [
-    PREFIX.atomic | (first + index),
+    PREFIX.atomic + first + index,
     { sizeBytes, valueType, values, results },
   ]);
+}
+
+const BY_OPCODE: readonly (StoreShape | undefined)[] = Array.from({ length: OPCODE_LIMIT }, (_, op) =>
+  STORES.get(op),
+);
+
+/** The store of that opcode, if it is one. */
+export function storeOf(op: number): StoreShape | undefined {
+  return BY_OPCODE[op];
 }

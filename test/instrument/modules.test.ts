@@ -7,7 +7,7 @@ import { instrument } from '../../src/instrument/instrument.ts';
 import { findSection, readSections, SECTION } from '../../src/instrument/module-sections.ts';
 import { wasmUrl } from '../support/micropython-loader.ts';
 import { wat } from '../support/wat.ts';
-import { Twins } from './twins.ts';
+import { KINDS, Twins } from './twins.ts';
 
 const require = createRequire(import.meta.url);
 
@@ -30,6 +30,26 @@ describe('a rewritten module', () => {
         expect(before.reduce((sum, mark) => sum + mark, 0)).toBeGreaterThan(0);
       }
       expect(guestBytesOf(twins.marked.buffer, twins.map)).toBe(40 * 65_536);
+    }
+  });
+
+  it.each(KINDS)('finds its %s where growth has moved them, in loops and arms too', (kind) => {
+    const text = `(module (memory (export "memory") 1 90)
+      (func $grow (drop (memory.grow (i32.const 1))))
+      (func (export "loop") (param $a i32) (param $n i32)
+        (i32.store (local.get $n) (i32.const 1))
+        (loop $again
+          (i32.store (i32.mul (local.get $n) (i32.const 4099)) (local.get $a))
+          (call $grow)
+          (br_if $again (local.tee $n (i32.sub (local.get $n) (i32.const 1))))))
+      (func (export "arms") (param $a i32) (param $n i32)
+        (i32.store (local.get $n) (i32.const 1))
+        (if (i32.and (local.get $n) (i32.const 1)) (then (call $grow)) (else (i32.store (i32.const 9) (local.get $n))))
+        (i32.store (i32.mul (local.get $n) (i32.const 4099)) (local.get $a))))`;
+    const twins = new Twins(wat(text), { kind, pageBytes: 256 });
+    for (let round = 1; round < 9; round++) {
+      twins.call('loop', round, round);
+      twins.call('arms', 77 + round, round);
     }
   });
 
@@ -171,7 +191,6 @@ describe('refuses', () => {
 
   it.each([
     ['several memories', '(module (memory 1) (memory 1))', 'several memories'],
-    ['a shared memory', '(module (memory 1 2 shared))', 'shared'],
     ['64-bit addresses', '(module (memory i64 1))', '64-bit'],
     ['no memory', '(module)', 'without a memory'],
   ])('%s', (_, text, missing) => {
@@ -204,12 +223,59 @@ describe('refuses', () => {
     }
   });
 
-  it.each([{ pageBytes: 3_000 }, { pageBytes: 128 }, { pageBytes: 131_072 }, { maxMemoryBytes: 10 }])(
-    '%o',
-    (options) => {
-      expect(() => instrument(wat('(module (memory 2))'), { marks: true, ...options })).toThrow(
-        expect.objectContaining({ code: 'argument-invalid' }),
-      );
-    },
-  );
+  it.each([
+    { pageBytes: 3_000 },
+    { pageBytes: 128 },
+    { pageBytes: 131_072 },
+    { maxMemoryBytes: 10 },
+    { shared: { maximumPages: 1 } },
+    { shared: { maximumPages: 2.5 } },
+    { marks: false },
+  ])('%o', (options) => {
+    expect(() => instrument(wat('(module (memory 2))'), { marks: true, ...options })).toThrow(
+      expect.objectContaining({ code: 'argument-invalid' }),
+    );
+  });
+});
+
+describe('a shared memory', () => {
+  const text = `(func (export "store") (param i32) (i64.store (local.get 0) (i64.const -1)))
+    (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0)))
+    (func (export "size") (result i32) (memory.size))`;
+  const own = wat(`(module (memory (export "memory") 2 40) ${text})`);
+
+  it('is one that grows by itself, where nothing else is asked for', () => {
+    const { bytes, map, memory } = instrument(own, { shared: { maximumPages: 9 } });
+    expect(map).toBeUndefined();
+    expect(memory).toEqual({ initial: 2, maximum: 9, shared: true, isImported: false });
+    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes));
+    // Safe: they are the module's above.
+    const { memory: shared, grow } = exports as unknown as {
+      memory: WebAssembly.Memory;
+      grow(pages: number): number;
+    };
+    expect(shared.buffer).toBeInstanceOf(SharedArrayBuffer);
+    expect([grow(3), grow(4), grow(1)]).toEqual([2, 5, -1]);
+  });
+
+  it.each(['shared marks', 'shared barriers'] as const)('has %s, and a size of its own', (kind) => {
+    const twins = new Twins(own, { kind, shared: { maximumPages: 40 } });
+    expect(twins.marked.buffer).toBeInstanceOf(SharedArrayBuffer);
+    for (const pages of [0, 1, 30, 8, 0, -1, 100, 7]) {
+      twins.call('grow', pages);
+      twins.call('size');
+      twins.call('store', twins.plain.buffer.byteLength - 8);
+    }
+    expect(guestBytesOf(twins.marked.buffer, twins.map)).toBe(40 * 65_536);
+  });
+
+  it.each(['marks', 'barriers'] as const)('that a module has already gets %s', (kind) => {
+    const twins = new Twins(wat(`(module (import "env" "memory" (memory 2 6 shared)) ${text})`), {
+      kind,
+      imported: { initial: 2, maximum: 6, shared: true },
+    });
+    for (const address of [0, 4_090, 131_064]) twins.call('store', address);
+    twins.call('grow', 4);
+    twins.call('store', 6 * 65_536 - 8);
+  });
 });

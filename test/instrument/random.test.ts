@@ -4,12 +4,12 @@ import { Random } from '../../src/testing/random.ts';
 import { seedOfRun } from '../support/seed.ts';
 import { wat } from '../support/wat.ts';
 import { randomProgram } from './programs.ts';
-import { Twins } from './twins.ts';
+import { KINDS, Twins } from './twins.ts';
 
 const PROGRAMS = Number(process.env.PROGRAMS ?? 16);
 const CALLS = 6;
 
-it('marks what programs at random write', () => {
+it.each(KINDS)('%s of what programs at random write', (kind) => {
   const seed = seedOfRun();
   let [changed, marked, proven, stores, trapped] = [0, 0, 0, 0, 0];
   for (let index = 0; index < PROGRAMS; index++) {
@@ -19,7 +19,7 @@ it('marks what programs at random write', () => {
     const pageBytes = [256, 4_096, 65_536][index % 3]!;
     let call = '';
     try {
-      const twins = new Twins(module, { pageBytes });
+      const twins = new Twins(module, { kind, pageBytes });
       for (let round = 0; round < CALLS; round++) {
         const args = Array.from({ length: 5 }, () => below(49_152));
         call = `f${round % 4}(${args.join(', ')})`;

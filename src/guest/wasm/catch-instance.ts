@@ -107,7 +107,7 @@ function rewrite(
   }
   const { pageBytes } = options;
   const instrumented = instrument(bytes, { marks: true, ...(pageBytes === undefined ? {} : { pageBytes }) });
-  const added = [...internals.added, INSTRUMENT_EXPORTS.grow];
+  const added = [...internals.added, ...Object.values(INSTRUMENT_EXPORTS)];
   const { map } = instrumented;
   const memory = internals.memory && { ...internals.memory, maxPages: map.maxPages };
   return { bytes: instrumented.bytes, internals: { ...internals, memory, added }, map };
