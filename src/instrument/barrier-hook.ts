@@ -31,31 +31,42 @@ const PASS_ON = Uint8Array.of(
  * Of several instances with one memory each needs its own call. Throws `argument-invalid` for exports without barriers.
  */
 export function armBarrier(
-  exports: WebAssembly.Exports,
-  memory: WebAssembly.Memory,
+  exports: Readonly<Record<string, unknown>>,
+  memory: { readonly buffer: ArrayBufferLike },
   map: MapLayout,
   beforeWrite: BeforeWrite,
 ): void {
-  const hook = exports[INSTRUMENT_EXPORTS.hook];
-  const armed = exports[INSTRUMENT_EXPORTS.armed];
-  if (!(hook instanceof WebAssembly.Table) || !(armed instanceof WebAssembly.Global)) {
+  const found = barrierOf(exports);
+  if (found === undefined) {
     throw new VitrineError('argument-invalid', { name: 'exports', reason: 'made without barriers' });
   }
-  hook.set(0, functionOf(beforeWrite));
-  armed.value = 1;
+  found.hook.set(0, functionOf(beforeWrite));
+  found.armed.value = 1;
   clearMarks(memory.buffer, map);
   for (const page of map.alwaysPages) beforeWrite(page);
 }
 
 /** Has nothing called any more. Marks are still made. */
-export function disarmBarrier(exports: WebAssembly.Exports): void {
-  const armed = exports[INSTRUMENT_EXPORTS.armed];
-  if (armed instanceof WebAssembly.Global) armed.value = 0;
-  const hook = exports[INSTRUMENT_EXPORTS.hook];
-  if (hook instanceof WebAssembly.Table) hook.set(0, null);
+export function disarmBarrier(exports: Readonly<Record<string, unknown>>): void {
+  const found = barrierOf(exports);
+  if (found === undefined) return;
+  found.armed.value = 0;
+  found.hook.set(0, null);
 }
 
-function functionOf(beforeWrite: BeforeWrite): WebAssembly.ExportValue {
+interface BarrierExports {
+  readonly hook: { set(index: number, value: unknown): void };
+  readonly armed: { value: unknown };
+}
+
+function barrierOf(exports: Readonly<Record<string, unknown>>): BarrierExports | undefined {
+  const [hook, armed] = [exports[INSTRUMENT_EXPORTS.hook], exports[INSTRUMENT_EXPORTS.armed]];
+  if (hook === undefined || armed === undefined) return undefined;
+  // Safe: the rewriter added both, a table and a global, and refuses modules that have such names.
+  return { hook, armed } as BarrierExports;
+}
+
+function functionOf(beforeWrite: BeforeWrite): unknown {
   const f = (page: number): void => beforeWrite(page >>> 0);
-  return new WebAssembly.Instance(new WebAssembly.Module(PASS_ON), { e: { f } }).exports.f!;
+  return new WebAssembly.Instance(new WebAssembly.Module(PASS_ON), { e: { f } }).exports.f;
 }

@@ -9,7 +9,13 @@
 import type { OwnedBytes } from '../base/bytes.ts';
 import { VitrineError } from '../base/error.ts';
 import { LIMITS } from '../base/limits.ts';
-import { type AddedCode, planAddedCode, withAddedFunctions, withAddedState } from './added-code.ts';
+import {
+  type AddedCode,
+  INSTRUMENT_EXPORTS,
+  planAddedCode,
+  withAddedFunctions,
+  withAddedState,
+} from './added-code.ts';
 import type { MarkCounts } from './function-marker.ts';
 import { MAX_WASM_PAGES, type MapLayout, mapLayoutOf, WASM_PAGE_BYTES } from './map-layout.ts';
 import { markCode } from './module-code.ts';
@@ -67,7 +73,7 @@ const MAX_ALWAYS_PAGES = 32;
  * imported one must be made with. It must be no other module's but of those that `runtimeInstrumenter` rewrote.
  * `module` itself is not changed.
  *
- * Throws `argument-invalid` for bytes that are no module, options out of range, and when nothing is asked for;
+ * Throws `argument-invalid` for bytes that are no module or instrumented already, options out of range, and when nothing is asked for;
  * `unsupported` for several memories, 64-bit ones, garbage collection, and opcodes that are not known (with their offset in
  * the code section).
  *
@@ -84,6 +90,7 @@ export function instrument(module: Uint8Array, options: InstrumentOptions): Inst
   const sections = readSections(module);
   const shape = shapeOf(sections);
   const memory = requireMemory(shape);
+  refuseTwice(shape);
   const maxPages = maxPagesOf(memory.limits, options);
   const isShared = options.shared !== undefined || memory.limits.shared;
   if (options.marks !== true && options.barriers !== true) {
@@ -167,6 +174,19 @@ function requireMemory({ memories }: ModuleShape): MemoryShape {
   if (memories.length > 1) throw unsupported('several memories');
   if (memory.limits.is64Bit) throw unsupported('a memory with 64-bit addresses');
   return memory;
+}
+
+/** Two maps behind one memory would not know of each other. */
+function refuseTwice({ exportNames }: ModuleShape): void {
+  const ours: readonly string[] = Object.values(INSTRUMENT_EXPORTS);
+  for (const name of exportNames.values()) {
+    if (!ours.includes(name)) continue;
+    throw new VitrineError('argument-invalid', {
+      name: 'module',
+      reason: 'instrumented already',
+      export: name,
+    });
+  }
 }
 
 /** The most that the guest may come to, by what it declares and what was asked for. */

@@ -212,6 +212,11 @@ describe('refuses', () => {
     }
   });
 
+  it('what was instrumented before', () => {
+    const { bytes } = instrument(wat('(module (memory 1))'), { marks: true });
+    expect(refusal(bytes)).toMatchObject({ code: 'argument-invalid' });
+  });
+
   it('what is no module, and every cut of one, with a code', () => {
     expect(refusal(Uint8Array.of(1, 2, 3))).toMatchObject({ code: 'argument-invalid' });
     const module = wat(`(module (memory (export "m") 1) (func (export "f") (param i32)
