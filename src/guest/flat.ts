@@ -13,6 +13,7 @@
 //   | 8      | 4    | checksum register                  |
 //   | 12     | 8    | steps done, at most 2^53 - 1       |
 
+import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { VitrineError } from '../base/error.ts';
 import { LIMITS } from '../base/limits.ts';
 import { checkRegions, type Region } from '../memory/region.ts';
@@ -20,6 +21,7 @@ import { isShared, type SharedMemory } from '../memory/shared-memory.ts';
 import { regionOf, type Span } from '../memory/span.ts';
 import type { Barrier, BarrierOptions } from './barrier.ts';
 import { DirtyMarks } from './dirty-marks.ts';
+import { answerAtRest, DoorbellDesk } from './doorbell.ts';
 import type {
   ConfigValue,
   DeviceRecord,
@@ -61,6 +63,7 @@ export class FlatGuest implements Guest {
   readonly regions: readonly Region[];
   readonly traits: GuestTraits;
   readonly shared: SharedMemory | undefined;
+  readonly doorbell = new DoorbellDesk('the method ring', 'the instruction', SYSTEM_CLOCK);
   readonly #memory: readonly Uint8Array[];
   readonly #guard = new PauseGuard();
   readonly #marks: DirtyMarks | undefined;
@@ -113,6 +116,12 @@ export class FlatGuest implements Guest {
   write(region: number, offsetBytes: number, bytes: Uint8Array): void {
     this.#guard.requireRunning();
     this.#put({ region, offsetBytes, lengthBytes: bytes.length }, bytes);
+  }
+
+  /** Rings its doorbell, as the machine's program would between two steps. Throws as `run`. */
+  ring(word: number): void {
+    this.#guard.requireRunning();
+    if (this.doorbell.ring(word)) answerAtRest(this, this.doorbell);
   }
 
   async pause(): Promise<void> {
@@ -204,6 +213,7 @@ export class FlatGuest implements Guest {
     this.#random = random;
     this.#checksum = fields.getUint32(8, true);
     this.#steps = Number(steps);
+    this.doorbell.restored();
   }
 
   async close(): Promise<void> {

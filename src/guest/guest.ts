@@ -8,6 +8,7 @@ import type { Region } from '../memory/region.ts';
 import type { SharedMemory } from '../memory/shared-memory.ts';
 import type { Span } from '../memory/span.ts';
 import type { Barrier, BarrierOptions } from './barrier.ts';
+import type { Doorbell } from './doorbell.ts';
 
 /** One value of a machine's configuration. */
 export type ConfigValue = string | number | boolean;
@@ -77,6 +78,8 @@ export interface Guest {
   readonly traits: GuestTraits;
   /** Where its shared regions lie, for readers in other workers; there when `traits.sharedMemory` is. */
   readonly shared?: SharedMemory | undefined;
+  /** Where its own programs ask to be saved or put back; undefined where they cannot. */
+  readonly doorbell?: Doorbell;
 
   /**
    * Brings the guest to rest at a point where its memory and devices are consistent.

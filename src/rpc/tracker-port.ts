@@ -5,14 +5,24 @@ import type { OwnedBytes } from '../base/bytes.ts';
 import type { VitrineError } from '../base/error.ts';
 import type { DeviceRecord } from '../guest/guest.ts';
 import type { Span } from '../memory/span.ts';
+import type { TrackerDoorbell } from '../tracking/doorbell-service.ts';
 import type { Tracker } from '../tracking/tracker.ts';
 import { installErrorTransfer } from './error-transfer.ts';
 import { settling } from './supervision.ts';
 
+/** A tracker as it crosses a port: methods alone. */
+type FlatTracker = Omit<Tracker, 'doorbell'> & {
+  serveDoorbell: TrackerDoorbell['serve'];
+  stopDoorbell: TrackerDoorbell['stop'];
+  reportDoorbell: TrackerDoorbell['report'];
+  nextRing: TrackerDoorbell['nextRing'];
+  answerRing: TrackerDoorbell['answerRing'];
+};
+
 /** Serves a tracker at a port. */
 export function exposeTracker(tracker: Tracker, port: MessagePort): void {
   installErrorTransfer();
-  const served: Tracker = {
+  const served: FlatTracker = {
     describe: () => tracker.describe(),
     capture: (options) => tracker.capture(options),
     async readPages(region, pages) {
@@ -42,6 +52,11 @@ export function exposeTracker(tracker: Tracker, port: MessagePort): void {
     dropCheckpoint: () => tracker.dropCheckpoint(),
     reset: () => tracker.reset(),
     close: () => tracker.close(),
+    serveDoorbell: (options) => tracker.doorbell.serve(options),
+    stopDoorbell: () => tracker.doorbell.stop(),
+    reportDoorbell: () => tracker.doorbell.report(),
+    nextRing: () => tracker.doorbell.nextRing(),
+    answerRing: (answer) => tracker.doorbell.answerRing(answer),
   };
   expose(served, port as unknown as Parameters<typeof expose>[1]);
 }
@@ -54,9 +69,9 @@ export function exposeTracker(tracker: Tracker, port: MessagePort): void {
 export function connectTracker(port: MessagePort, lost: Promise<VitrineError>): Tracker {
   installErrorTransfer();
   const remote = settling(
-    wrap<Tracker>(port as unknown as Parameters<typeof wrap>[0]),
+    wrap<FlatTracker>(port as unknown as Parameters<typeof wrap>[0]),
     lost,
-  ) as Remote<Tracker>;
+  ) as Remote<FlatTracker>;
   return {
     describe: () => remote.describe(),
     capture: (options) => remote.capture(options),
@@ -75,5 +90,12 @@ export function connectTracker(port: MessagePort, lost: Promise<VitrineError>): 
     dropCheckpoint: () => remote.dropCheckpoint(),
     reset: () => remote.reset(),
     close: () => remote.close(),
+    doorbell: {
+      serve: (options) => remote.serveDoorbell(options),
+      stop: () => remote.stopDoorbell(),
+      report: () => remote.reportDoorbell(),
+      nextRing: () => remote.nextRing(),
+      answerRing: (answer) => remote.answerRing(answer),
+    },
   };
 }

@@ -12,6 +12,7 @@ import { checkRegions, pageCountOf } from '../memory/region.ts';
 import { regionOf, type Span } from '../memory/span.ts';
 import { Checkpoint, resetNow, resetWaiting } from './checkpoint.ts';
 import { copyAhead } from './copy-ahead.ts';
+import { DoorbellService } from './doorbell-service.ts';
 import type { Departure, EpochReport, FollowedTracker, Follower, Instant } from './follower.ts';
 import { gatherPages } from './gather.ts';
 import { Mirror } from './mirror.ts';
@@ -50,6 +51,7 @@ const INSTANT: PauseNeeds = { marks: true, devices: true };
 type State = 'idle' | 'captured' | 'restoring' | 'working' | 'closed';
 
 export class ScanTracker implements FollowedTracker {
+  readonly doorbell: DoorbellService;
   readonly #guest: Guest;
   readonly #mirror: Mirror;
   readonly #clock: Clock;
@@ -67,6 +69,7 @@ export class ScanTracker implements FollowedTracker {
     this.#mirror = mirror;
     this.#clock = clock;
     this.#ledger = new PageLedger(guest, mirror);
+    this.doorbell = new DoorbellService(guest, this);
   }
 
   async describe(): Promise<TrackerDescription> {
@@ -251,6 +254,7 @@ export class ScanTracker implements FollowedTracker {
   }
 
   async reset(): Promise<void> {
+    this.doorbell.leave();
     await this.#quiet();
     await this.#working;
     if (this.#state === 'captured') this.#state = 'idle';
@@ -262,6 +266,7 @@ export class ScanTracker implements FollowedTracker {
     this.#state = 'closed';
     this.#ledger.checkpoint = undefined;
     this.#ledger.follower = null;
+    await this.doorbell.stop();
     await this.#guest.close();
   }
 

@@ -16,6 +16,7 @@ import type { OwnedBytes } from '../base/bytes.ts';
 import type { DeviceRecord, GuestTraits, MachineDescription } from '../guest/guest.ts';
 import type { Region } from '../memory/region.ts';
 import type { Span } from '../memory/span.ts';
+import type { TrackerDoorbell } from './doorbell-service.ts';
 
 /** What a tracker serves. */
 export interface TrackerDescription {
@@ -70,6 +71,9 @@ export interface ResetReport {
 }
 
 export interface Tracker {
+  /** Its guest's doorbell; nobody serves at first. */
+  readonly doorbell: TrackerDoorbell;
+
   describe(): Promise<TrackerDescription>;
 
   /**
@@ -136,7 +140,7 @@ export interface Tracker {
 
   /**
    * Ends whatever an engine had begun and will not end, because it is gone: a captured instant is put back, a restore
-   * given up. Waits for a call under way. At rest it does nothing.
+   * given up, its serving of the doorbell ended. Waits for a call under way. At rest it does nothing.
    */
   reset(): Promise<void>;
 

@@ -10,6 +10,8 @@ import type { V86Core } from './v86-internals.ts';
 export interface SliceListener {
   /** A slice begins now. */
   onSlice(): void;
+  /** A slice has ended; no code of the guest is on the stack. */
+  onSliceEnd(): void;
   /** The emulator itself threw in a slice; the machine is stopped. */
   onFailure(cause: unknown): void;
 }
@@ -33,6 +35,12 @@ export class SliceGate {
   async shut(): Promise<void> {
     this.#shut = true;
     if (this.#inSlice) await new Promise<void>((resolve) => this.#sliceEnded.push(resolve));
+  }
+
+  /** As `shut`, at once; false when a slice runs. Slices that run then are held all the same until `open`. */
+  shutNow(): boolean {
+    this.#shut = true;
+    return !this.#inSlice;
   }
 
   /** Lets slices begin again; the next one at once, since the timer of the last one may be stale by now. */
@@ -61,5 +69,6 @@ export class SliceGate {
       this.#inSlice = false;
       for (const resolve of this.#sliceEnded.splice(0)) resolve();
     }
+    this.#listener.onSliceEnd();
   }
 }

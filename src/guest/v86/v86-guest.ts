@@ -5,14 +5,14 @@
 // that v86's own functions lose are handled in the files beside this one; README.md lists what was found wrong upstream.
 
 import { VitrineError } from '../../base/error.ts';
-import { LIMITS } from '../../base/limits.ts';
 import { checkRegions, type Region } from '../../memory/region.ts';
 import type { SharedMemory } from '../../memory/shared-memory.ts';
 import { regionOf, type Span } from '../../memory/span.ts';
+import { answerAtRest, type Doorbell } from '../doorbell.ts';
 import type { DeviceRecord, DirtyTake, Guest, GuestTraits, MachineDescription } from '../guest.ts';
 import { PauseGuard } from '../pause-guard.ts';
 import { checkTree } from './check-state.ts';
-import { describeMachine } from './describe-machine.ts';
+import { describeMachine, listRegions } from './describe-machine.ts';
 import { describeSharing, sharedMemoryOf } from './describe-sharing.ts';
 import { applyTree, captureTree, type DeviceTree, largeRecordName } from './device-state.ts';
 import {
@@ -23,6 +23,7 @@ import {
   isDiskBusy,
   loadWrittenBlocks,
 } from './disks.ts';
+import { V86Doorbell } from './doorbell.ts';
 import { GuestClock } from './guest-clock.ts';
 import { attachHeadlessScreen, type HeadlessScreen } from './headless-screen.ts';
 import { InputGate } from './input-gate.ts';
@@ -37,14 +38,12 @@ import { WriteMarks } from './write-marks.ts';
 const STATE_RECORD = 'state';
 const RECORD_VERSION = 1;
 
-/** Where v86 maps its linear frame buffer. */
-const FRAME_BUFFER_ADDRESS = 0xe000_0000;
-
 /** The program is v86's with our hooks: proven on the first saves, which cost a scan each as without marks. */
 const AUDIT_SCANS = 3;
 
 /** A drive that waits for its base image longer than this makes a pause fail. */
 const DISK_WAIT_MS = 5000;
+const DISK_BUSY = { reason: 'disk read under way' };
 
 export interface AdoptOptions {
   /**
@@ -76,11 +75,14 @@ export class V86Guest implements Guest {
   readonly traits: GuestTraits;
   /** What the machine shows, when the guest was opened with a screen of its own. */
   readonly screen: Screen | undefined;
+  /** Where the machine's own programs ask to be saved: port 0x5674. */
+  readonly doorbell: Doorbell;
 
   readonly #emulator: V86Emulator;
   readonly #cpu: V86Cpu;
   readonly #disks: readonly AttachedDisk[];
   readonly #gate: SliceGate;
+  readonly #bell: V86Doorbell;
   readonly #input: InputGate;
   readonly #clock: GuestClock;
   readonly #guard = new PauseGuard();
@@ -105,8 +107,11 @@ export class V86Guest implements Guest {
     checkRegions(this.regions);
     this.#input = new InputGate(emulator.bus);
     this.#clock = new GuestClock(this.#cpu, () => emulator.v86.constructor.microtick());
+    this.#bell = new V86Doorbell(this.#cpu);
+    this.doorbell = this.#bell.desk;
     this.#gate = new SliceGate(emulator.v86, {
       onSlice: () => this.#clock.thaw(),
+      onSliceEnd: () => answerAtRest(this, this.#bell.desk),
       onFailure: (cause) => {
         this.#failure = { cause };
       },
@@ -178,6 +183,23 @@ export class V86Guest implements Guest {
   }
 
   async resume(): Promise<void> {
+    this.resumeNow();
+  }
+
+  pauseNow(): void {
+    if (this.#guard.pause()) this.#pausing = Promise.resolve();
+    try {
+      if (!this.#gate.shutNow()) throw new VitrineError('guest-not-quiescent', { reason: 'in a slice' });
+      this.#holdInput();
+      if (isDiskBusy(this.#cpu)) throw new VitrineError('guest-not-quiescent', DISK_BUSY);
+      this.#clock.freeze();
+    } catch (error) {
+      this.resumeNow();
+      throw error;
+    }
+  }
+
+  resumeNow(): void {
     if (this.#guard.resume()) this.#release();
   }
 
@@ -253,6 +275,7 @@ export class V86Guest implements Guest {
       throw new VitrineError('guest-state-invalid', { reason: 'v86 refused it' }, { cause });
     }
     for (const { disk, blocks } of written) loadWrittenBlocks(disk, blocks);
+    this.#bell.desk.restored();
     this.#headless?.invalidate();
   }
 
@@ -263,6 +286,7 @@ export class V86Guest implements Guest {
     this.#emulator.remove_listener('serial0-output-byte', this.#onSerialByte);
     this.#input.remove();
     this.#gate.remove();
+    this.#bell.remove();
     this.#clock.remove();
     this.#marks?.remove();
     this.#disallowSharedViews();
@@ -278,15 +302,18 @@ export class V86Guest implements Guest {
 
   async #comeToRest(): Promise<void> {
     await this.#gate.shut();
-    this.#input.shut();
-    if (this.#failure !== undefined) throw new VitrineError('guest-failed', {}, this.#failure);
+    this.#holdInput();
     const deadline = Date.now() + DISK_WAIT_MS;
     while (isDiskBusy(this.#cpu)) {
-      if (Date.now() > deadline)
-        throw new VitrineError('guest-not-quiescent', { reason: 'disk read under way' });
+      if (Date.now() > deadline) throw new VitrineError('guest-not-quiescent', DISK_BUSY);
       await new Promise((resolve) => setTimeout(resolve, 1));
     }
     this.#clock.freeze();
+  }
+
+  #holdInput(): void {
+    this.#input.shut();
+    if (this.#failure !== undefined) throw new VitrineError('guest-failed', {}, this.#failure);
   }
 
   #release(): void {
@@ -350,21 +377,6 @@ function armMarks(cpu: V86Cpu, tracking: 'auto' | 'none'): WriteMarks | { readon
   const marks = WriteMarks.arm(cpu);
   if (marks instanceof WriteMarks) return marks;
   return { untracked: programOf(cpu.wm.exports)?.untracked ?? marks.untracked };
-}
-
-function listRegions(cpu: V86Cpu, disks: readonly AttachedDisk[]): Region[] {
-  const pageBytes = LIMITS.defaultPageBytes;
-  const vgaBytes = cpu.devices.vga.vga_memory_size;
-  const regions: Omit<Region, 'id'>[] = [
-    { name: 'ram', kind: 'ram', guestAddress: 0, sizeBytes: cpu.mem8.length, pageBytes },
-    { name: 'vga.vram', kind: 'device', guestAddress: FRAME_BUFFER_ADDRESS, sizeBytes: vgaBytes, pageBytes },
-  ];
-  for (const { name, kind, disk } of disks) {
-    if (kind !== 'memory') continue;
-    const sizeBytes = disk.byteLength;
-    regions.push({ name: `disk.${name}`, kind: 'disk', guestAddress: null, sizeBytes, pageBytes });
-  }
-  return regions.map((region, id) => ({ id, ...region }));
 }
 
 function indexRecords(records: readonly DeviceRecord[]): Map<string, Uint8Array> {

@@ -13,7 +13,9 @@ export const CPU_BLOCK = {
   start: 64,
   end: 1280,
   lastResult: 112,
+  flags: 120,
   acpiEnabled: 552,
+  halted: 616,
   lastVirtualIp: 620,
   physicalIp: 624,
   svgaDirty: 716,
@@ -205,6 +207,16 @@ export interface V86Devices {
   readonly [name: string]: unknown;
 }
 
+type V86PortRead = () => number;
+type V86PortWrite = (value: number) => void;
+
+export interface V86Io {
+  port_read8(port: number): number;
+  port_write8(port: number, value: number): void;
+  register_read(port: number, device: object, r8: V86PortRead, r16: V86PortRead, r32: V86PortRead): void;
+  register_write(port: number, device: object, w8: V86PortWrite, w16: V86PortWrite, w32: V86PortWrite): void;
+}
+
 export interface V86Cpu extends V86Stateful {
   readonly wasm_memory: { readonly buffer: ArrayBufferLike };
   readonly mem8: V86View;
@@ -212,8 +224,10 @@ export interface V86Cpu extends V86Stateful {
   readonly acpi_enabled: V86View;
   readonly devices: V86Devices;
   readonly bios: { readonly main: ArrayBuffer | null; readonly vga: ArrayBuffer | null };
-  readonly io: { port_read8(port: number): number; port_write8(port: number, value: number): void };
-  readonly wm: { readonly exports: { read_tsc(): bigint } & WebAssembly.Exports };
+  readonly io: V86Io;
+  /** Runs for a slice; returns how long the machine sleeps, in milliseconds. */
+  main_loop: () => number;
+  readonly wm: { readonly exports: { read_tsc(): bigint; handle_irqs(): void } & WebAssembly.Exports };
   last_result: unknown;
   fpu_status_word: unknown;
   mxcsr: unknown;
@@ -291,8 +305,12 @@ const FUNCTIONS = [
     'svga_allocate_dest_buffer',
     'get_apic_addr',
     'wm.exports.read_tsc',
+    'wm.exports.handle_irqs',
     'io.port_read8',
     'io.port_write8',
+    'io.register_read',
+    'io.register_write',
+    'main_loop',
     'devices.pci.io.create_empty_entry',
     'devices.vga.get_state',
     'devices.vga.set_size_text',
@@ -328,6 +346,8 @@ const NUMBERS = [
 const PLACES: Readonly<Record<string, number>> = {
   reg32: CPU_BLOCK.start,
   last_result: CPU_BLOCK.lastResult,
+  flags: CPU_BLOCK.flags,
+  in_hlt: CPU_BLOCK.halted,
   acpi_enabled: CPU_BLOCK.acpiEnabled,
   memory_size: CPU_BLOCK.memorySize,
   mxcsr: CPU_BLOCK.mxcsr,
