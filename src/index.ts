@@ -10,6 +10,7 @@ export type { Codecs } from './codec/codec.ts';
 export { loadCodecs } from './codec/load.ts';
 export type { CollectReport } from './engine/collect.ts';
 export type { DiffReport } from './engine/diff.ts';
+export type { ServeDoorbellOptions, ServedDoorbell, ServedRing } from './engine/doorbell.ts';
 export { LocalLock, type Lock } from './engine/lock.ts';
 export type { Machine } from './engine/machine.ts';
 export type { PeekRange } from './engine/peek.ts';
@@ -21,6 +22,14 @@ export { type EngineOptions, openEngine, type Vitrine } from './engine/vitrine.t
 export type { Effort } from './format/frame-codecs.ts';
 export type { Manifest } from './format/manifest.ts';
 export type { Barrier, BarrierFigures, BarrierOptions, RegionPageSink } from './guest/barrier.ts';
+export {
+  answerAtRest,
+  DOORBELL_WORDS,
+  type Doorbell,
+  type DoorbellAnswer,
+  DoorbellDesk,
+  type DoorbellRequest,
+} from './guest/doorbell.ts';
 export type {
   ConfigValue,
   DeviceRecord,
@@ -59,3 +68,4 @@ export {
 } from './store/store.ts';
 export { openScanTracker, type ScanTracker, type ScanTrackerOptions } from './tracking/scan-tracker.ts';
 export type { CheckpointReport, ResetReport, Tracker, TrackerDescription } from './tracking/tracker.ts';
+export type { DoorbellOptions, DoorbellReport, TrackerDoorbell } from './tracking/tracker-doorbell.ts';

@@ -9,6 +9,7 @@ import { throwIfAborted } from '../base/work.ts';
 import type { Digest } from '../format/digest.ts';
 import type { CheckpointReport, ResetReport, Tracker, TrackerDescription } from '../tracking/tracker.ts';
 import { type DiffReport, diffInstant } from './diff.ts';
+import { type ServeDoorbellOptions, type ServedDoorbell, serveDoorbell } from './doorbell.ts';
 import type { EngineParts } from './engine-parts.ts';
 import { joinSpans, type PeekRange, spansOf } from './peek.ts';
 import { type RestoreOptions, type RestoreReport, restoreSnapshot } from './restore.ts';
@@ -116,6 +117,17 @@ export class Machine {
   /** Forgets the checkpoint, if there is one. Throws `busy`. */
   dropCheckpoint(): Promise<void> {
     return this.#exclusively('drop checkpoint', () => this.#tracker.dropCheckpoint());
+  }
+
+  /**
+   * Lets the guest itself ask to be saved and put back, from now on: by its doorbell, at an exact instruction where it has
+   * one. In place of an earlier serving.
+   *
+   * Throws `unsupported` where the guest has no doorbell, `argument-invalid`. Rings that come while the machine saves or
+   * restores for somebody else are refused.
+   */
+  serveDoorbell(options: ServeDoorbellOptions = {}): Promise<ServedDoorbell> {
+    return serveDoorbell(this, this.#tracker, options);
   }
 
   /** Ranges of the live guest, all of one instant. Throws `span-out-of-range`, `not-found`. */

@@ -7,12 +7,14 @@ import { VitrineError } from '../base/error.ts';
 import type { WorkOptions } from '../base/work.ts';
 import type { CollectReport } from '../engine/collect.ts';
 import type { DiffReport } from '../engine/diff.ts';
+import type { ServeDoorbellOptions, ServedDoorbell } from '../engine/doorbell.ts';
 import type { PeekRange } from '../engine/peek.ts';
 import type { RestoreReport } from '../engine/restore.ts';
 import type { SaveOptions, SaveReport } from '../engine/save.ts';
 import type { SnapshotId, SnapshotInfo } from '../engine/snapshot.ts';
 import type { VerifyReport } from '../engine/verify.ts';
 import type { Vitrine } from '../engine/vitrine.ts';
+import type { DoorbellRequest } from '../guest/doorbell.ts';
 import type { CheckpointReport, ResetReport, Tracker } from '../tracking/tracker.ts';
 import type { EngineHost, EngineInfo, ProgressListener, StoreSpec } from './engine-host.ts';
 import { type SupervisedWorker, supervise } from './supervision.ts';
@@ -169,6 +171,21 @@ export class MachineClient {
 
   dropCheckpoint(): Promise<void> {
     return this.#api.dropCheckpoint(this.name);
+  }
+
+  /** As `Machine.serveDoorbell`. */
+  async serveDoorbell(options: ServeDoorbellOptions = {}): Promise<ServedDoorbell> {
+    const { allow, onServed, ...rest } = options;
+    await this.#api.serveDoorbell(
+      this.name,
+      rest,
+      allow === undefined ? null : proxy(async (request: DoorbellRequest) => allow(request)),
+      onServed === undefined ? null : proxy(onServed),
+    );
+    return {
+      report: () => this.#api.reportDoorbell(this.name),
+      stop: () => this.#api.stopDoorbell(this.name),
+    };
   }
 
   peek(ranges: readonly PeekRange[]): Promise<{ readonly bytes: OwnedBytes[]; readonly pauseMs: number }> {

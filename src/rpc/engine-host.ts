@@ -7,6 +7,7 @@ import { VitrineError } from '../base/error.ts';
 import type { Progress } from '../base/work.ts';
 import type { CollectReport } from '../engine/collect.ts';
 import type { DiffReport } from '../engine/diff.ts';
+import type { ServeDoorbellOptions, ServedDoorbell, ServedRing } from '../engine/doorbell.ts';
 import type { Machine } from '../engine/machine.ts';
 import type { PeekRange } from '../engine/peek.ts';
 import type { RestoreReport } from '../engine/restore.ts';
@@ -14,9 +15,11 @@ import type { SaveOptions, SaveReport } from '../engine/save.ts';
 import type { SnapshotId, SnapshotInfo } from '../engine/snapshot.ts';
 import type { VerifyReport } from '../engine/verify.ts';
 import type { Vitrine } from '../engine/vitrine.ts';
+import type { DoorbellRequest } from '../guest/doorbell.ts';
 import type { KernelBuild } from '../kernel/kernels.ts';
 import type { StoreTraits } from '../store/store.ts';
 import type { CheckpointReport, ResetReport } from '../tracking/tracker.ts';
+import type { DoorbellReport } from '../tracking/tracker-doorbell.ts';
 import { connectTracker } from './tracker-port.ts';
 
 /** Which store a worker opens. */
@@ -41,6 +44,9 @@ export type ProgressListener = (progress: Progress) => void;
 /** A save's options as they cross: its signal is a job. */
 export type RemoteSaveOptions = Omit<SaveOptions, 'signal' | 'onProgress'>;
 
+/** How to serve a doorbell, as it crosses: its functions go beside. */
+export type RemoteDoorbellOptions = Omit<ServeDoorbellOptions, 'allow' | 'onServed'>;
+
 interface Adopted {
   readonly machine: Machine;
   readonly declareLost: (reason: VitrineError) => void;
@@ -50,6 +56,7 @@ export class EngineHost {
   readonly #open: OpenEngine;
   readonly #machines = new Map<string, Adopted>();
   readonly #jobs = new Map<JobId, AbortController>();
+  readonly #doorbells = new Map<string, ServedDoorbell>();
   #engine: Vitrine | null = null;
 
   constructor(open: OpenEngine) {
@@ -79,6 +86,7 @@ export class EngineHost {
     const adopted = this.#machines.get(name);
     if (adopted === undefined) return;
     this.#machines.delete(name);
+    this.#doorbells.delete(name);
     this.#vitrine.release(adopted.machine);
     adopted.declareLost(new VitrineError('worker-lost', { machine: name }));
   }
@@ -115,6 +123,32 @@ export class EngineHost {
 
   dropCheckpoint(name: string): Promise<void> {
     return this.#machine(name).dropCheckpoint();
+  }
+
+  async serveDoorbell(
+    name: string,
+    options: RemoteDoorbellOptions,
+    allow: ((request: DoorbellRequest) => Promise<boolean>) | null,
+    onServed: ((ring: ServedRing) => void) | null,
+  ): Promise<void> {
+    const served = await this.#machine(name).serveDoorbell({
+      ...options,
+      ...(allow === null ? {} : { allow }),
+      ...(onServed === null ? {} : { onServed: (ring) => void onServed(ring) }),
+    });
+    this.#doorbells.set(name, served);
+  }
+
+  async stopDoorbell(name: string): Promise<void> {
+    await this.#doorbells.get(name)?.stop();
+    this.#doorbells.delete(name);
+  }
+
+  async reportDoorbell(name: string): Promise<DoorbellReport> {
+    const served = this.#doorbells.get(name);
+    if (served === undefined)
+      throw new VitrineError('wrong-state', { actual: 'not served', required: 'served' });
+    return served.report();
   }
 
   async peekLive(

@@ -5,8 +5,8 @@ import type { OwnedBytes } from '../base/bytes.ts';
 import type { VitrineError } from '../base/error.ts';
 import type { DeviceRecord } from '../guest/guest.ts';
 import type { Span } from '../memory/span.ts';
-import type { TrackerDoorbell } from '../tracking/doorbell-service.ts';
 import type { Tracker } from '../tracking/tracker.ts';
+import type { TrackerDoorbell } from '../tracking/tracker-doorbell.ts';
 import { installErrorTransfer } from './error-transfer.ts';
 import { settling } from './supervision.ts';
 

@@ -16,7 +16,7 @@ import type { OwnedBytes } from '../base/bytes.ts';
 import type { DeviceRecord, GuestTraits, MachineDescription } from '../guest/guest.ts';
 import type { Region } from '../memory/region.ts';
 import type { Span } from '../memory/span.ts';
-import type { TrackerDoorbell } from './doorbell-service.ts';
+import type { TrackerDoorbell } from './tracker-doorbell.ts';
 
 /** What a tracker serves. */
 export interface TrackerDescription {

@@ -24,8 +24,8 @@ const PORTS: Readonly<Record<string, readonly string[]>> = {
   kernel: ['kernels.ts', 'arena.ts'],
   codec: ['codec.ts'],
   store: ['store.ts'],
-  guest: ['guest.ts'],
-  tracking: ['tracker.ts'],
+  guest: ['guest.ts', 'doorbell.ts'],
+  tracking: ['tracker.ts', 'tracker-doorbell.ts'],
 };
 
 /** Packages by the places that may import them; a new package needs a row, and a reason in its folder's README. */

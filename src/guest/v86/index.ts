@@ -1,5 +1,6 @@
 // The v86 guest, as embedders import it.
 
+export { V86_DOORBELL_PORT } from './doorbell.ts';
 export { type LinuxImages, linuxConfig } from './linux.ts';
 export {
   type DiskSource,

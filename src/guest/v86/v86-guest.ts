@@ -14,6 +14,7 @@ import { PauseGuard } from '../pause-guard.ts';
 import { checkTree } from './check-state.ts';
 import { describeMachine, listRegions } from './describe-machine.ts';
 import { describeSharing, sharedMemoryOf } from './describe-sharing.ts';
+import { indexRecords, RECORD_VERSION, takeRecord } from './device-records.ts';
 import { applyTree, captureTree, type DeviceTree, largeRecordName } from './device-state.ts';
 import {
   type AttachedDisk,
@@ -36,7 +37,6 @@ import { checkInternals, type V86Cpu, type V86Emulator } from './v86-internals.t
 import { WriteMarks } from './write-marks.ts';
 
 const STATE_RECORD = 'state';
-const RECORD_VERSION = 1;
 
 /** The program is v86's with our hooks: proven on the first saves, which cost a scan each as without marks. */
 const AUDIT_SCANS = 3;
@@ -377,24 +377,4 @@ function armMarks(cpu: V86Cpu, tracking: 'auto' | 'none'): WriteMarks | { readon
   const marks = WriteMarks.arm(cpu);
   if (marks instanceof WriteMarks) return marks;
   return { untracked: programOf(cpu.wm.exports)?.untracked ?? marks.untracked };
-}
-
-function indexRecords(records: readonly DeviceRecord[]): Map<string, Uint8Array> {
-  const byName = new Map<string, Uint8Array>();
-  for (const { name, version, bytes } of records) {
-    if (version !== RECORD_VERSION) {
-      throw new VitrineError('guest-state-invalid', { record: name, version, expected: RECORD_VERSION });
-    }
-    if (byName.has(name)) throw new VitrineError('guest-state-invalid', { record: name, reason: 'twice' });
-    byName.set(name, bytes);
-  }
-  return byName;
-}
-
-/** The record, taken out of the map: what is left at the end belongs to nobody. */
-function takeRecord(byName: Map<string, Uint8Array>, name: string): Uint8Array {
-  const bytes = byName.get(name);
-  if (bytes === undefined) throw new VitrineError('guest-state-invalid', { record: name, reason: 'missing' });
-  byName.delete(name);
-  return bytes;
 }

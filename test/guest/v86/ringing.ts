@@ -1,8 +1,8 @@
 // A program of a few bytes that rings the doorbell of its machine again and again, with interrupts coming as they like, and
 // counts what it does, so that a test can say to the instruction where it was held.
 
-import type { V86Guest } from '../../../src/guest/v86/index.ts';
 import { V86_DOORBELL_PORT } from '../../../src/guest/v86/doorbell.ts';
+import type { V86Guest } from '../../../src/guest/v86/index.ts';
 import { openProgram } from './machines.ts';
 
 /** Where it counts, in RAM; each a 32-bit word. */
@@ -35,7 +35,16 @@ const CODE = [
   [0xc7, 0x06, 0x22, 0x00, 0x00, 0xf0], // mov word [0x22], 0xf000
   [0xc6, 0x06, 0x1c, 0x10, 0x73], // mov byte [0x101c], 's'
   // The interrupt controller: vector 8, timer alone; the timer: every 298 of 1,193,182 ticks a second.
-  ...[[0x11, 0x20], [0x08, 0x21], [0x04, 0x21], [0x01, 0x21], [0xfe, 0x21], [0x34, 0x43], [0x2a, 0x40], [0x01, 0x40]].map(
+  ...[
+    [0x11, 0x20],
+    [0x08, 0x21],
+    [0x04, 0x21],
+    [0x01, 0x21],
+    [0xfe, 0x21],
+    [0x34, 0x43],
+    [0x2a, 0x40],
+    [0x01, 0x40],
+  ].map(
     ([value, port]) => [0xb0, value!, 0xe6, port!], // mov al, value; out port, al
   ),
   [0x66, 0x31, 0xdb], // xor ebx, ebx
