@@ -34,7 +34,7 @@ const EMULATOR_TESTS = [
 
 export default defineConfig({
   base: './',
-  plugins: [serveGuestImages(), addContentSecurityPolicy()],
+  plugins: [serveGuestImages(), addContentSecurityPolicy(), compileAhead()],
   build: { outDir: 'dist/page', target: 'es2022', emptyOutDir: true },
   worker: { format: 'es' },
   // Workers load a guest when it is opened; a dependency found only then would reload the page.
@@ -143,5 +143,19 @@ function addContentSecurityPolicy(): Plugin {
         injectTo: 'head-prepend',
       },
     ],
+  };
+}
+
+/** Code of which nearly all runs at once is compiled while it is loaded, off the page's thread (Chromium 136, 2025). */
+function compileAhead(): Plugin {
+  return {
+    name: 'vitrine-compile-ahead',
+    apply: 'build',
+    generateBundle(_, bundle) {
+      for (const chunk of Object.values(bundle)) {
+        if (chunk.type !== 'chunk' || !/^(index|xterm)$/.test(chunk.name)) continue;
+        chunk.code = `//# allFunctionsCalledOnLoad\n${chunk.code}`;
+      }
+    },
   };
 }

@@ -15,7 +15,7 @@ import {
 } from './memory-source.ts';
 import type { Notices } from './notices.ts';
 import { PageMap } from './page-map.ts';
-import { formatAddress, formatBytes, formatCount } from './quantity.ts';
+import { formatAddress, formatBytes, formatCount, formatNumber } from './quantity.ts';
 import type { Workspace } from './workspace.ts';
 
 /** Rows of the table that are made; the map shows all. */
@@ -119,7 +119,7 @@ function describeRegion(diff: RegionDiff): HTMLElement {
   const text =
     diff.pagesChanged === 0
       ? `equal, ${formatCount(diff.pageCount, 'page')}`
-      : `${diff.pagesChanged.toLocaleString('en')} of ${formatCount(diff.pageCount, 'page')} differ (${share})`;
+      : `${formatNumber(diff.pagesChanged)} of ${formatCount(diff.pageCount, 'page')} differ (${share})`;
   return element('p', { className: 'region-line' }, element('strong', {}, diff.name), ` ${text}`);
 }
 

@@ -4,6 +4,7 @@ import { button, element } from './dom.ts';
 import type { Notices } from './notices.ts';
 import type { OpenMachine } from './open-machine.ts';
 import { ScreenView } from './screen-view.ts';
+import type { Screens } from './screens.ts';
 import { TerminalView } from './terminal-view.ts';
 import type { Workspace } from './workspace.ts';
 
@@ -12,7 +13,7 @@ export class MachinePane {
   readonly terminal: TerminalView;
   readonly #screen: ScreenView | null;
 
-  constructor(machine: OpenMachine, workspace: Workspace, notices: Notices) {
+  constructor(machine: OpenMachine, workspace: Workspace, notices: Notices, screens: Screens) {
     this.terminal = new TerminalView(machine, machine.entry.hasScreen ? 8 : 26);
     const running = button('Stop', () => {
       const next = !machine.isRunning.value;
@@ -36,7 +37,7 @@ export class MachinePane {
       close,
     );
     this.element = element('div', { className: 'machine' }, lost, controls);
-    this.#screen = machine.entry.hasScreen ? new ScreenView(machine) : null;
+    this.#screen = machine.entry.hasScreen ? new ScreenView(machine, screens) : null;
     if (this.#screen !== null) this.element.append(this.#screen.element);
     this.element.append(this.terminal.element);
     machine.lost.watch((reason) => {

@@ -5,12 +5,14 @@ import { CATALOG, isOffered } from './guests/catalog.ts';
 import { MachinePane } from './machine-pane.ts';
 import type { Notices } from './notices.ts';
 import type { OpenMachine } from './open-machine.ts';
+import type { Screens } from './screens.ts';
 import type { Workspace } from './workspace.ts';
 
 export class MachineTabs {
   readonly element: HTMLElement;
   readonly #workspace: Workspace;
   readonly #notices: Notices;
+  readonly #screens: Screens;
   readonly #tabs = element('div', {
     className: 'tabs',
     attributes: { role: 'tablist', 'aria-label': 'Open machines' },
@@ -19,8 +21,9 @@ export class MachineTabs {
   readonly #hint = element('p', { className: 'hint' }, 'No guest is open.');
   readonly #panes = new Map<OpenMachine, { readonly tab: HTMLButtonElement; readonly pane: MachinePane }>();
 
-  constructor(workspace: Workspace, notices: Notices) {
+  constructor(workspace: Workspace, notices: Notices, screens: Screens) {
     this.#workspace = workspace;
+    this.#screens = screens;
     this.#notices = notices;
     const offers = element('div', {
       className: 'offers',
@@ -69,7 +72,7 @@ export class MachineTabs {
     }
     for (const machine of machines) {
       if (this.#panes.has(machine)) continue;
-      const pane = new MachinePane(machine, this.#workspace, this.#notices);
+      const pane = new MachinePane(machine, this.#workspace, this.#notices, this.#screens);
       const id = `machine-${machine.name}`;
       const mark = element('span', { className: 'mark', attributes: { 'aria-hidden': 'true' } });
       const tab = element(

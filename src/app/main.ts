@@ -1,9 +1,9 @@
 // The page: builds its parts, starts a guest and the engine side by side, and leaves handles for devtools and tests. The
 // guest does not wait for the engine: it is to run within two seconds of the first paint.
 
-import './page.css';
 import { DiffPane } from './diff-pane.ts';
 import { element } from './dom.ts';
+import { loadFonts } from './fonts.ts';
 import { MachineTabs } from './machine-tabs.ts';
 import { MainThread } from './main-thread.ts';
 import { MemoryPane } from './memory-pane.ts';
@@ -11,7 +11,9 @@ import { Notices } from './notices.ts';
 import { PlatformBar } from './platform-bar.ts';
 import { ResumeBar } from './resume-bar.ts';
 import { SaveForm } from './save-form.ts';
+import { Screens } from './screens.ts';
 import { SnapshotList } from './snapshot-list.ts';
+import { nextPaint } from './turns.ts';
 import { Workspace } from './workspace.ts';
 
 const FIRST_GUEST = 'pulse';
@@ -36,49 +38,54 @@ mainThread.observe();
 const notices = new Notices();
 notices.catchUncaught();
 const workspace = new Workspace();
-const tabs = new MachineTabs(workspace, notices);
+const screens = new Screens(notices);
+const tabs = new MachineTabs(workspace, notices, screens);
 const handles: PageHandles = { workspace, notices, tabs };
 Object.assign(window, { vitrine: handles, vitrineStats: mainThread });
 
-const memory = new MemoryPane(workspace, notices);
-const diff = new DiffPane(workspace, notices, (to, page, from) => void memory.showDifference(to, page, from));
-const list = new SnapshotList(workspace, notices, {
-  compareWithNow: (snapshot, machine) => void diff.compare(snapshot, { kind: 'live', machine }),
-  compareWithParent(snapshot) {
-    const parent = workspace.snapshots.value.find(({ id }) => id === snapshot.parent);
-    if (parent !== undefined) void diff.compare(parent, { kind: 'snapshot', snapshot });
-  },
-  lookInside: (snapshot) => void memory.show({ kind: 'snapshot', snapshot }),
+workspace.engineLost.watch((reason) => {
+  if (reason !== null) {
+    notices.error(reason, 'The engine was lost', { label: 'Open it again', run: () => void openEngine() });
+  }
 });
+
 const resume = new ResumeBar();
+void notices.guard('Opening the page', buildPage);
 
-document
-  .querySelector('#app')
-  ?.replaceChildren(
-    element(
-      'header',
-      {},
-      element('h1', {}, 'Vitrine'),
-      element('p', { className: 'tagline' }, 'Freeze a running machine, look inside it, bring it back.'),
-      new PlatformBar(workspace).element,
-    ),
-    notices.element,
-    resume.element,
-    element(
-      'main',
-      {},
-      element('div', { className: 'column' }, tabs.element, section('Memory', memory.element)),
-      element(
-        'div',
-        { className: 'column' },
-        section('Snapshots', new SaveForm(workspace, notices).element, list.element),
-        section('Pages that differ', diff.element),
-      ),
-    ),
-  );
+/** A part a frame, what is used first coming first: all of it at once would hold the page for several frames. */
+async function buildPage(): Promise<void> {
+  void notices.guard(`Opening ${FIRST_GUEST}`, () => workspace.open(FIRST_GUEST));
+  const left = element('div', { className: 'column' }, tabs.element);
+  const right = element('div', { className: 'column' });
+  document
+    .querySelector('#app')
+    ?.replaceChildren(notices.element, resume.element, element('main', {}, left, right));
+  await nextPaint();
+  await loadFonts();
+  screens.start();
+  await nextPaint();
+  void openEngine();
+  document.querySelector('header')?.append(new PlatformBar(workspace).element);
+  await nextPaint();
 
-void notices.guard(`Opening ${FIRST_GUEST}`, () => workspace.open(FIRST_GUEST));
-void openEngine();
+  let memory: MemoryPane | undefined;
+  let diff: DiffPane | undefined;
+  const list = new SnapshotList(workspace, notices, {
+    compareWithNow: (snapshot, machine) => void diff?.compare(snapshot, { kind: 'live', machine }),
+    compareWithParent(snapshot) {
+      const parent = workspace.snapshots.value.find(({ id }) => id === snapshot.parent);
+      if (parent !== undefined) void diff?.compare(parent, { kind: 'snapshot', snapshot });
+    },
+    lookInside: (snapshot) => void memory?.show({ kind: 'snapshot', snapshot }),
+  });
+  right.append(section('Snapshots', new SaveForm(workspace, notices).element, list.element));
+  await nextPaint();
+  diff = new DiffPane(workspace, notices, (to, page, from) => void memory?.showDifference(to, page, from));
+  right.append(section('Pages that differ', diff.element));
+  await nextPaint();
+  memory = new MemoryPane(workspace, notices);
+  left.append(section('Memory', memory.element));
+}
 
 async function openEngine(): Promise<void> {
   await notices.guard('Opening the engine', async () => {
@@ -86,12 +93,6 @@ async function openEngine(): Promise<void> {
     await resume.offer(workspace, notices);
   });
 }
-
-workspace.engineLost.watch((reason) => {
-  if (reason !== null) {
-    notices.error(reason, 'The engine was lost', { label: 'Open it again', run: () => void openEngine() });
-  }
-});
 
 function section(title: string, ...content: readonly Node[]): HTMLElement {
   const id = `section-${title.toLowerCase().replaceAll(' ', '-')}`;

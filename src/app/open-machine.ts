@@ -25,13 +25,13 @@ export class OpenMachine {
   readonly lost = new Signal<VitrineError | null>(null);
   /** The save, restore or comparison under way. */
   readonly job = new Signal<Job | null>(null);
-  /** The latest picture of its screen. */
-  readonly frame = new Signal<ScreenFrame | null>(null);
   /** When what it holds was last in a snapshot, or when it was opened; by `performance.now()`. */
   settledAtMs = performance.now();
   #machine: Promise<MachineClient>;
   #output = '';
   #onOutput: ((text: string) => void) | null = null;
+  #frame: ScreenFrame | null = null;
+  #onFrame: ((frame: ScreenFrame) => void) | null = null;
 
   private constructor(name: string, entry: CatalogEntry, guest: GuestClient) {
     this.name = name;
@@ -48,7 +48,7 @@ export class OpenMachine {
     const opened = new OpenMachine(name, entry, await startGuest(worker, { name: entry.name, options }));
     void opened.guest.lost.then((reason) => opened.lost.set(reason));
     await opened.guest.onOutput((text) => opened.#takeOutput(text));
-    if (entry.hasScreen) await opened.guest.onFrame((frame) => opened.frame.set(frame as ScreenFrame));
+    if (entry.hasScreen) await opened.guest.onFrame((frame) => opened.#takeFrame(frame as ScreenFrame));
     return opened;
   }
 
@@ -70,6 +70,12 @@ export class OpenMachine {
   showOutput(listener: (text: string) => void): void {
     this.#onOutput = listener;
     listener(this.#output);
+  }
+
+  /** The latest picture of its screen goes to `listener`, and all later ones; each is the listener's own. One at a time. */
+  showFrames(listener: (frame: ScreenFrame) => void): void {
+    this.#onFrame = listener;
+    if (this.#frame !== null) this.#takeFrame(this.#frame);
   }
 
   /** Puts a line of the page's own between the guest's output; the machine knows nothing of it. */
@@ -105,5 +111,10 @@ export class OpenMachine {
   #takeOutput(text: string): void {
     this.#output = (this.#output + text).slice(-MAX_BACKLOG);
     this.#onOutput?.(text);
+  }
+
+  #takeFrame(frame: ScreenFrame): void {
+    this.#frame = this.#onFrame === null ? frame : null;
+    this.#onFrame?.(frame);
   }
 }

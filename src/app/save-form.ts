@@ -7,7 +7,7 @@ import { button, choice, element, field } from './dom.ts';
 import type { Job } from './job.ts';
 import type { Notices } from './notices.ts';
 import type { OpenMachine } from './open-machine.ts';
-import { formatBytes, formatCount, formatMs, shortId } from './quantity.ts';
+import { formatBytes, formatCount, formatMs, formatNumber, shortId } from './quantity.ts';
 import type { Unsubscribe } from './signal.ts';
 import type { Workspace } from './workspace.ts';
 
@@ -99,7 +99,7 @@ export class SaveForm {
     }
     this.#bar.max = progress.total;
     this.#bar.value = progress.done;
-    this.#phase.textContent = `${job.title}: ${progress.phase} ${progress.done.toLocaleString('en')} of ${formatCount(progress.total, progress.unit.slice(0, -1))}`;
+    this.#phase.textContent = `${job.title}: ${progress.phase} ${formatNumber(progress.done)} of ${formatCount(progress.total, progress.unit.slice(0, -1))}`;
   }
 }
 
@@ -109,9 +109,9 @@ function describe(report: SaveReport): Node[] {
     ['saved as', shortId(report.snapshot.id)],
     ['guest paused', formatMs(report.pauseMs)],
     ['whole save', formatMs(report.totalMs)],
-    ['pages scanned', report.pagesScanned.toLocaleString('en')],
-    ['changed', report.pagesChanged.toLocaleString('en')],
-    ['new objects', report.objectsNew.toLocaleString('en')],
+    ['pages scanned', formatNumber(report.pagesScanned)],
+    ['changed', formatNumber(report.pagesChanged)],
+    ['new objects', formatNumber(report.objectsNew)],
     ['written', formatBytes(report.bytesWritten)],
   ];
   return [

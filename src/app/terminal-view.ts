@@ -1,9 +1,11 @@
 // A machine's serial line as a terminal. The terminal's code is loaded when the first one is shown: it is a third of the
 // page, and a guest runs without it. Shift+Tab is left to the page, so that the keyboard cannot be caught here.
 
+import '@xterm/xterm/css/xterm.css';
 import type { Terminal } from '@xterm/xterm';
 import { element } from './dom.ts';
 import type { OpenMachine } from './open-machine.ts';
+import { nextPaint } from './turns.ts';
 
 const FONT_SIZE = 13;
 const FONT = "ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace";
@@ -27,12 +29,12 @@ export class TerminalView {
 
   /** Loads the terminal and connects it. Throws when its code cannot be loaded. */
   async connect(machine: OpenMachine): Promise<void> {
-    const [{ Terminal }] = await Promise.all([import('@xterm/xterm'), import('@xterm/xterm/css/xterm.css')]);
-    // Loading, making and opening are a task each: together they held the page for 60 to 130 ms.
-    await nextTask();
+    // A part a frame: in one go it held the page for 60 to 130 ms.
+    const { Terminal } = await import('@xterm/xterm');
+    await nextPaint();
     const terminal = new Terminal({
       rows: this.#rows,
-      cols: 80,
+      cols: this.#columns() ?? 80,
       fontSize: FONT_SIZE,
       fontFamily: FONT,
       scrollback: 5000,
@@ -41,10 +43,11 @@ export class TerminalView {
     });
     terminal.attachCustomKeyEventHandler((event) => !(event.key === 'Tab' && event.shiftKey));
     terminal.onData((text) => machine.write(text));
-    await nextTask();
+    await nextPaint();
     terminal.open(this.element);
     terminal.textarea?.setAttribute('aria-label', `Terminal of ${machine.name}; Shift+Tab leaves it`);
     this.#terminal = terminal;
+    await nextPaint();
     machine.showOutput((text) => terminal.write(text));
     new ResizeObserver(() => this.#fit()).observe(this.element);
   }
@@ -64,15 +67,16 @@ export class TerminalView {
 
   /** As many columns as there is room for. A hidden terminal stays as it is. */
   #fit(): void {
-    const width = this.element.clientWidth - 20;
-    if (this.#terminal === null || width <= 0) return;
-    const columns = Math.floor(width / characterWidth());
-    this.#terminal.resize(Math.max(MIN_COLUMNS, Math.min(MAX_COLUMNS, columns)), this.#rows);
+    const columns = this.#columns();
+    if (columns !== undefined) this.#terminal?.resize(columns, this.#rows);
   }
-}
 
-function nextTask(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 0));
+  /** How many columns there is room for; undefined while it is hidden. */
+  #columns(): number | undefined {
+    const width = this.element.clientWidth - 20;
+    if (width <= 0) return undefined;
+    return Math.max(MIN_COLUMNS, Math.min(MAX_COLUMNS, Math.floor(width / characterWidth())));
+  }
 }
 
 let measuredWidth: number | undefined;
