@@ -67,5 +67,12 @@ export {
   type StoreTraits,
 } from './store/store.ts';
 export { openScanTracker, type ScanTracker, type ScanTrackerOptions } from './tracking/scan-tracker.ts';
-export type { CheckpointReport, ResetReport, Tracker, TrackerDescription } from './tracking/tracker.ts';
+export type {
+  CheckpointReport,
+  LiveOptions,
+  LiveReport,
+  ResetReport,
+  Tracker,
+  TrackerDescription,
+} from './tracking/tracker.ts';
 export type { DoorbellOptions, DoorbellReport, TrackerDoorbell } from './tracking/tracker-doorbell.ts';

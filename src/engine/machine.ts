@@ -7,7 +7,13 @@ import { isVitrineError, VitrineError } from '../base/error.ts';
 import { LIMITS } from '../base/limits.ts';
 import { throwIfAborted } from '../base/work.ts';
 import type { Digest } from '../format/digest.ts';
-import type { CheckpointReport, ResetReport, Tracker, TrackerDescription } from '../tracking/tracker.ts';
+import type {
+  CapturedInstant,
+  CheckpointReport,
+  ResetReport,
+  Tracker,
+  TrackerDescription,
+} from '../tracking/tracker.ts';
 import { type DiffReport, diffInstant } from './diff.ts';
 import { type ServeDoorbellOptions, type ServedDoorbell, serveDoorbell } from './doorbell.ts';
 import type { EngineParts } from './engine-parts.ts';
@@ -58,11 +64,15 @@ export class Machine {
     if (options.label !== undefined && !labelFits(options.label)) {
       throw new VitrineError('argument-invalid', { name: 'label', maxBytes: LIMITS.maxLabelBytes });
     }
+    const ringBytes = options.live?.bufferBytes ?? 0;
+    if (!Number.isSafeInteger(ringBytes) || ringBytes < 0) {
+      throw new VitrineError('argument-invalid', { name: 'live.bufferBytes', value: ringBytes });
+    }
     throwIfAborted(options.signal);
     return this.#exclusively('save', () =>
       this.#sharing(async () => {
         const base = options.full ? null : await this.#presentBase();
-        const instant = await this.#tracker.capture({ full: base === null });
+        const instant = await this.#capture(base === null, options);
         const parent = this.#base?.digest ?? null;
         const work = { name: this.name, tracker: this.#tracker, instant, base, parent, options };
         const saved = await this.#settling(() => saveInstant(this.#parts, work));
@@ -168,6 +178,23 @@ export class Machine {
   /** Ends the guest. Snapshots stay. */
   close(): Promise<void> {
     return this.#tracker.close();
+  }
+
+  /** A live capture takes its time, so that it can be given up on the way. */
+  async #capture(full: boolean, { live, signal }: SaveOptions): Promise<CapturedInstant> {
+    if (live === undefined) return this.#tracker.capture({ full });
+    const cancel = (): void => {
+      this.#tracker.cancelCapture().catch(() => {});
+    };
+    signal?.addEventListener('abort', cancel);
+    try {
+      return await this.#tracker.capture({ full, live });
+    } catch (error) {
+      throwIfAborted(signal);
+      throw error;
+    } finally {
+      signal?.removeEventListener('abort', cancel);
+    }
   }
 
   /** The base, if its objects are sure to be in the store still; otherwise everything has to be saved again. */

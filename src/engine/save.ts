@@ -10,7 +10,7 @@ import type { Digest } from '../format/digest.ts';
 import type { Effort } from '../format/frame-codecs.ts';
 import { encodeManifest, type Manifest } from '../format/manifest.ts';
 import type { Table } from '../format/table.ts';
-import type { CapturedInstant, Tracker } from '../tracking/tracker.ts';
+import type { CapturedInstant, LiveOptions, LiveReport, Tracker } from '../tracking/tracker.ts';
 import type { EngineParts } from './engine-parts.ts';
 import { PackSink } from './pack-sink.ts';
 import { SavePass } from './save-pass.ts';
@@ -24,6 +24,11 @@ export interface SaveOptions extends WorkOptions {
   readonly effort?: Effort;
   /** Trust no earlier snapshot: read and digest every page again. */
   readonly full?: boolean;
+  /**
+   * Let the guest run on while its memory is captured, so that its pause does not grow with RAM. The snapshot is of one
+   * instant all the same. A guest that cannot is stopped as usual; the report says so, and what the guest had to wait.
+   */
+  readonly live?: LiveOptions;
 }
 
 /** What a save did and cost. */
@@ -38,6 +43,8 @@ export interface SaveReport {
   /** Objects that the store did not hold yet. */
   readonly objectsNew: number;
   readonly bytesWritten: number;
+  /** What the capture cost the guest, where a live one was asked for. */
+  readonly live?: LiveReport;
 }
 
 /** The snapshot that a captured instant is told from. */
@@ -131,6 +138,7 @@ export async function saveInstant(
     pagesChanged,
     objectsNew: written.objectsNew,
     bytesWritten: written.bytesWritten + bytes.length,
+    ...(instant.live === undefined ? {} : { live: instant.live }),
   };
   return { id, digest, manifest, devices: pass.devices, report };
 }

@@ -25,6 +25,7 @@ export function exposeTracker(tracker: Tracker, port: MessagePort): void {
   const served: FlatTracker = {
     describe: () => tracker.describe(),
     capture: (options) => tracker.capture(options),
+    cancelCapture: () => tracker.cancelCapture(),
     async readPages(region, pages) {
       const gathered = await tracker.readPages(region, pages);
       return transfer(gathered, [
@@ -75,6 +76,7 @@ export function connectTracker(port: MessagePort, lost: Promise<VitrineError>): 
   return {
     describe: () => remote.describe(),
     capture: (options) => remote.capture(options),
+    cancelCapture: () => remote.cancelCapture(),
     readPages: (region, pages) => remote.readPages(region, pages),
     commit: () => remote.commit(),
     putBack: () => remote.putBack(),

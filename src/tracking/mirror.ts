@@ -43,6 +43,9 @@ interface WorkArea {
 /** Sees each changed page before the mirror takes its new content. The bytes are valid during the call only. */
 export type ChangeListener = (region: number, page: number, oldBytes: Uint8Array) => void;
 
+/** Where a scan reads pages from: a guest at rest. */
+export type PageSource = Pick<Guest, 'view' | 'readPages'>;
+
 export class Mirror {
   readonly regions: readonly Region[];
   readonly #segments: readonly (readonly Segment[])[];
@@ -91,7 +94,7 @@ export class Mirror {
    * When it throws half-way, `changed` tells exactly what the mirror has taken. Returns the pages looked at.
    */
   async scan(
-    guest: Guest,
+    guest: PageSource,
     region: number,
     candidates: PageSet | null,
     changed: PageSet,
@@ -110,7 +113,13 @@ export class Mirror {
   }
 
   /** As `scan`, of one run of pages. */
-  async scanRun(guest: Guest, region: number, run: PageRun, changed: PageSet): Promise<void> {
+  async scanRun(
+    guest: PageSource,
+    region: number,
+    run: PageRun,
+    changed: PageSet,
+    listener?: ChangeListener,
+  ): Promise<void> {
     const end = run.first + run.count;
     for (const segment of this.#segments[region] ?? []) {
       const last = Math.min(end, segment.firstPage + segment.pageCount);
@@ -118,14 +127,68 @@ export class Mirror {
       for (let first = Math.max(run.first, segment.firstPage); first < last; first += step) {
         const count = Math.min(step, last - first);
         await this.#copyFromGuest(guest, segment, first, count);
-        this.#takeChunk(segment, first, count, changed, undefined);
+        this.#takeChunk(segment, first, count, changed, listener);
       }
     }
+  }
+
+  /**
+   * As `scanRun`, of bytes that may be changing: the run, which lies in one chunk, is copied first, and then `isValid` tells
+   * of each page whether the copy counts. Of a page whose copy does not, the mirror stays as it is.
+   */
+  takeRun(
+    regionBytes: Uint8Array,
+    region: number,
+    { first, count }: PageRun,
+    isValid: (page: number) => boolean,
+    changed: PageSet,
+    listener: ChangeListener,
+  ): void {
+    const segment = this.#segmentOf(region, first);
+    const { kernels, work, region: of } = segment;
+    const { pageBytes, sizeBytes } = of;
+    const offsetBytes = first * pageBytes;
+    const lengthBytes = Math.min(count * pageBytes, sizeBytes - offsetBytes);
+    const staging = kernels.arena.bytes(work.staging, count * pageBytes);
+    if (lengthBytes < staging.length) staging.fill(0, lengthBytes);
+    staging.set(regionBytes.subarray(offsetBytes, offsetBytes + lengthBytes));
+    for (let index = 0; index < count; index++) {
+      if (!isValid(first + index)) staging.set(this.page(region, first + index), index * pageBytes);
+    }
+    this.#takeChunk(segment, first, count, changed, listener);
+  }
+
+  /** As `scanRun`, of one page whose bytes are at hand; shorter ones end with zeros. Leaves a staged run as it is. */
+  takePage(
+    region: number,
+    page: number,
+    bytes: Uint8Array,
+    changed: PageSet,
+    listener: ChangeListener,
+  ): void {
+    const segment = this.#segmentOf(region, page);
+    const { kernels, work, region: of } = segment;
+    const taken = kernels.arena.bytes(work.changedPages, of.pageBytes);
+    taken.set(bytes);
+    if (bytes.length < of.pageBytes) taken.fill(0, bytes.length);
+    const at = segment.at + (page - segment.firstPage) * of.pageBytes;
+    if (kernels.comparePages(work.changedPages, at, of.pageBytes, 1, work.bits) === 0) return;
+    touch(segment, page, 1);
+    const mirrored = kernels.arena.bytes(at, of.pageBytes);
+    listener(region, page, mirrored);
+    changed.add(page);
+    mirrored.set(taken);
   }
 
   /** Pages that are not all zeros. */
   nonZeroPages(region: number): PageSet {
     const pages = PageSet.all(pageCountOf(this.#regionOf(region)));
+    for (const _ of this.dropZeros(region, pages));
+    return pages;
+  }
+
+  /** Takes those that are all zeros out of `pages`, which are all of a region; a step a chunk. */
+  *dropZeros(region: number, pages: PageSet): Generator<void> {
     for (const { kernels, region: of, firstPage, pageCount, at, work } of this.#segments[region] ?? []) {
       const chunkPages = chunkPagesOf(of);
       for (let page = 0; page < pageCount; page += chunkPages) {
@@ -133,9 +196,9 @@ export class Mirror {
         kernels.zeroPages(at + page * of.pageBytes, of.pageBytes, count, work.bits);
         const zeros = kernels.listBits(work.bits, count, work.list);
         for (const zero of kernels.arena.words(work.list, zeros)) pages.delete(firstPage + page + zero);
+        yield;
       }
     }
-    return pages;
   }
 
   /** The bytes of one page in place, to be read. Valid until the mirror is used again. */
@@ -165,7 +228,7 @@ export class Mirror {
    * in one chunk. The guest is paused. Calls `onDifference` with the guest's bytes, valid during the call only.
    */
   async compareRun(
-    guest: Guest,
+    guest: PageSource,
     region: number,
     first: number,
     count: number,
@@ -179,7 +242,7 @@ export class Mirror {
   }
 
   /** Copies a run of guest pages, which lies in one chunk, beside the mirror. The guest is paused. */
-  stageRun(guest: Guest, region: number, first: number, count: number): undefined | Promise<void> {
+  stageRun(guest: PageSource, region: number, first: number, count: number): undefined | Promise<void> {
     return this.#copyFromGuest(guest, this.#segmentOf(region, first), first, count);
   }
 
@@ -206,7 +269,12 @@ export class Mirror {
   }
 
   /** Copies guest pages to staging, the rest of a partly used last page as zeros. Synchronous where it can be. */
-  #copyFromGuest(guest: Guest, segment: Segment, first: number, count: number): undefined | Promise<void> {
+  #copyFromGuest(
+    guest: PageSource,
+    segment: Segment,
+    first: number,
+    count: number,
+  ): undefined | Promise<void> {
     const { kernels, region, work } = segment;
     const offsetBytes = first * region.pageBytes;
     const lengthBytes = Math.min(count * region.pageBytes, region.sizeBytes - offsetBytes);

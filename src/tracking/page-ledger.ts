@@ -11,13 +11,14 @@
 
 import { MIB } from '../base/limits.ts';
 import type { DirtyTake, Guest } from '../guest/guest.ts';
-import { PageSet } from '../memory/page-set.ts';
+import { type PageRun, PageSet } from '../memory/page-set.ts';
 import { pageCountOf } from '../memory/region.ts';
 import type { Checkpoint, ResetSteps } from './checkpoint.ts';
 import type { Follower } from './follower.ts';
 import { MarkAudit } from './mark-audit.ts';
 import type { ChangeListener, Mirror } from './mirror.ts';
 import { PreviousPages } from './previous-pages.ts';
+import type { Slices } from './slices.ts';
 import { SuspectPages } from './suspect-pages.ts';
 import type { TrackerDescription } from './tracker.ts';
 
@@ -64,6 +65,20 @@ export class PageLedger {
     return sets.map((pages) => pages.words.slice());
   }
 
+  /** As `changed`, while the guest runs in between. */
+  async changedInSlices(full: boolean, slices: Slices): Promise<Uint32Array<ArrayBuffer>[]> {
+    if (!full) return this.changed(false);
+    const found: Uint32Array<ArrayBuffer>[] = [];
+    slices.begin();
+    for (const region of this.#guest.regions) {
+      const pages = PageSet.all(pageCountOf(region));
+      for (const _ of this.#mirror.dropZeros(region.id, pages)) await slices.breathe();
+      found.push(pages.words);
+    }
+    slices.end();
+    return found;
+  }
+
   /** Makes the mirror equal to the paused guest and every page that differed pending. Returns the pages looked at. */
   async scan(keepPrevious: boolean): Promise<number> {
     const take = this.take();
@@ -92,12 +107,25 @@ export class PageLedger {
   /** Pages to look at: those marked, and those whose mirror was overwritten by a restore that failed. Null for all. */
   candidates(take: DirtyTake, region: number): PageSet | null {
     const marked = take.pages[region] ?? null;
+    const pages = this.suspects(region);
+    if (marked === null || pages === null) return null;
+    pages.addAll(marked);
+    return pages;
+  }
+
+  /** Of the pages whose marks were taken already, those to look at. Null for all. */
+  suspects(region: number): PageSet | null {
     const unseen = this.#unseen.of(region);
-    if (marked === null || unseen === null) return null;
-    const pages = marked.clone();
-    pages.addAll(unseen);
+    if (unseen === null) return null;
+    const pages = unseen.clone();
     pages.addAll(this.staged[region]!);
     return pages;
+  }
+
+  /** Mirror and guest agree in this run, and all marks were taken. */
+  looked(region: number, { first, count }: PageRun): void {
+    this.#unseen.delete(region, { first, count });
+    for (let page = first; page < first + count; page++) this.staged[region]!.delete(page);
   }
 
   /** Hears of each page that changes in the mirror; `audited` has what was told of the region, where marks are proven. */
@@ -154,17 +182,17 @@ export class PageLedger {
 
   /** A reset to the checkpoint, with the marks taken before and after it. */
   *resetSteps(checkpoint: Checkpoint): ResetSteps {
-    checkpoint.suspect(this.#takeForLater());
+    checkpoint.suspect(this.takeForLater());
     const isAudited = this.audit.isDue;
     const report = yield* checkpoint.reset(isAudited ? (...seen) => this.audit.see(...seen) : undefined);
     if (isAudited) this.audit.endScan();
     // What the reset itself wrote is marked too. The mirror must see it; the checkpoint holds the same already.
-    if (report.pagesWritten > 0 && this.#guest.traits.tracking !== 'none') this.#takeForLater();
+    if (report.pagesWritten > 0 && this.#guest.traits.tracking !== 'none') this.takeForLater();
     return report;
   }
 
-  /** Takes the guest's marks, to be looked at by the next scan. */
-  #takeForLater(): readonly (PageSet | null)[] {
+  /** Takes the guest's marks, to be looked at by the next scan. The checkpoint must be told, too. */
+  takeForLater(): readonly (PageSet | null)[] {
     const take = this.take();
     this.#unseen.add(take.pages);
     take.commit();

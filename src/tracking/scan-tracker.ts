@@ -8,21 +8,26 @@ import { type Clock, SYSTEM_CLOCK } from '../base/clock.ts';
 import { VitrineError } from '../base/error.ts';
 import type { DeviceRecord, Guest, PauseNeeds } from '../guest/guest.ts';
 import type { Kernels } from '../kernel/kernels.ts';
-import { checkRegions, pageCountOf } from '../memory/region.ts';
+import { checkRegions } from '../memory/region.ts';
 import { regionOf, type Span } from '../memory/span.ts';
+import { checkPages } from './check-pages.ts';
 import { Checkpoint, resetNow, resetWaiting } from './checkpoint.ts';
-import { copyAhead } from './copy-ahead.ts';
+import { copyAhead, warmUpSlices } from './copy-ahead.ts';
 import { DoorbellService } from './doorbell-service.ts';
 import type { Departure, EpochReport, FollowedTracker, Follower, Instant } from './follower.ts';
 import { gatherPages } from './gather.ts';
+import { captureLive, liveSlices } from './live-capture.ts';
 import { Mirror } from './mirror.ts';
 import { PageLedger } from './page-ledger.ts';
+import type { Slices } from './slices.ts';
 import { swapIn } from './swap.ts';
 import type {
   AppliedRestore,
   CapturedInstant,
+  CaptureOptions,
   CheckpointReport,
   GatheredPages,
+  LiveOptions,
   ResetReport,
   TrackerDescription,
 } from './tracker.ts';
@@ -59,6 +64,8 @@ export class ScanTracker implements FollowedTracker {
   #state: State = 'idle';
   /** Settles when the call under way does. */
   #working: Promise<unknown> = Promise.resolve();
+  /** Ends the live capture under way. */
+  #liveCapture: AbortController | undefined;
   /** Settles when the follower's calls have been served; null when there are none. */
   #history: Promise<unknown> | null = null;
   #isWarm = false;
@@ -77,23 +84,22 @@ export class ScanTracker implements FollowedTracker {
     return { machine, regions, traits, ...this.#ledger.tier };
   }
 
-  async capture(options: { readonly full: boolean }): Promise<CapturedInstant> {
+  async capture({ full, live }: CaptureOptions): Promise<CapturedInstant> {
     return this.#enter('idle', 'captured', async () => {
-      await this.#warmUp();
-      let pagesScanned = 0;
-      let devices: readonly DeviceRecord[] = [];
-      const pauseMs = await this.#whilePaused(async () => {
-        pagesScanned = await this.#ledger.scan(true);
-        devices = await this.#guest.saveDevices();
-      }, INSTANT);
-      this.#ledger.follower?.captured(this.#instant(devices));
-      return { changed: this.#ledger.changed(options.full), devices, pauseMs, pagesScanned };
+      const instant =
+        live === undefined ? await this.#captureStopped(full) : await this.#captureLive(full, live);
+      this.#ledger.follower?.captured(this.#instant(instant.devices));
+      return instant;
     });
+  }
+
+  async cancelCapture(): Promise<void> {
+    this.#liveCapture?.abort();
   }
 
   async readPages(region: number, pages: Uint32Array): Promise<GatheredPages> {
     this.#require('captured');
-    this.#region(region, pages);
+    checkPages(this.#guest.regions, region, pages);
     return gatherPages(this.#mirror, this.#ledger.previous, region, pages);
   }
 
@@ -137,7 +143,7 @@ export class ScanTracker implements FollowedTracker {
 
   async stagePages(region: number, pages: Uint32Array, bytes: OwnedBytes): Promise<void> {
     this.#require('restoring');
-    const { pageBytes } = this.#region(region, pages);
+    const { pageBytes } = checkPages(this.#guest.regions, region, pages);
     if (bytes.length !== pages.length * pageBytes) {
       throw new VitrineError('argument-invalid', { name: 'bytes', length: bytes.length });
     }
@@ -149,7 +155,7 @@ export class ScanTracker implements FollowedTracker {
 
   async stageZeros(region: number, pages: Uint32Array): Promise<void> {
     this.#require('restoring');
-    this.#region(region, pages);
+    checkPages(this.#guest.regions, region, pages);
     for (const page of pages) {
       this.#ledger.stage(region, page);
       this.#mirror.writeZeros(region, page);
@@ -217,14 +223,9 @@ export class ScanTracker implements FollowedTracker {
 
   async epoch(see: (instant: Instant) => void): Promise<EpochReport> {
     return this.#aside(async () => {
-      let pagesScanned = 0;
-      let devices: readonly DeviceRecord[] = [];
-      const pauseMs = await this.#whilePaused(async () => {
-        pagesScanned = await this.#ledger.scan(true);
-        devices = await this.#guest.saveDevices();
-      }, INSTANT);
+      const { devices, ...report } = await this.#freeze();
       see(this.#instant(devices));
-      return { pauseMs, pagesScanned };
+      return report;
     });
   }
 
@@ -255,6 +256,7 @@ export class ScanTracker implements FollowedTracker {
 
   async reset(): Promise<void> {
     this.doorbell.leave();
+    this.#liveCapture?.abort();
     await this.#quiet();
     await this.#working;
     if (this.#state === 'captured') this.#state = 'idle';
@@ -270,9 +272,39 @@ export class ScanTracker implements FollowedTracker {
     await this.#guest.close();
   }
 
-  async #warmUp(): Promise<void> {
+  async #captureStopped(full: boolean): Promise<CapturedInstant> {
+    await this.#warmUp();
+    const frozen = await this.#freeze();
+    return { changed: this.#ledger.changed(full), ...frozen };
+  }
+
+  /** Brings the mirror up to date in a pause. */
+  async #freeze(): Promise<Omit<CapturedInstant, 'changed'>> {
+    let pagesScanned = 0;
+    let devices: readonly DeviceRecord[] = [];
+    const pauseMs = await this.#whilePaused(async () => {
+      pagesScanned = await this.#ledger.scan(true);
+      devices = await this.#guest.saveDevices();
+    }, INSTANT);
+    return { devices, pauseMs, pagesScanned };
+  }
+
+  async #captureLive(full: boolean, live: LiveOptions): Promise<CapturedInstant> {
+    this.#liveCapture = new AbortController();
+    try {
+      const clock = this.#clock;
+      const slices = liveSlices(clock, this.#liveCapture.signal);
+      await this.#warmUp(slices);
+      const parts = { guest: this.#guest, mirror: this.#mirror, ledger: this.#ledger, clock, slices };
+      return await captureLive(parts, { ...live, full, stopped: () => this.#captureStopped(full) });
+    } finally {
+      this.#liveCapture = undefined;
+    }
+  }
+
+  async #warmUp(slices?: Slices): Promise<void> {
     if (this.#isWarm) return;
-    await copyAhead(this.#guest, this.#mirror, this.#ledger.pending);
+    await copyAhead(this.#guest, this.#mirror, this.#ledger.pending, slices ?? warmUpSlices(this.#clock));
     this.#isWarm = true;
   }
 
@@ -361,15 +393,5 @@ export class ScanTracker implements FollowedTracker {
     if (this.#state === 'closed') throw new VitrineError('guest-closed');
     if (this.#state !== state)
       throw new VitrineError('wrong-state', { actual: this.#state, required: state });
-  }
-
-  #region(region: number, pages: Uint32Array) {
-    const found = this.#guest.regions[region];
-    if (found === undefined) throw new VitrineError('span-out-of-range', { region });
-    const pageCount = pageCountOf(found);
-    for (const page of pages) {
-      if (page >= pageCount) throw new VitrineError('span-out-of-range', { region, page, pageCount });
-    }
-    return found;
   }
 }

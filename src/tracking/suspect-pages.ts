@@ -3,7 +3,7 @@
 //
 // A region of which the guest could not tell counts as all suspect until the next `clear`.
 
-import { PageSet } from '../memory/page-set.ts';
+import { type PageRun, PageSet } from '../memory/page-set.ts';
 import { pageCountOf, type Region } from '../memory/region.ts';
 
 export class SuspectPages {
@@ -29,6 +29,11 @@ export class SuspectPages {
   /** The suspects of a region, not to be changed; null for all its pages. */
   of(region: number): PageSet | null {
     return this.#all[region] === 0 ? this.#pages[region]! : null;
+  }
+
+  /** Pages of a region that somebody looked at. A region that is all suspect stays so. */
+  delete(region: number, { first, count }: PageRun): void {
+    for (let page = first; page < first + count; page++) this.#pages[region]!.delete(page);
   }
 
   clear(): void {

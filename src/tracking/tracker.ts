@@ -29,6 +29,41 @@ export interface TrackerDescription {
   readonly tierReason?: string;
 }
 
+/** How a capture is to let the guest run on. */
+export interface LiveOptions {
+  /**
+   * Room for old pages that wait for the mirror: what the guest's memory may grow by. With 0 the guest waits at each first
+   * write to a page that is not in the mirror yet, with as much as RAM it never does. 16 MiB when left out.
+   */
+  readonly bufferBytes?: number;
+}
+
+/** What a capture of a running guest cost it. */
+export interface LiveReport {
+  /** `stopped` where the guest had to rest for the whole of it, as in any other capture. */
+  readonly mode: 'barrier' | 'stopped';
+  /** Why it was stopped. */
+  readonly reason?: string;
+  readonly pauseMs: number;
+  /** What the guest waited for beside the pause, at most at a time and in all: slices of its thread, and a full ring. */
+  readonly longestStallMs: number;
+  readonly totalStallMs: number;
+  /** Pages that the guest wrote before they were in the mirror. */
+  readonly pagesCopiedAside: number;
+  /** Of these, those that found no room in the ring: the guest brought them to the mirror itself. */
+  readonly spilled: number;
+  readonly peakRingBytes: number;
+  /** Room of the ring: less than asked for where memory was refused or cannot be used. */
+  readonly ringBytes: number;
+}
+
+export interface CaptureOptions {
+  /** Tell changes from zeros instead of the last committed capture. */
+  readonly full: boolean;
+  /** Let the guest run on, where it can be: the report says whether. */
+  readonly live?: LiveOptions;
+}
+
 /** One instant of the guest. Its pages are read from the mirror with `readPages` until `commit` or `putBack`. */
 export interface CapturedInstant {
   /** A bitmap a region (the layout of `PageSet`): pages that may differ from the last committed capture. */
@@ -37,6 +72,8 @@ export interface CapturedInstant {
   readonly pauseMs: number;
   /** Pages looked at while the guest was paused. */
   readonly pagesScanned: number;
+  /** Where a live capture was asked for. */
+  readonly live?: LiveReport;
 }
 
 /** Pages gathered from the mirror, in the order asked for. */
@@ -77,12 +114,13 @@ export interface Tracker {
   describe(): Promise<TrackerDescription>;
 
   /**
-   * Freezes one instant: the guest rests only while changed pages are found and copied aside.
-   *
-   * `full` tells changes from zeros instead of the last committed capture. On failure the guest runs on and no page
-   * is forgotten.
+   * Freezes one instant: the guest rests only while changed pages are found and copied aside, or with `live` only while
+   * its devices are saved, where it has a barrier. On failure the guest runs on and no page is forgotten.
    */
-  capture(options: { readonly full: boolean }): Promise<CapturedInstant>;
+  capture(options: CaptureOptions): Promise<CapturedInstant>;
+
+  /** Gives up a live capture under way, which then throws `aborted`. Otherwise it does nothing. */
+  cancelCapture(): Promise<void>;
 
   /** Pages of the captured instant. */
   readPages(region: number, pages: Uint32Array): Promise<GatheredPages>;

@@ -1,19 +1,22 @@
 // The scan tracker: what it finds, what it remembers when a save fails, and the order of calls it insists on.
 
 import { describe, expect, it } from 'vitest';
+import type { Clock } from '../../src/base/clock.ts';
 import { nextTask } from '../../src/base/pacing.ts';
 import { FlatGuest } from '../../src/guest/flat.ts';
 import { loadKernels } from '../../src/kernel/load.ts';
 import { PageSet } from '../../src/memory/page-set.ts';
 import { openScanTracker } from '../../src/tracking/scan-tracker.ts';
+import { tickingClock } from '../support/engine.ts';
 import { pages, picture } from '../support/pages.ts';
 
-async function open(memory: Uint8Array, tracking: 'none' | 'marks' = 'none', pageBytes = 256) {
+async function open(memory: Uint8Array, tracking: 'none' | 'marks' = 'none', pageBytes = 256, clock?: Clock) {
   const guest = new FlatGuest({
     regions: [{ name: 'ram', bytes: memory, pageBytes, guestAddress: 0 }],
     tracking,
   });
-  return { guest, tracker: await openScanTracker(guest, { openKernels: () => loadKernels() }) };
+  const options = { openKernels: () => loadKernels(), ...(clock === undefined ? {} : { clock }) };
+  return { guest, tracker: await openScanTracker(guest, options) };
 }
 
 /** The changed pages of a capture's first region. */
@@ -114,7 +117,8 @@ describe.each(['none', 'marks'] as const)('a guest that marks %s', (tracking) =>
 describe('the first capture', () => {
   it('copies most of memory while the guest runs in between, and is of one instant', async () => {
     const memory = pages('A'.repeat(64), 65_536);
-    const { guest, tracker } = await open(memory, 'none', 65_536);
+    // By that clock each slice is over at once.
+    const { guest, tracker } = await open(memory, 'none', 65_536, tickingClock());
     let isRunning = true;
     let writes = 0;
     const writer = (async () => {
