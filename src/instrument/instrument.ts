@@ -3,8 +3,8 @@
 // added at the end of their index spaces; nothing is renumbered, and the name section is kept. Debugging information by byte
 // offsets (DWARF) is kept too, and off.
 //
-// Take marks, and arm barriers, only while no call is inside the program. After a trap take all pages as written. What
-// the host writes into the memory is the host's to mark.
+// Take marks, and arm barriers, only while no call is inside the program. What the host writes into the memory is the
+// host's to mark.
 
 import type { OwnedBytes } from '../base/bytes.ts';
 import { VitrineError } from '../base/error.ts';

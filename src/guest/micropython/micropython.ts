@@ -58,10 +58,10 @@ export interface MicroPythonOptions {
   /** What the memory may come to, which is the size of its region. 32 MiB when left out. */
   readonly maxMemoryBytes?: number;
   /**
-   * `marks`: MicroPython is instrumented and marks the pages that it writes. Left out, all pages are compared.
-   * What its loader writes by itself is not marked: see the folder's README.
+   * `marks`: MicroPython is instrumented and marks the pages that it writes. `barrier`: it can be captured while it runs,
+   * too. Left out, all pages are compared. What its loader writes by itself is not marked: see the folder's README.
    */
-  readonly tracking?: 'none' | 'marks';
+  readonly tracking?: 'none' | 'marks' | 'barrier';
 }
 
 export type OutputListener = (bytes: Uint8Array) => void;

@@ -33,10 +33,11 @@ export interface CaughtInstance {
 
 export interface CatchOptions extends ExportInternalsOptions {
   /**
-   * `marks`: the program is instrumented (`vitrine/instrument`) and marks the pages that it writes. The host then has
-   * to say what it writes itself (`markWritten`); left out, nobody marks and all pages are compared.
+   * `marks`: the program is instrumented (`vitrine/instrument`) and marks the pages that it writes. `barrier`: it also says
+   * so before it writes, for captures that do not stop it. The host then has to say what it writes itself
+   * (`markWritten`). `none`, when left out: all pages are compared.
    */
-  readonly tracking?: 'none' | 'marks';
+  readonly tracking?: 'none' | 'marks' | 'barrier';
   /** Bytes a mark stands for; must be the guest's page size. 4,096 when left out. */
   readonly pageBytes?: number;
 }
@@ -100,13 +101,17 @@ function rewrite(
   options: CatchOptions,
 ): { readonly bytes: OwnedBytes; readonly internals: ModuleInternals; readonly map: MapLayout | undefined } {
   const { bytes, internals } = exportInternals(original, options);
-  if (options.tracking !== 'marks') return { bytes, internals, map: undefined };
+  const { tracking = 'none' } = options;
+  if (tracking === 'none') return { bytes, internals, map: undefined };
   if (internals.memory?.isImported === true) {
     // Its maker would have to leave room for the map.
     throw new VitrineError('unsupported', { missing: 'marks in an imported memory' });
   }
   const { pageBytes } = options;
-  const instrumented = instrument(bytes, { marks: true, ...(pageBytes === undefined ? {} : { pageBytes }) });
+  const instrumented = instrument(bytes, {
+    ...(tracking === 'barrier' ? { barriers: true } : { marks: true }),
+    ...(pageBytes === undefined ? {} : { pageBytes }),
+  });
   const added = [...internals.added, ...Object.values(INSTRUMENT_EXPORTS)];
   const { map } = instrumented;
   const memory = internals.memory && { ...internals.memory, maxPages: map.maxPages };
@@ -232,7 +237,7 @@ function caughtOf(
 }
 
 /** An instance as the loader gets it: of the right class, its functions behind the gate, without the added names. */
-function gatedInstance({ instance, internals, gate, marked }: CaughtInstance): WebAssembly.Instance {
+function gatedInstance({ instance, internals, gate }: CaughtInstance): WebAssembly.Instance {
   const exports: WebAssembly.Exports = Object.create(null);
   for (const [name, value] of Object.entries(instance.exports)) {
     if (internals.added.includes(name)) continue;
@@ -242,7 +247,7 @@ function gatedInstance({ instance, internals, gate, marked }: CaughtInstance): W
     }
     // Safe: a function among the exports is callable with any arguments; WebAssembly converts them.
     const call = value as (...args: unknown[]) => unknown;
-    exports[name] = gate.wrap(marked === undefined ? call : marked.watch(call));
+    exports[name] = gate.wrap(call);
   }
   return Object.create(WebAssembly.Instance.prototype, {
     exports: { value: Object.freeze(exports), enumerable: true },

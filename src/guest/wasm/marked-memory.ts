@@ -1,11 +1,15 @@
 // The memory of an instrumented instance: without the map behind it, and growing so that the map moves along. The
 // map's marks go over into `DirtyMarks`, beside those of what the host wrote.
 //
-// What cannot be trusted is given up: after a call that ended by throwing, or a store where the map lies, every page
-// counts as written.
+// A mark is made before its store, so it is there also after a call that ended by throwing. After a store where the map
+// lies, every page counts as written.
 
 import {
+  armBarrier,
+  type BeforeWrite,
   clearMarks,
+  disarmBarrier,
+  guestBytesOf,
   INSTRUMENT_EXPORTS,
   isDamaged,
   type MapLayout,
@@ -16,23 +20,31 @@ import type { DirtyMarks } from '../dirty-marks.ts';
 export class MarkedMemory {
   readonly layout: MapLayout;
   readonly #memory: WebAssembly.Memory;
+  readonly #exports: WebAssembly.Exports;
   readonly #growGuest: (pages: number) => number;
-  #isTrusted = true;
 
-  /** Replaces the `grow` of the memory for all who hold it. */
+  /** Replaces the `grow` of the memory for all who hold it. Nothing is marked yet. */
   constructor(memory: WebAssembly.Memory, exports: WebAssembly.Exports, layout: MapLayout) {
     this.layout = layout;
     this.#memory = memory;
+    this.#exports = exports;
     // Safe: the rewriter added it.
     this.#growGuest = exports[INSTRUMENT_EXPORTS.grow] as (pages: number) => number;
     // A loader asks for what is missing from the length of the buffer, in which the map is counted: it gets that more.
     const grow = (pages: number): number => this.grow(pages + layout.extraPages);
     Object.defineProperty(memory, 'grow', { value: grow, configurable: true });
+    clearMarks(memory.buffer, layout);
   }
 
   /** Pages of 64 KiB that are not the guest's. */
   get extraPages(): number {
     return this.layout.extraPages;
+  }
+
+  /** The guest's memory as it is now. Valid until it grows. */
+  bytes(): Uint8Array {
+    const { buffer } = this.#memory;
+    return new Uint8Array(buffer, 0, guestBytesOf(buffer, this.layout));
   }
 
   /** Grows the guest's memory by so many pages, no more. Throws `RangeError`, as the platform does. */
@@ -42,33 +54,24 @@ export class MarkedMemory {
     return former;
   };
 
-  /** The function, watched: when it throws, a store of it may have no mark. */
-  watch(call: (...args: unknown[]) => unknown): (...args: unknown[]) => unknown {
-    const watched = (...args: unknown[]): unknown => {
-      try {
-        return call(...args);
-      } catch (error) {
-        this.#isTrusted = false;
-        throw error;
-      }
-    };
-    Object.defineProperty(watched, 'length', { value: call.length });
-    return watched;
-  }
-
   /** Moves the map's marks over into those of the region. */
   moveTo(marks: DirtyMarks, region: number): void {
     const { buffer } = this.#memory;
     const { pageBytes } = this.layout;
     const map = marksIn(buffer, this.layout);
-    if (!this.#isTrusted || isDamaged(buffer, this.layout)) {
-      marks.mark({ region, offsetBytes: 0, lengthBytes: map.length * pageBytes });
-    } else {
-      for (let page = map.indexOf(1); page >= 0; page = map.indexOf(1, page + 1)) {
-        marks.mark({ region, offsetBytes: page * pageBytes, lengthBytes: pageBytes });
-      }
+    if (isDamaged(buffer, this.layout)) map.fill(1);
+    for (let page = map.indexOf(1); page >= 0; page = map.indexOf(1, page + 1)) {
+      marks.mark({ region, offsetBytes: page * pageBytes, lengthBytes: pageBytes });
     }
     clearMarks(buffer, this.layout);
-    this.#isTrusted = true;
+  }
+
+  /** Has `beforeWrite` called once for each page before the program writes to it. The marks were moved before. */
+  arm(beforeWrite: BeforeWrite): void {
+    armBarrier(this.#exports, this.#memory, this.layout, beforeWrite);
+  }
+
+  disarm(): void {
+    disarmBarrier(this.#exports);
   }
 }

@@ -15,6 +15,7 @@ import { blake3 } from '../../kernel/blake3.ts';
 import { PageSet } from '../../memory/page-set.ts';
 import { pageCountOf, type Region } from '../../memory/region.ts';
 import { regionOf, type Span } from '../../memory/span.ts';
+import type { Barrier, BarrierOptions } from '../barrier.ts';
 import { DirtyMarks } from '../dirty-marks.ts';
 import type {
   ConfigValue,
@@ -30,11 +31,14 @@ import { WASM_PAGE_BYTES } from './export-internals.ts';
 import { Extent } from './extent.ts';
 import { GlobalState } from './global-state.ts';
 import { type GrowMemory, growMemoryOf, growTo } from './grow-memory.ts';
+import { InstanceBarrier } from './instance-barrier.ts';
 import type { MarkedMemory } from './marked-memory.ts';
 import { TableState } from './table-state.ts';
 
 const GLOBALS_VERSION = 1;
 const TABLES_VERSION = 1;
+/** As v86's. */
+const AUDIT_SCANS = 3;
 
 /** State that a loader keeps in JavaScript. */
 export interface HostState {
@@ -83,6 +87,7 @@ export class WasmInstanceGuest implements Guest {
   readonly #grow: GrowMemory;
   readonly #marked: MarkedMemory | undefined;
   readonly #marks: DirtyMarks | undefined;
+  #barrier: InstanceBarrier | undefined;
   #shutting: Promise<void> = Promise.resolve();
 
   /** A guest over an instance from `catchInstance` or `instantiateCaught`. One guest an instance. */
@@ -97,7 +102,7 @@ export class WasmInstanceGuest implements Guest {
     this.#globals = new GlobalState(instance.exports, internals.globals);
     this.#tables = new TableState(instance.exports, internals.tables, caught.freshTables);
     this.#grow = options.grow ?? growMemoryOf(imports, marked && ((_, pages) => void marked.grow(pages)));
-    this.traits = { tracking: marked === undefined ? 'none' : 'marks', sharedMemory: false };
+    this.traits = traitsOf(marked);
     const sizeBytes = (memory?.maxPages ?? 0) * WASM_PAGE_BYTES;
     this.regions = [
       {
@@ -182,13 +187,36 @@ export class WasmInstanceGuest implements Guest {
   }
 
   /**
-   * Says that the host wrote these bytes of the program's memory: an instrumented program marks what it writes itself,
-   * and nothing else does. Nothing happens where no marks are kept. Throws `span-out-of-range`.
+   * Says that the host is about to write these bytes of the program's memory, or has written them: an instrumented program
+   * tells of its own writes, and nothing else does. Before the write it serves barriers too. Nothing happens where no
+   * marks are kept. Throws `span-out-of-range`.
    */
   markWritten(address: number, lengthBytes: number): void {
     const span = { region: 0, offsetBytes: address, lengthBytes };
     regionOf(this.regions, span);
+    this.#barrier?.beforeWrite(span);
     this.#marks?.mark(span);
+  }
+
+  /** Throws `unsupported` for a program that was not instrumented for it. The view ends where the memory does now. */
+  openBarrier(options: BarrierOptions): Barrier {
+    this.#guard.requireOpen();
+    const [marked, marks] = [this.#marked, this.#marks];
+    if (marked === undefined || marks === undefined || this.traits.tracking !== 'barrier') {
+      throw new VitrineError('unsupported', { missing: 'a barrier' });
+    }
+    if (this.#barrier !== undefined) {
+      throw new VitrineError('wrong-state', { actual: 'a barrier is open', required: 'none' });
+    }
+    const view = (): Uint8Array => {
+      this.#guard.requireOpen();
+      return marked.bytes();
+    };
+    const onClose = (): void => {
+      this.#barrier = undefined;
+    };
+    this.#barrier = new InstanceBarrier({ regions: this.regions, view, onClose, marked, marks }, options);
+    return this.#barrier;
   }
 
   /** Without marks its writes are not seen, but what the memory has not come to was never written. */
@@ -227,6 +255,7 @@ export class WasmInstanceGuest implements Guest {
     const bytes = from.subarray(0, span.lengthBytes);
     const used = span.offsetBytes + usedLength(bytes, this.#bytes().length - span.offsetBytes);
     if (used > this.#bytes().length) this.#growTo(Math.ceil(used / WASM_PAGE_BYTES));
+    this.#barrier?.beforeWrite(span);
     this.#marks?.mark(span);
     const memory = this.#bytes();
     if (span.offsetBytes < memory.length) {
@@ -291,9 +320,8 @@ export class WasmInstanceGuest implements Guest {
 
   /** Memory as it is now: growth replaces the buffer, so it is never kept. */
   #bytes(): Uint8Array {
-    if (this.#memory === undefined) return new Uint8Array(0);
-    const { buffer } = this.#memory;
-    return new Uint8Array(buffer, 0, buffer.byteLength - this.#extraPages * WASM_PAGE_BYTES);
+    if (this.#marked !== undefined) return this.#marked.bytes();
+    return this.#memory === undefined ? new Uint8Array(0) : new Uint8Array(this.#memory.buffer);
   }
 
   #actualPages(): number {
@@ -313,6 +341,13 @@ export class WasmInstanceGuest implements Guest {
   get #extraPages(): number {
     return this.#marked?.extraPages ?? 0;
   }
+}
+
+/** Marks are put in from outside, and a loader may write what they do not see: trackers check them first. */
+function traitsOf(marked: MarkedMemory | undefined): GuestTraits {
+  if (marked === undefined) return { tracking: 'none', sharedMemory: false };
+  const tracking = marked.layout.kind === 'barriers' ? 'barrier' : 'marks';
+  return { tracking, auditScans: AUDIT_SCANS, sharedMemory: false };
 }
 
 /** Bytes up to the last that is not zero, or `presentBytes` when all after them are. */

@@ -7,50 +7,53 @@ import type { Guest } from '../../../src/guest/guest.ts';
 import { type MicroPythonGuest, openMicroPython } from '../../../src/guest/micropython/micropython.ts';
 import { type CaughtInstance, instantiateCaught } from '../../../src/guest/wasm/catch-instance.ts';
 import { WasmInstanceGuest } from '../../../src/guest/wasm/wasm-instance.ts';
+import { PageSet } from '../../../src/memory/page-set.ts';
 import { guestConformance } from '../../../src/testing/guest-conformance.ts';
 import { putInstant, takeInstant } from '../../../src/testing/guest-suites/instant.ts';
 import { whilePaused } from '../../../src/testing/guest-suites/subject.ts';
+import { Random } from '../../../src/testing/random.ts';
 import { loadMicroPython, wasmUrl } from '../../support/micropython-loader.ts';
+import { seedOfRun } from '../../support/seed.ts';
 import { wat } from '../../support/wat.ts';
 import { type ChurnExports, churnModule } from './churn.ts';
 
 const churn = churnModule();
 
-async function openChurn(): Promise<{
+type Tracking = 'marks' | 'barrier';
+
+async function openChurn(tracking: Tracking = 'marks'): Promise<{
   guest: WasmInstanceGuest;
   exports: ChurnExports;
   caught: CaughtInstance;
 }> {
-  const { exports, caught } = await instantiateCaught(
-    churn,
-    { env: { host: () => {} } },
-    { tracking: 'marks' },
-  );
+  const { exports, caught } = await instantiateCaught(churn, { env: { host: () => {} } }, { tracking });
   const guest = new WasmInstanceGuest(caught, { program: 'churn' });
   return { guest, exports: exports as unknown as ChurnExports, caught };
 }
 
-guestConformance(
-  'WebAssembly instance that marks and grows',
-  async () => {
-    const { guest, exports } = await openChurn();
-    const run = async () => {
-      exports.grow();
-      return String(exports.run(1000));
-    };
-    return { guest, run, exact: false };
-  },
-  { describe, expect, it },
-);
+for (const tracking of ['marks', 'barrier'] as const) {
+  guestConformance(
+    `WebAssembly instance with ${tracking} that grows`,
+    async () => {
+      const { guest, exports } = await openChurn(tracking);
+      const run = async () => {
+        exports.grow();
+        return String(exports.run(1000));
+      };
+      return { guest, run, exact: false };
+    },
+    { describe, expect, it },
+  );
 
-guestConformance(
-  'WebAssembly instance that marks',
-  async () => {
-    const { guest, exports } = await openChurn();
-    return { guest, run: async () => String(exports.run(1000)) };
-  },
-  { describe, expect, it },
-);
+  guestConformance(
+    `WebAssembly instance with ${tracking}`,
+    async () => {
+      const { guest, exports } = await openChurn(tracking);
+      return { guest, run: async () => String(exports.run(1000)) };
+    },
+    { describe, expect, it },
+  );
+}
 
 /** All of region 0. Only while paused. */
 async function imageOf(guest: Guest): Promise<Uint8Array> {
@@ -88,10 +91,10 @@ async function changesOf(
   });
 }
 
-describe('a program that marks', () => {
+describe.each(['marks', 'barrier'] as const)('a program with %s', (tracking) => {
   it('marks what it changes, as it grows too', async () => {
-    const { guest, exports } = await openChurn();
-    expect(guest.traits.tracking).toBe('marks');
+    const { guest, exports } = await openChurn(tracking);
+    expect(guest.traits.tracking).toBe(tracking);
     let changed = 0;
     for (let round = 0; round < 12; round++) {
       const result = await changesOf(guest, () => {
@@ -105,14 +108,14 @@ describe('a program that marks', () => {
   });
 
   it('shows its host the memory by its own size, and none of the added exports', async () => {
-    const { exports, caught } = await openChurn();
+    const { exports, caught } = await openChurn(tracking);
     expect(exports.sizes()).toBe(1001);
     expect(Object.keys(exports).filter((name) => name.startsWith('vitrine:'))).toEqual([]);
     expect(caught.internals.memory).toMatchObject({ minPages: 1, maxPages: 6 });
   });
 
   it('marks what the host says it wrote, and what is put into it', async () => {
-    const { guest } = await openChurn();
+    const { guest } = await openChurn(tracking);
     const marks = await changesOf(guest, () => guest.markWritten(8_191, 2));
     expect(marks).toMatchObject({ marked: 2 });
     const put = await changesOf(guest, () =>
@@ -126,27 +129,27 @@ describe('a program that marks', () => {
     expect(put).toEqual({ changed: 1, marked: 1, missed: [] });
   });
 
-  it('takes every page as written after a trap', async () => {
+  it('marks exactly what it wrote before a trap', async () => {
     const module = wat(`(module (memory (export "memory") 1 2)
       (func (export "trap") (param i32) (i32.store (local.get 0) (i32.const 1)) (unreachable)))`);
-    const { exports, caught } = await instantiateCaught(module, {}, { tracking: 'marks' });
+    const { exports, caught } = await instantiateCaught(module, {}, { tracking });
     const guest = new WasmInstanceGuest(caught, { program: 'trap' });
     const result = await changesOf(guest, () =>
       expect(() => (exports.trap as (at: number) => void)(5_000)).toThrow(WebAssembly.RuntimeError),
     );
-    expect(result).toEqual({ changed: 1, marked: 16, missed: [] });
+    expect(result).toEqual({ changed: 1, marked: 1, missed: [] });
   });
 
   it('is refused with an imported memory', async () => {
     const module = wat('(module (import "env" "memory" (memory 1 2)) (func (export "f")))');
     const memory = new WebAssembly.Memory({ initial: 1, maximum: 2 });
-    await expect(instantiateCaught(module, { env: { memory } }, { tracking: 'marks' })).rejects.toMatchObject(
-      { code: 'unsupported' },
-    );
+    await expect(instantiateCaught(module, { env: { memory } }, { tracking })).rejects.toMatchObject({
+      code: 'unsupported',
+    });
   });
 
   it('wants the page size of its guest', async () => {
-    const { caught } = await openChurn();
+    const { caught } = await openChurn(tracking);
     expect(() => new WasmInstanceGuest(caught, { program: 'churn', pageBytes: 1_024 })).toThrow(
       expect.objectContaining({ code: 'argument-invalid' }),
     );
@@ -167,14 +170,14 @@ const WORKLOAD = [
   'import js\nprint(js.Math.max(3, 9), js.String("abc" * 50).length)\n',
 ];
 
-describe('MicroPython that marks', () => {
+describe.each(['marks', 'barrier'] as const)('MicroPython with %s', (tracking) => {
   it('answers as without marks, and marks all that changed', async () => {
-    const open = (tracking: 'none' | 'marks'): Promise<MicroPythonGuest> =>
-      openMicroPython({ loadMicroPython, wasmUrl, tracking, maxMemoryBytes: 32 * MIB });
-    const guests = { none: await open('none'), marks: await open('marks') };
+    const open = (how: 'none' | Tracking): Promise<MicroPythonGuest> =>
+      openMicroPython({ loadMicroPython, wasmUrl, tracking: how, maxMemoryBytes: 32 * MIB });
+    const guests = { none: await open('none'), marks: await open(tracking) };
     const printed = { none: '', marks: '' };
-    for (const tracking of ['none', 'marks'] as const) {
-      guests[tracking].onOutput((bytes) => (printed[tracking] += new TextDecoder().decode(bytes)));
+    for (const one of ['none', 'marks'] as const) {
+      guests[one].onOutput((bytes) => (printed[one] += new TextDecoder().decode(bytes)));
     }
     let [changed, marked] = [0, 0];
     for (const lines of WORKLOAD) {
@@ -199,7 +202,7 @@ describe('MicroPython that marks', () => {
 
   it('goes on in an instance without marks', async () => {
     const [source, target] = await Promise.all(
-      (['marks', 'none'] as const).map((tracking) => openMicroPython({ loadMicroPython, wasmUrl, tracking })),
+      [tracking, 'none' as const].map((how) => openMicroPython({ loadMicroPython, wasmUrl, tracking: how })),
     );
     await source!.paste('x = 6 * 7\n');
     const saved = await whilePaused(source!, () => takeInstant(source!));
@@ -209,4 +212,47 @@ describe('MicroPython that marks', () => {
     await target!.type('print(x)\r');
     expect(printed).toContain('42');
   });
+});
+
+describe('an instant of MicroPython, read while it works', () => {
+  it.each([0, 64 * 1024, 32 * MIB])(
+    'is the one at which its barrier was armed, with a ring of %i bytes',
+    async (ringBytes) => {
+      const guest = await openMicroPython({ loadMicroPython, wasmUrl, tracking: 'barrier' });
+      const { pageBytes, sizeBytes } = guest.regions[0]!;
+      const pages = sizeBytes / pageBytes;
+      const copy = new Uint8Array(sizeBytes);
+      const random = new Random(seedOfRun());
+      for (const lines of WORKLOAD) {
+        const barrier = guest.openBarrier({ ringBytes, clock: { nowMs: () => 0, wallMs: () => 0 } });
+        const left = new Set(Array.from({ length: pages }, (_, page) => page));
+        const keep = (page: number, bytes: Uint8Array): void => {
+          expect(left.delete(page)).toBe(true);
+          copy.fill(0, page * pageBytes, (page + 1) * pageBytes);
+          copy.set(bytes, page * pageBytes);
+        };
+        const truth = await whilePaused(guest, async () => {
+          barrier.arm([PageSet.all(pages)], (_, page, bytes) => keep(page, bytes));
+          return imageOf(guest);
+        });
+        // Some pages before the work, the others after it.
+        const read = (part: number): void => {
+          for (const page of [...left]) {
+            if (random.below(100) >= part) continue;
+            const bytes = barrier.view(0).slice(page * pageBytes, (page + 1) * pageBytes);
+            if (barrier.release(0, page)) keep(page, bytes);
+          }
+          while (barrier.drain(100) > 0);
+        };
+        read(30);
+        await guest.paste(lines);
+        read(100);
+        expect([...left], lines).toEqual([]);
+        expect(Buffer.compare(copy, truth), lines).toBe(0);
+        expect(barrier.figures().copiedAside).toBeGreaterThan(0);
+        barrier.close();
+      }
+      await guest.close();
+    },
+  );
 });
