@@ -44,12 +44,19 @@ export type { KernelBuild, Kernels } from './kernel/kernels.ts';
 export { compileKernels, type KernelOptions, loadKernels } from './kernel/load.ts';
 export { type PageRun, PageSet } from './memory/page-set.ts';
 export { pageCountOf, type Region } from './memory/region.ts';
+export {
+  copyShared,
+  isSpanShared,
+  type SharedMemory,
+  type SharedRegion,
+  sharedBytes,
+} from './memory/shared-memory.ts';
 export { regionOf, type Span, spansAtAddress } from './memory/span.ts';
 export { type OpenVitrineOptions, openTracker, openVitrine } from './open-vitrine.ts';
 export { type OpenVitrineWorkerOptions, openVitrineWorker } from './open-vitrine-worker.ts';
-export { EngineClient, MachineClient, startEngine } from './rpc/engine-client.ts';
+export { EngineClient, type GuestAtPort, MachineClient, startEngine } from './rpc/engine-client.ts';
 export type { EngineInfo, StoreSpec } from './rpc/engine-host.ts';
-export { GuestClient, startGuest } from './rpc/guest-client.ts';
+export { GuestClient, type JoinOptions, startGuest } from './rpc/guest-client.ts';
 export {
   type GuestConsole,
   GuestHost,
@@ -57,6 +64,8 @@ export {
   type OpenedGuest,
   type OpenGuest,
 } from './rpc/guest-host.ts';
+export { exposeGuest, type GuestOffer, type GuestServer, offerOf } from './rpc/guest-port.ts';
+export { connectGuest, PortGuest } from './rpc/port-guest.ts';
 export { serve } from './rpc/ready.ts';
 export { openWebLock } from './rpc/web-lock.ts';
 export {

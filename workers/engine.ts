@@ -15,6 +15,7 @@ serve(
     const lock = spec.kind === 'idb' ? openWebLock(spec.name) : undefined;
     const engine = await openEngine({ store, kernels, codecs, ...(lock === undefined ? {} : { lock }) });
     const isolated = (globalThis as { crossOriginIsolated?: boolean }).crossOriginIsolated === true;
-    return { engine, info: { kernels: kernels.build, crossOriginIsolated: isolated, store: store.traits } };
+    const info = { kernels: kernels.build, crossOriginIsolated: isolated, store: store.traits };
+    return { engine, info, openKernels: loadKernels };
   }),
 );

@@ -2,7 +2,6 @@
 //
 // One save or restore at a time; a second one throws `busy`. Peeks may come at any time.
 
-import type { OwnedBytes } from '../base/bytes.ts';
 import { isVitrineError, VitrineError } from '../base/error.ts';
 import { LIMITS } from '../base/limits.ts';
 import { throwIfAborted } from '../base/work.ts';
@@ -10,6 +9,8 @@ import type { Digest } from '../format/digest.ts';
 import type {
   CapturedInstant,
   CheckpointReport,
+  PeekedBytes,
+  PeekOptions,
   ResetReport,
   Tracker,
   TrackerDescription,
@@ -140,19 +141,20 @@ export class Machine {
     return serveDoorbell(this, this.#tracker, options);
   }
 
-  /** Ranges of the live guest, all of one instant. Throws `span-out-of-range`, `not-found`. */
-  async peek(
-    ranges: readonly PeekRange[],
-  ): Promise<{ readonly bytes: OwnedBytes[]; readonly pauseMs: number }> {
+  /**
+   * Ranges of the live guest: all of one instant, or with `consistency: 'torn'` of several, for which a guest in shared
+   * memory does not rest. Throws `span-out-of-range`, `not-found`.
+   */
+  async peek(ranges: readonly PeekRange[], options: PeekOptions = {}): Promise<PeekedBytes> {
     const { regions } = await this.#tracker.describe();
     const spans = ranges.map((range) => spansOf(regions, range));
-    const { bytes, pauseMs } = await this.#tracker.peek(spans.flat());
+    const peeked = await this.#tracker.peek(spans.flat(), options);
     return {
+      ...peeked,
       bytes: joinSpans(
         spans.map((list) => list.length),
-        bytes,
+        peeked.bytes,
       ),
-      pauseMs,
     };
   }
 

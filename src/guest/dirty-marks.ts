@@ -26,6 +26,11 @@ export class DirtyMarks {
     for (let page = Math.floor(span.offsetBytes / region.pageBytes); page <= last; page++) marked.add(page);
   }
 
+  /** Marks pages of a region. */
+  markPages(region: number, pages: PageSet): void {
+    this.#marked[region]?.addAll(pages);
+  }
+
   /** Takes what was marked since the last take. Of `commit` and `putBack` the first call counts. */
   take(): DirtyTake {
     const pages = this.#marked;

@@ -15,8 +15,15 @@ import type { SnapshotId, SnapshotInfo } from '../engine/snapshot.ts';
 import type { VerifyReport } from '../engine/verify.ts';
 import type { Vitrine } from '../engine/vitrine.ts';
 import type { DoorbellRequest } from '../guest/doorbell.ts';
-import type { CheckpointReport, ResetReport, Tracker } from '../tracking/tracker.ts';
+import type {
+  CheckpointReport,
+  PeekedBytes,
+  PeekOptions,
+  ResetReport,
+  Tracker,
+} from '../tracking/tracker.ts';
 import type { EngineHost, EngineInfo, ProgressListener, StoreSpec } from './engine-host.ts';
+import type { GuestOffer } from './guest-port.ts';
 import { type SupervisedWorker, supervise } from './supervision.ts';
 import { exposeTracker } from './tracker-port.ts';
 
@@ -33,6 +40,12 @@ export async function startEngine(worker: Worker, store: StoreSpec): Promise<Eng
     supervised.terminate();
     throw error;
   }
+}
+
+/** A guest with shared memory that another worker serves at a port. */
+export interface GuestAtPort {
+  readonly port: MessagePort;
+  readonly offer: GuestOffer;
 }
 
 export class EngineClient {
@@ -53,14 +66,18 @@ export class EngineClient {
   }
 
   /**
-   * Takes a machine: a tracker of this thread, or a port at which another worker serves one.
+   * Takes a machine: a tracker of this thread, a port at which another worker serves one, or a port at which it serves a
+   * guest with shared memory, which the engine's worker then tracks itself.
    *
    * Throws `argument-invalid` for a name no store takes, `busy` when one of that name is there.
    */
-  async adopt(name: string, tracker: Tracker | MessagePort): Promise<MachineClient> {
+  async adopt(name: string, tracker: Tracker | MessagePort | GuestAtPort): Promise<MachineClient> {
     let port: MessagePort;
+    let offer: GuestOffer | null = null;
     if (tracker instanceof MessagePort) {
       port = tracker;
+    } else if ('offer' in tracker) {
+      ({ port, offer } = tracker);
     } else {
       const channel = new MessageChannel();
       await tracker.reset();
@@ -68,7 +85,7 @@ export class EngineClient {
       void this.lost.then(() => tracker.reset()).catch(() => {});
       port = channel.port2;
     }
-    await this.#api.adopt(name, transfer(port, [port]));
+    await this.#api.adopt(name, transfer(port, [port]), offer);
     return new MachineClient(name, this.#api, (options, call) => this.#run(options, call));
   }
 
@@ -188,8 +205,8 @@ export class MachineClient {
     };
   }
 
-  peek(ranges: readonly PeekRange[]): Promise<{ readonly bytes: OwnedBytes[]; readonly pauseMs: number }> {
-    return this.#api.peekLive(this.name, ranges);
+  peek(ranges: readonly PeekRange[], options: PeekOptions = {}): Promise<PeekedBytes> {
+    return this.#api.peekLive(this.name, ranges, options);
   }
 
   diff(snapshot?: SnapshotId): Promise<DiffReport> {

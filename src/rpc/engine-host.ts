@@ -16,10 +16,13 @@ import type { SnapshotId, SnapshotInfo } from '../engine/snapshot.ts';
 import type { VerifyReport } from '../engine/verify.ts';
 import type { Vitrine } from '../engine/vitrine.ts';
 import type { DoorbellRequest } from '../guest/doorbell.ts';
-import type { KernelBuild } from '../kernel/kernels.ts';
+import type { KernelBuild, Kernels } from '../kernel/kernels.ts';
 import type { StoreTraits } from '../store/store.ts';
-import type { CheckpointReport, ResetReport } from '../tracking/tracker.ts';
+import { openScanTracker } from '../tracking/scan-tracker.ts';
+import type { CheckpointReport, PeekedBytes, PeekOptions, ResetReport } from '../tracking/tracker.ts';
 import type { DoorbellReport } from '../tracking/tracker-doorbell.ts';
+import type { GuestOffer } from './guest-port.ts';
+import { connectGuest } from './port-guest.ts';
 import { connectTracker } from './tracker-port.ts';
 
 /** Which store a worker opens. */
@@ -32,10 +35,16 @@ export interface EngineInfo {
   readonly store: StoreTraits;
 }
 
+/** An engine, and what else its worker is made of. */
+export interface OpenedEngine {
+  readonly engine: Vitrine;
+  readonly info: EngineInfo;
+  /** Kernels for the mirrors of guests that are tracked in this worker. */
+  readonly openKernels: () => Promise<Kernels>;
+}
+
 /** How to open an engine; the composition root knows the implementations. */
-export type OpenEngine = (
-  store: StoreSpec,
-) => Promise<{ readonly engine: Vitrine; readonly info: EngineInfo }>;
+export type OpenEngine = (store: StoreSpec) => Promise<OpenedEngine>;
 
 /** The name of one long call, so that it can be given up: unique among those under way. */
 export type JobId = string;
@@ -57,28 +66,35 @@ export class EngineHost {
   readonly #machines = new Map<string, Adopted>();
   readonly #jobs = new Map<JobId, AbortController>();
   readonly #doorbells = new Map<string, ServedDoorbell>();
-  #engine: Vitrine | null = null;
+  #opened: OpenedEngine | null = null;
 
   constructor(open: OpenEngine) {
     this.#open = open;
   }
 
   async open(store: StoreSpec): Promise<EngineInfo> {
-    if (this.#engine !== null) throw new VitrineError('wrong-state', { actual: 'open', required: 'new' });
-    const { engine, info } = await this.#open(store);
-    this.#engine = engine;
-    return info;
+    if (this.#opened !== null) throw new VitrineError('wrong-state', { actual: 'open', required: 'new' });
+    this.#opened = await this.#open(store);
+    return this.#opened.info;
   }
 
-  /** Takes the machine whose tracker is served at `port`. */
-  adopt(name: string, port: MessagePort): void {
+  /**
+   * Takes the machine whose tracker is served at `port`, or with an offer the guest itself, which is then tracked in this
+   * worker: its pages are compared here, while it rests or runs over there.
+   */
+  async adopt(name: string, port: MessagePort, offer: GuestOffer | null): Promise<void> {
     if (this.#machines.has(name)) throw new VitrineError('busy', { machine: name, underWay: 'adopted' });
     let declareLost: (reason: VitrineError) => void = () => {};
     const lost = new Promise<VitrineError>((resolve) => {
       declareLost = resolve;
     });
-    const machine = this.#vitrine.adopt(name, connectTracker(port, lost));
-    this.#machines.set(name, { machine, declareLost });
+    const { engine, openKernels } = this.#parts;
+    const tracker =
+      offer === null
+        ? connectTracker(port, lost)
+        : await openScanTracker(connectGuest(port, offer, lost), { openKernels });
+    if (this.#machines.has(name)) throw new VitrineError('busy', { machine: name, underWay: 'adopted' });
+    this.#machines.set(name, { machine: engine.adopt(name, tracker), declareLost });
   }
 
   /** Forgets a machine whose worker is gone or going: its calls under way end with `worker-lost`. */
@@ -151,11 +167,8 @@ export class EngineHost {
     return served.report();
   }
 
-  async peekLive(
-    name: string,
-    ranges: readonly PeekRange[],
-  ): Promise<{ readonly bytes: OwnedBytes[]; readonly pauseMs: number }> {
-    const peeked = await this.#machine(name).peek(ranges);
+  async peekLive(name: string, ranges: readonly PeekRange[], options: PeekOptions): Promise<PeekedBytes> {
+    const peeked = await this.#machine(name).peek(ranges, options);
     return transfer(peeked, buffersOf(peeked.bytes));
   }
 
@@ -208,13 +221,17 @@ export class EngineHost {
   async close(): Promise<void> {
     for (const job of this.#jobs.values()) job.abort();
     for (const name of [...this.#machines.keys()]) this.release(name);
-    await this.#engine?.close();
-    this.#engine = null;
+    await this.#opened?.engine.close();
+    this.#opened = null;
+  }
+
+  get #parts(): OpenedEngine {
+    if (this.#opened === null) throw new VitrineError('wrong-state', { actual: 'closed', required: 'open' });
+    return this.#opened;
   }
 
   get #vitrine(): Vitrine {
-    if (this.#engine === null) throw new VitrineError('wrong-state', { actual: 'closed', required: 'open' });
-    return this.#engine;
+    return this.#parts.engine;
   }
 
   #machine(name: string): Machine {

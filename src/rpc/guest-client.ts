@@ -22,6 +22,15 @@ export async function startGuest(worker: Worker, spec: GuestSpec): Promise<Guest
   }
 }
 
+export interface JoinOptions {
+  /**
+   * Where the guest's pages are compared and its mirror is kept: in the engine's worker, so that the guest's own does
+   * little but rest for it, or in the guest's. `engine` when left out; a guest without shared memory is tracked in its own
+   * worker either way.
+   */
+  readonly track?: 'engine' | 'guest';
+}
+
 export class GuestClient {
   readonly description: TrackerDescription;
   readonly #worker: SupervisedWorker<GuestHost>;
@@ -39,11 +48,15 @@ export class GuestClient {
     return this.#worker.lost;
   }
 
-  /** Puts the guest under an engine by that name; when its worker dies the engine lets it go, and the other way round. */
-  async join(engine: EngineClient, name: string): Promise<MachineClient> {
+  /**
+   * Puts the guest under an engine by that name; when its worker dies the engine lets it go, and the other way round.
+   *
+   * Throws what `EngineClient.adopt` throws.
+   */
+  async join(engine: EngineClient, name: string, options: JoinOptions = {}): Promise<MachineClient> {
     const { port1, port2 } = new MessageChannel();
-    await this.#api.connect(transfer(port1, [port1]));
-    const machine = await engine.adopt(name, port2);
+    const offer = await this.#api.connect(transfer(port1, [port1]), options.track ?? 'engine');
+    const machine = await engine.adopt(name, offer === null ? port2 : { port: port2, offer });
     void this.lost.then(() => machine.release()).catch(() => {});
     void engine.lost.then(() => this.#api.disconnect()).catch(() => {});
     return machine;

@@ -8,6 +8,7 @@ import type { Guest } from '../guest/guest.ts';
 import type { Kernels } from '../kernel/kernels.ts';
 import { openScanTracker } from '../tracking/scan-tracker.ts';
 import type { Tracker, TrackerDescription } from '../tracking/tracker.ts';
+import { exposeGuest, type GuestOffer, type GuestServer, offerOf } from './guest-port.ts';
 import { exposeTracker } from './tracker-port.ts';
 
 /** What a person uses a guest through. Frames are cloneable; what they hold is between guest and page. */
@@ -43,7 +44,11 @@ export interface GuestHostOptions {
 
 export class GuestHost {
   readonly #options: GuestHostOptions;
-  #opened: (OpenedGuest & { readonly tracker: Tracker }) | null = null;
+  #opened: OpenedGuest | null = null;
+  /** The tracker of this worker, made when it is first asked for. */
+  #tracker: Promise<Tracker> | null = null;
+  /** Where the guest itself is served to a tracker in another worker. */
+  #served: GuestServer | null = null;
   #stopped = false;
 
   constructor(options: GuestHostOptions) {
@@ -52,21 +57,37 @@ export class GuestHost {
 
   async open(spec: GuestSpec): Promise<TrackerDescription> {
     if (this.#opened !== null) throw new VitrineError('wrong-state', { actual: 'open', required: 'new' });
-    const { guest, console } = await this.#options.openGuest(spec);
-    const tracker = await openScanTracker(guest, { openKernels: this.#options.openKernels });
-    this.#opened = { guest, console, tracker };
-    return tracker.describe();
+    this.#opened = await this.#options.openGuest(spec);
+    const { machine, regions, traits } = this.#opened.guest;
+    const { tracking, trackingReason: tierReason } = traits;
+    const tier = tracking === 'none' ? 'scan' : tracking;
+    return { machine, regions, traits, tier, ...(tierReason === undefined ? {} : { tierReason }) };
   }
 
-  /** Serves the tracker to an engine. What an engine before it had left unfinished is given up. */
-  async connect(port: MessagePort): Promise<void> {
+  /**
+   * Serves the guest to an engine: its tracker, or, where the engine is to track it and memory is shared, the guest itself,
+   * and then answers with what the engine has to know of it. What an engine before it had left unfinished is given up.
+   */
+  async connect(port: MessagePort, track: 'engine' | 'guest'): Promise<GuestOffer | null> {
     await this.disconnect();
-    exposeTracker(this.#guest.tracker, port);
+    const { guest } = this.#guest;
+    const offer = track === 'engine' ? offerOf(guest) : undefined;
+    if (offer === undefined) {
+      this.#tracker ??= openScanTracker(guest, { openKernels: this.#options.openKernels });
+      exposeTracker(await this.#tracker, port);
+      return null;
+    }
+    // It would not hear of marks that the engine's tracker takes, so it is made anew when it is wanted again.
+    this.#tracker = null;
+    this.#served = exposeGuest(guest, port);
+    return offer;
   }
 
   /** The engine is gone: the guest must not stand still for it. */
   async disconnect(): Promise<void> {
-    await this.#guest.tracker.reset();
+    await this.#served?.release();
+    this.#served = null;
+    await (await this.#tracker)?.reset();
   }
 
   write(text: string): void {
@@ -95,7 +116,7 @@ export class GuestHost {
   }
 
   async close(): Promise<void> {
-    await this.#opened?.tracker.close();
+    await this.#opened?.guest.close();
   }
 
   get #guest() {

@@ -5,7 +5,7 @@ import type { OwnedBytes } from '../base/bytes.ts';
 import type { VitrineError } from '../base/error.ts';
 import type { DeviceRecord } from '../guest/guest.ts';
 import type { Span } from '../memory/span.ts';
-import type { Tracker } from '../tracking/tracker.ts';
+import type { PeekOptions, Tracker } from '../tracking/tracker.ts';
 import type { TrackerDoorbell } from '../tracking/tracker-doorbell.ts';
 import { installErrorTransfer } from './error-transfer.ts';
 import { settling } from './supervision.ts';
@@ -36,8 +36,8 @@ export function exposeTracker(tracker: Tracker, port: MessagePort): void {
     },
     commit: () => tracker.commit(),
     putBack: () => tracker.putBack(),
-    async peek(spans) {
-      const peeked = await tracker.peek(spans);
+    async peek(spans, options) {
+      const peeked = await tracker.peek(spans, options);
       return transfer(
         peeked,
         peeked.bytes.map((bytes) => bytes.buffer),
@@ -80,7 +80,7 @@ export function connectTracker(port: MessagePort, lost: Promise<VitrineError>): 
     readPages: (region, pages) => remote.readPages(region, pages),
     commit: () => remote.commit(),
     putBack: () => remote.putBack(),
-    peek: (spans: readonly Span[]) => remote.peek(spans),
+    peek: (spans: readonly Span[], options?: PeekOptions) => remote.peek(spans, options),
     beginRestore: (options) => remote.beginRestore(options),
     stagePages: (region: number, pages: Uint32Array, bytes: OwnedBytes) =>
       remote.stagePages(region, pages, transfer(bytes, [bytes.buffer])),

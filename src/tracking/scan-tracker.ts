@@ -9,7 +9,7 @@ import { VitrineError } from '../base/error.ts';
 import type { DeviceRecord, Guest, PauseNeeds } from '../guest/guest.ts';
 import type { Kernels } from '../kernel/kernels.ts';
 import { checkRegions } from '../memory/region.ts';
-import { regionOf, type Span } from '../memory/span.ts';
+import type { Span } from '../memory/span.ts';
 import { checkPages } from './check-pages.ts';
 import { Checkpoint, resetNow, resetWaiting } from './checkpoint.ts';
 import { copyAhead, warmUpSlices } from './copy-ahead.ts';
@@ -19,6 +19,7 @@ import { gatherPages } from './gather.ts';
 import { captureLive, liveSlices } from './live-capture.ts';
 import { Mirror } from './mirror.ts';
 import { PageLedger } from './page-ledger.ts';
+import { peekGuest } from './peek.ts';
 import type { Slices } from './slices.ts';
 import { swapIn } from './swap.ts';
 import type {
@@ -28,6 +29,8 @@ import type {
   CheckpointReport,
   GatheredPages,
   LiveOptions,
+  PeekedBytes,
+  PeekOptions,
   ResetReport,
   TrackerDescription,
 } from './tracker.ts';
@@ -115,14 +118,9 @@ export class ScanTracker implements FollowedTracker {
     this.#state = 'idle';
   }
 
-  async peek(spans: readonly Span[]): Promise<{ readonly bytes: OwnedBytes[]; readonly pauseMs: number }> {
+  async peek(spans: readonly Span[], options: PeekOptions = {}): Promise<PeekedBytes> {
     if (this.#state === 'closed') throw new VitrineError('guest-closed');
-    for (const span of spans) regionOf(this.#guest.regions, span);
-    const bytes = spans.map((span) => new Uint8Array(span.lengthBytes));
-    const pauseMs = await this.#whilePaused(async () => {
-      for (const [index, span] of spans.entries()) await this.#guest.readPages(span, bytes[index]!);
-    });
-    return { bytes, pauseMs };
+    return peekGuest(this.#guest, spans, options, (work) => this.#whilePaused(work));
   }
 
   async beginRestore(options: {

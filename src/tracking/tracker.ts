@@ -107,6 +107,22 @@ export interface ResetReport {
   readonly pagesCompared: number;
 }
 
+export interface PeekOptions {
+  /**
+   * `instant`, when left out: all bytes are of one instant, for which the guest rests. `torn` allows bytes of different
+   * instants, each as it was at some time during the call; a guest in shared memory then does not rest.
+   */
+  readonly consistency?: 'instant' | 'torn';
+}
+
+export interface PeekedBytes {
+  /** One array a span. */
+  readonly bytes: OwnedBytes[];
+  readonly pauseMs: number;
+  /** What they are: `instant` too where torn bytes were allowed and the memory is not shared. */
+  readonly consistency: 'instant' | 'torn';
+}
+
 export interface Tracker {
   /** Its guest's doorbell; nobody serves at first. */
   readonly doorbell: TrackerDoorbell;
@@ -131,8 +147,8 @@ export interface Tracker {
   /** It is not: its pages count as changed in the next capture too. */
   putBack(): Promise<void>;
 
-  /** Ranges of the live guest, all of one instant. */
-  peek(spans: readonly Span[]): Promise<{ readonly bytes: OwnedBytes[]; readonly pauseMs: number }>;
+  /** Ranges of the live guest. Throws `span-out-of-range`. */
+  peek(spans: readonly Span[], options?: PeekOptions): Promise<PeekedBytes>;
 
   /**
    * Stops the guest and finds what changed since the last committed capture; answers as `capture` does, without

@@ -1,0 +1,175 @@
+// A guest with shared memory, served at a message port to a tracker in another worker: that one reads memory by itself, and
+// asks here for rest, marks, devices and for what it wrote to be noticed. `PortGuest` is the other end.
+//
+// Whoever is served may die at any moment: what it had begun is ended by `release`. The guest then runs on, and marks that
+// were taken and not told to be safe are put back.
+
+import { expose, transfer } from 'comlink';
+import type { OwnedBytes } from '../base/bytes.ts';
+import { VitrineError } from '../base/error.ts';
+import type {
+  DeviceRecord,
+  DirtyTake,
+  Guest,
+  GuestTraits,
+  MachineDescription,
+  PauseNeeds,
+} from '../guest/guest.ts';
+import type { Region } from '../memory/region.ts';
+import type { SharedMemory } from '../memory/shared-memory.ts';
+import type { Span } from '../memory/span.ts';
+import { installErrorTransfer } from './error-transfer.ts';
+
+/** What another worker has to know of a guest to use it at its port. */
+export interface GuestOffer {
+  readonly machine: MachineDescription;
+  readonly regions: readonly Region[];
+  readonly traits: GuestTraits;
+  readonly shared: SharedMemory;
+}
+
+/** Marks on their way: a bitmap a region, null where the guest cannot tell; and the take to settle. */
+export interface SentMarks {
+  readonly take: number;
+  readonly words: readonly (Uint32Array<ArrayBuffer> | null)[];
+}
+
+/** The answer to a wish for rest. */
+export interface Rested {
+  readonly marks?: SentMarks;
+  /** Where memory lies now, when it grew since it was told. */
+  readonly shared?: SharedMemory;
+}
+
+/** The calls at the port. Calls are served in the order in which they were made. */
+export interface ServedGuest {
+  rest(needs: PauseNeeds): Promise<Rested>;
+  /** Marks for one that asked for rest without them. */
+  marks(): Promise<SentMarks>;
+  /** Device state at the rest that was asked for before. */
+  devices(): Promise<DeviceRecord[]>;
+  resume(): Promise<void>;
+  settle(take: number, isSafe: boolean): void;
+  /** These bytes were written in shared memory: the guest forgets what it derived from the old ones. */
+  noticeWritten(spans: readonly Span[]): Promise<void>;
+  /** Bytes that are not in shared memory. */
+  read(span: Span): Promise<OwnedBytes>;
+  write(span: Span, bytes: OwnedBytes): Promise<void>;
+  loadDevices(records: readonly DeviceRecord[]): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** What to tell of a guest that can be served; undefined when its memory is not shared. */
+export function offerOf({ machine, regions, traits, shared }: Guest): GuestOffer | undefined {
+  return shared === undefined ? undefined : { machine, regions, traits, shared };
+}
+
+/** Serves a guest at a port. Returns what ends that. */
+export function exposeGuest(guest: Guest, port: MessagePort): GuestServer {
+  installErrorTransfer();
+  const server = new GuestServer(guest, port);
+  expose(server.api, port as unknown as Parameters<typeof expose>[1]);
+  return server;
+}
+
+export class GuestServer {
+  readonly #guest: Guest;
+  readonly #port: MessagePort;
+  readonly #takes = new Map<number, DirtyTake>();
+  #takeCount = 0;
+  #rests = 0;
+  #resting: Promise<void> = Promise.resolve();
+  #isReleased = false;
+  #toldBytes: number;
+
+  constructor(guest: Guest, port: MessagePort) {
+    this.#guest = guest;
+    this.#port = port;
+    this.#toldBytes = sizeOf(guest.shared);
+  }
+
+  get api(): ServedGuest {
+    return {
+      rest: (needs) => this.#rest(needs),
+      marks: async () => this.#takeMarks(),
+      devices: async () => {
+        await this.#resting;
+        return this.#guest.saveDevices();
+      },
+      resume: () => this.#resume(),
+      settle: (take, isSafe) => this.#settle(take, isSafe),
+      noticeWritten: async (spans) => {
+        for (const span of spans) await this.#noticeWritten(span);
+      },
+      read: async (span) => {
+        const bytes = new Uint8Array(span.lengthBytes);
+        await this.#guest.readPages(span, bytes);
+        return transfer(bytes, [bytes.buffer]);
+      },
+      write: async (span, bytes) => this.#guest.writePages(span, bytes),
+      loadDevices: async (records) => this.#guest.loadDevices(records),
+      close: () => this.#guest.close(),
+    };
+  }
+
+  /** Ends all that was begun at the port, and the port: the guest runs on, no mark is lost. May be called again. */
+  async release(): Promise<void> {
+    if (this.#isReleased) return;
+    this.#isReleased = true;
+    this.#port.close();
+    await this.#resting.catch(() => {});
+    for (const take of this.#takes.values()) take.putBack();
+    this.#takes.clear();
+    while (this.#rests > 0) await this.#resume();
+  }
+
+  async #rest(needs: PauseNeeds): Promise<Rested> {
+    if (this.#isReleased) throw new VitrineError('wrong-state', { actual: 'released', required: 'served' });
+    const resting = this.#guest.pause(needs).then(() => {
+      this.#rests++;
+    });
+    this.#resting = resting;
+    await resting;
+    const { shared } = this.#guest;
+    const hasGrown = sizeOf(shared) !== this.#toldBytes;
+    this.#toldBytes = sizeOf(shared);
+    return {
+      ...(needs.marks === true ? { marks: this.#takeMarks() } : {}),
+      ...(hasGrown && shared !== undefined ? { shared } : {}),
+    };
+  }
+
+  async #resume(): Promise<void> {
+    if (this.#rests === 0) throw new VitrineError('wrong-state', { actual: 'running', required: 'paused' });
+    this.#rests--;
+    await this.#guest.resume();
+  }
+
+  #takeMarks(): SentMarks {
+    const taken = this.#guest.takeDirty();
+    const take = ++this.#takeCount;
+    this.#takes.set(take, taken);
+    return { take, words: taken.pages.map((pages) => pages?.words.slice() ?? null) };
+  }
+
+  #settle(take: number, isSafe: boolean): void {
+    const taken = this.#takes.get(take);
+    this.#takes.delete(take);
+    if (isSafe) taken?.commit();
+    else taken?.putBack();
+  }
+
+  /** The bytes are there: writing them onto themselves makes the guest do what belongs to a write. */
+  #noticeWritten(span: Span): void | Promise<void> {
+    const bytes = this.#guest.view(span.region);
+    if (bytes === undefined)
+      throw new VitrineError('unsupported', { missing: 'a view', region: span.region });
+    const { offsetBytes, lengthBytes } = span;
+    return this.#guest.writePages(span, bytes.subarray(offsetBytes, offsetBytes + lengthBytes));
+  }
+}
+
+/** A memory that grew has more of a region than it had. */
+function sizeOf(shared: SharedMemory | undefined): number {
+  return shared?.regions.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) ?? 0;
+}
