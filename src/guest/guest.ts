@@ -48,6 +48,7 @@ export interface DeviceRecord {
   readonly name: string;
   /** The adapter's own version of these bytes. */
   readonly version: number;
+  /** Never written to once it was given, by neither side: what did not change may be the same array as last time. */
   readonly bytes: OwnedBytes;
 }
 

@@ -49,7 +49,7 @@ export class Checkpoint {
 
   /** The point is now. The guest is paused, and the mirror equal to it. */
   moveHere(devices: readonly DeviceRecord[]): void {
-    this.#devices = devices.map((record) => ({ ...record, bytes: copyBytes(record.bytes) }));
+    this.#devices = devices;
     for (const kept of this.#kept) kept.clear();
     this.#suspects.clear();
   }

@@ -15,8 +15,8 @@ import { type AttachedDisk, withoutDisks } from './disks.ts';
 import { applyExtras, captureExtras } from './extra-state.ts';
 import { APIC_LAST_TICK_OFFSET, type GuestClock, relativeTo } from './guest-clock.ts';
 import { withPlainBars } from './pci-bars.ts';
-import { arrayKind, type StateArray, type StateValue } from './state-codec.ts';
-import { CPU_BLOCK, type V86Cpu, type V86Stateful, type V86View } from './v86-internals.ts';
+import type { StateValue } from './state-codec.ts';
+import { CPU_BLOCK, type V86Cpu, type V86Devices } from './v86-internals.ts';
 
 /** Places in the array that v86's `cpu.get_state` returns. */
 const AT = {
@@ -25,10 +25,14 @@ const AT = {
   tsc: 43,
   apic: 46,
   rtc: 47,
+  pci: 48,
   vga: 52,
   pit: 58,
+  net: 59,
+  sb16: 61,
   packedMemory: 77,
   memoryBitmap: 78,
+  ide: 85,
   lastResult: 86,
   fpuStatusWord: 87,
   mxcsr: 88,
@@ -63,6 +67,18 @@ const LARGE_NAMES: Readonly<Record<string, string>> = {
   'net.16': 'net.memory',
 };
 
+/**
+ * Parts whose devices take long to load, or copy large buffers or draw the screen: they are passed over where the machine
+ * holds the very state already. Whoever runs it for a moment and goes back finds them so nearly always.
+ */
+export const SKIPPABLE_PARTS: ReadonlyMap<number, keyof V86Devices> = new Map([
+  [AT.pci, 'pci'],
+  [AT.vga, 'vga'],
+  [AT.net, 'net'],
+  [AT.sb16, 'sb16'],
+  [AT.ide, 'ide'],
+]);
+
 /** Tree of a machine: see the head of this file. */
 export type DeviceTree = [cpu: StateValue[], block: Uint8Array<ArrayBuffer>, extras: StateValue[]];
 
@@ -73,9 +89,24 @@ export function largeRecordName(path: string): string {
   return LARGE_NAMES[name] ?? name;
 }
 
-/** Reads the whole tree. The machine is paused and its clock frozen. Everything in the tree is a copy. */
-export function captureTree(cpu: V86Cpu, disks: readonly AttachedDisk[], clock: GuestClock): DeviceTree {
-  const state = withoutMemory(cpu, () => withoutDisks(disks, () => copyState(cpu.get_state(), '0')));
+/**
+ * The machine's tree, to be encoded at once: v86's own arrays, views and devices stand in it. The machine is paused, its
+ * clock frozen, and its disks are kept out (`withoutDisks`) until it is encoded.
+ */
+export function readTree(
+  cpu: V86Cpu,
+  clock: GuestClock,
+): [state: unknown[], block: Uint8Array, extras: unknown] {
+  const state = withoutMemory(cpu, () => cpu.get_state());
+  const { pit, rtc, vga } = cpu.devices;
+  // Arrays of this call alone; what is changed in them below is changed in them alone.
+  state[AT.pit] = pit.get_state();
+  state[AT.rtc] = rtc.get_state();
+  state[AT.apic] = (state[AT.apic] as Uint8Array).slice();
+  const ofVga = vga.get_state();
+  // Video memory is a region.
+  ofVga[VGA_AT.svgaMemory] = new Uint8Array(0);
+  state[AT.vga] = ofVga;
   const { monotonicMs, wallMs, tsc } = clock.frozen;
   const mono = (instant: number) => relativeTo(monotonicMs, instant, 'monotonic');
   mapInstants(state, mono, (instant) => relativeTo(wallMs, instant, 'wall'));
@@ -94,12 +125,16 @@ export function captureTree(cpu: V86Cpu, disks: readonly AttachedDisk[], clock: 
   return [state, block, captureExtras(cpu, clock.frozen)];
 }
 
-/** Puts a tree into the machine, which keeps the arrays in it. Memory and disks are not touched. */
+/**
+ * Puts a tree into the machine, which keeps the arrays in it. Memory and disks are not touched. Devices whose parts are in
+ * `unchanged`, a subset of `SKIPPABLE_PARTS`, are passed over.
+ */
 export function applyTree(
   cpu: V86Cpu,
   disks: readonly AttachedDisk[],
   clock: GuestClock,
   tree: DeviceTree,
+  unchanged: ReadonlySet<number> = new Set(),
 ): void {
   const [state, block, extras] = tree;
   const { monotonicMs, wallMs } = clock.frozen;
@@ -108,7 +143,10 @@ export function applyTree(
     (instant) => instant + monotonicMs,
     (instant) => instant + wallMs,
   );
-  withoutMemory(cpu, () => withoutDisks(disks, () => withPlainBars(cpu, () => cpu.set_state(state))));
+  const load = () => withoutParts(cpu, unchanged, () => cpu.set_state(state));
+  // Ranges that are where they belong need not be taken away first.
+  const loadPci = () => (unchanged.has(AT.pci) ? load() : withPlainBars(cpu, load));
+  withoutMemory(cpu, () => withoutDisks(disks, loadPci));
 
   const memory = new Uint8Array(cpu.wasm_memory.buffer);
   const words = new DataView(block.buffer, block.byteOffset, block.length);
@@ -125,10 +163,12 @@ export function applyTree(
   cpu.update_state_flags();
   cpu.full_clear_tlb();
 
-  // Redrawing the screen touches what a guest can read.
-  const vga = state[AT.vga] as StateValue[];
-  cpu.devices.vga.port_3DA_value = vga[VGA_AT.port3da] as number;
-  cpu.devices.vga.start_address_latched = vga[VGA_AT.startAddressLatched] as number;
+  if (!unchanged.has(AT.vga)) {
+    // Redrawing the screen touches what a guest can read.
+    const vga = state[AT.vga] as StateValue[];
+    cpu.devices.vga.port_3DA_value = vga[VGA_AT.port3da] as number;
+    cpu.devices.vga.start_address_latched = vga[VGA_AT.startAddressLatched] as number;
+  }
   clock.load(tsc, applyExtras(cpu, extras, monotonicMs));
 }
 
@@ -148,14 +188,31 @@ function withoutMemory<T>(cpu: V86Cpu, work: () => T): T {
   }
 }
 
+/** Runs v86's `set_state`, which passes over devices that are not there, as if those of some parts were not. */
+function withoutParts<T>(cpu: V86Cpu, parts: ReadonlySet<number>, work: () => T): T {
+  const away: Record<string, unknown> = {};
+  for (const part of parts) {
+    const name = SKIPPABLE_PARTS.get(part);
+    // IDE is passed over for want of a part; what it is found by has to stay.
+    if (name === undefined || name === 'ide' || cpu.devices[name] === undefined) continue;
+    away[name] = cpu.devices[name];
+    Object.assign(cpu.devices, { [name]: undefined });
+  }
+  try {
+    return work();
+  } finally {
+    Object.assign(cpu.devices, away);
+  }
+}
+
 function mapInstants(
-  state: StateValue[],
+  state: unknown[],
   monotonic: (instant: number) => number,
   wall: (instant: number) => number,
 ): void {
-  const pit = state[AT.pit] as StateValue[];
+  const pit = state[AT.pit] as unknown[];
   pit[PIT_AT.startTimes] = (pit[PIT_AT.startTimes] as Float64Array).map(monotonic);
-  const rtc = state[AT.rtc] as StateValue[];
+  const rtc = state[AT.rtc] as unknown[];
   rtc[RTC_AT.lastUpdate] = wall(rtc[RTC_AT.lastUpdate] as number);
   for (const place of [RTC_AT.nextInterrupt, RTC_AT.nextAlarm, RTC_AT.nextUpdate]) {
     // Zero says that none is set; a relative instant of zero is moved by less than the guest can see.
@@ -165,35 +222,4 @@ function mapInstants(
   const apic = state[AT.apic] as Uint8Array;
   const view = new DataView(apic.buffer, apic.byteOffset, apic.length);
   view.setFloat64(APIC_LAST_TICK_OFFSET, monotonic(view.getFloat64(APIC_LAST_TICK_OFFSET, true)), true);
-}
-
-/** v86's state as values of our own: devices become what their `get_state` gives, arrays are copied. */
-function copyState(values: unknown[], path: string): StateValue[] {
-  const copy: StateValue[] = [];
-  for (let i = 0; i < values.length; i++) copy.push(copyValue(values[i], `${path}.${i}`));
-  return copy;
-}
-
-function copyValue(value: unknown, path: string): StateValue {
-  if (typeof value !== 'object' || value === null) return value as StateValue;
-  if (Array.isArray(value)) return copyState(value, path);
-  if (value instanceof Map) {
-    return new Map(
-      Array.from(value, ([key, one]) => [copyValue(key, path), copyValue(one, `${path}.${String(key)}`)]),
-    );
-  }
-  if ((value as V86View).BYTES_PER_ELEMENT !== undefined) {
-    // Video memory is a region.
-    return path === `0.${AT.vga}.${VGA_AT.svgaMemory}` ? new Uint8Array(0) : copyArray(value as V86View);
-  }
-  return copyState((value as V86Stateful).get_state(), path);
-}
-
-function copyArray(view: V86View): StateArray {
-  // v86's views are Proxies, whose constructor is a bound function.
-  const name = (view as object).constructor.name.replace('bound ', '');
-  const kind = arrayKind(name);
-  if (kind === undefined) throw new Error(`v86 keeps state in a ${name}`);
-  const bytes = new Uint8Array(view.buffer, view.byteOffset, view.length * view.BYTES_PER_ELEMENT);
-  return new kind(Uint8Array.from(bytes).buffer);
 }

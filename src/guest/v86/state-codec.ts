@@ -13,7 +13,8 @@
 //   | 9   | u32 count, that many keys and values                            |
 //   | 10  | u8 array kind, u32 byte length, u8 name length, name in ASCII   |
 //
-// All numbers are little-endian. Tag 10 stands for a typed array whose bytes are the record of that name.
+// All numbers are little-endian. Tag 10 stands for a typed array whose bytes are the record of that name. Encoding is in
+// `state-encoder.ts`.
 
 import { copyBytes, type OwnedBytes } from '../../base/bytes.ts';
 
@@ -22,7 +23,8 @@ export const LARGE_BYTES = 4096;
 
 const MAX_DEPTH = 32;
 
-const ARRAY_KINDS = [
+/** In the order of their numbers in a tree. */
+export const ARRAY_KINDS = [
   Uint8Array,
   Int8Array,
   Uint16Array,
@@ -51,118 +53,141 @@ export type StateValue =
 export interface EncodedState {
   readonly tree: OwnedBytes;
   readonly large: ReadonlyMap<string, OwnedBytes>;
+  readonly layout: StateLayout;
 }
+
+/** Where the parts of a tree lie: the values of the array that is its first value. A tree of another shape has none. */
+export interface StateLayout {
+  /** Where each part starts, and at the end where the last one ends. */
+  readonly offsets: readonly number[];
+  /** The records that each part refers to. */
+  readonly large: ReadonlyMap<number, readonly string[]>;
+}
+
+/** Parts that are not wanted. */
+const NONE: ReadonlySet<number> = new Set();
 
 /** What a decoder throws: bytes that are no state tree. The caller names the record. */
 export class StateFormatError extends Error {}
 
-/** The constructor of a typed array by its kind's name, undefined for other names. */
-export function arrayKind(name: string): (typeof ARRAY_KINDS)[number] | undefined {
-  return ARRAY_KINDS.find((kind) => kind.name === name);
-}
-
-/** Encodes a tree, whose large buffers are given away, not copied; `nameOf` gives their record names by their paths. */
-export function encodeState(root: StateValue, nameOf: (path: string) => string): EncodedState {
-  const writer = new Writer();
-  const large = new Map<string, OwnedBytes>();
-  const write = (value: StateValue, path: string): void => {
-    if (value === undefined || value === null) writer.u8(value === undefined ? 0 : 1);
-    else if (typeof value === 'boolean') writer.u8(value ? 3 : 2);
-    else if (typeof value === 'number') writer.number(value);
-    else if (typeof value === 'string') writer.text(6, value);
-    else if (Array.isArray(value)) {
-      writer.u8(7);
-      writer.u32(value.length);
-      // Indexed: v86's arrays have holes, which `entries` and a spread see and `forEach` does not.
-      for (let i = 0; i < value.length; i++) write(value[i], path === '' ? `${i}` : `${path}.${i}`);
-    } else if (value instanceof Map) {
-      writer.u8(9);
-      writer.u32(value.size);
-      for (const [key, one] of value) {
-        write(key, `${path}.key`);
-        write(one, `${path}.${String(key)}`);
-      }
-    } else {
-      // Safe: trees are built of copies, here and in the decoder, never of views on shared memory.
-      const bytes = new Uint8Array(value.buffer as ArrayBuffer, value.byteOffset, value.byteLength);
-      const kind = ARRAY_KINDS.findIndex((one) => value instanceof one);
-      if (value.byteLength < LARGE_BYTES) writer.array(kind, bytes);
-      else {
-        const name = nameOf(path);
-        writer.reference(kind, bytes.length, name);
-        large.set(name, bytes);
-      }
-    }
-  };
-  write(root, '');
-  return { tree: writer.take(), large };
-}
-
-/** Decodes a tree; every array in it is new. Throws `StateFormatError`, before it allocates more than there is. */
-export function decodeState(tree: Uint8Array, large: ReadonlyMap<string, Uint8Array>): StateValue {
-  const reader = new Reader(tree);
-  const used = new Set<string>();
-  const value = readValue(reader, large, used, 0);
-  if (!reader.atEnd) throw new StateFormatError('bytes after the end');
-  for (const name of large.keys()) {
-    if (!used.has(name)) throw new StateFormatError(`record ${name} is not part of the state`);
-  }
-  return value;
-}
-
-function readValue(
-  reader: Reader,
+/**
+ * Decodes a tree; every array in it is new. Parts in `without` are left undefined.
+ *
+ * Throws `StateFormatError`, before it allocates more than there is.
+ */
+export function decodeState(
+  tree: Uint8Array,
   large: ReadonlyMap<string, Uint8Array>,
-  used: Set<string>,
-  depth: number,
-): StateValue {
-  if (depth > MAX_DEPTH) throw new StateFormatError('nested too deep');
-  const tag = reader.u8();
-  switch (tag) {
-    case 0:
-      return undefined;
-    case 1:
-      return null;
-    case 2:
-      return false;
-    case 3:
-      return true;
-    case 4:
-      return reader.i32();
-    case 5:
-      return reader.f64();
-    case 6:
-      return reader.text(reader.u32());
-    case 7: {
-      const values: StateValue[] = [];
-      for (let left = reader.count(); left > 0; left--)
-        values.push(readValue(reader, large, used, depth + 1));
-      return values;
+  without: ReadonlySet<number> = NONE,
+): { readonly value: StateValue; readonly layout: StateLayout } {
+  const decoder = new Decoder(tree, large, without);
+  const value = decoder.value(0, false);
+  decoder.end();
+  return { value, layout: decoder.layout };
+}
+
+class Decoder {
+  readonly layout: { readonly offsets: number[]; readonly large: Map<number, string[]> } = {
+    offsets: [],
+    large: new Map(),
+  };
+  readonly #reader: Reader;
+  readonly #large: ReadonlyMap<string, Uint8Array>;
+  readonly #without: ReadonlySet<number>;
+  readonly #used = new Set<string>();
+  /** Nothing but the root, and what it begins with, was read yet. */
+  #isFirst = true;
+
+  constructor(tree: Uint8Array, large: ReadonlyMap<string, Uint8Array>, without: ReadonlySet<number>) {
+    this.#reader = new Reader(tree);
+    this.#large = large;
+    this.#without = without;
+  }
+
+  end(): void {
+    if (!this.#reader.atEnd) throw new StateFormatError('bytes after the end');
+    for (const name of this.#large.keys()) {
+      if (!this.#used.has(name)) throw new StateFormatError(`record ${name} is not part of the state`);
     }
-    case 8: {
-      const kind = reader.u8();
-      return arrayOf(kind, reader.bytes(reader.u32()));
-    }
-    case 9: {
-      const map = new Map<StateValue, StateValue>();
-      for (let left = reader.count(); left > 0; left--) {
-        const key = readValue(reader, large, used, depth + 1);
-        map.set(key, readValue(reader, large, used, depth + 1));
+  }
+
+  /** The next value; when it is not wanted it is read without making anything of it. */
+  value(depth: number, isSkipped: boolean): StateValue {
+    if (depth > MAX_DEPTH) throw new StateFormatError('nested too deep');
+    const reader = this.#reader;
+    const tag = reader.u8();
+    switch (tag) {
+      case 0:
+        return undefined;
+      case 1:
+        return null;
+      case 2:
+        return false;
+      case 3:
+        return true;
+      case 4:
+        return reader.i32();
+      case 5:
+        return reader.f64();
+      case 6:
+        return reader.text(reader.u32());
+      case 7:
+        return this.#array(depth, isSkipped);
+      case 8: {
+        const kind = reader.u8();
+        const bytes = reader.bytes(reader.u32());
+        return isSkipped ? undefined : arrayOf(kind, bytes);
       }
-      return map;
+      case 9:
+        return this.#map(depth, isSkipped);
+      case 10:
+        return this.#reference(isSkipped);
+      default:
+        throw new StateFormatError(`tag ${tag}`);
     }
-    case 10: {
-      const kind = reader.u8();
-      const length = reader.u32();
-      const name = reader.text(reader.u8());
-      const bytes = large.get(name);
-      if (bytes === undefined || used.has(name)) throw new StateFormatError(`record ${name} is missing`);
-      if (bytes.length !== length) throw new StateFormatError(`record ${name} has ${bytes.length} bytes`);
-      used.add(name);
-      return arrayOf(kind, bytes);
+  }
+
+  #array(depth: number, isSkipped: boolean): StateValue[] {
+    const count = this.#reader.count();
+    const isParts = depth === 1 && this.#isFirst;
+    if (depth === 1) this.#isFirst = false;
+    const { offsets } = this.layout;
+    const values: StateValue[] = [];
+    for (let index = 0; index < count; index++) {
+      if (isParts) offsets.push(this.#reader.offset);
+      const isUnwanted = isSkipped || (isParts && this.#without.has(index));
+      const value = this.value(depth + 1, isUnwanted);
+      values.push(isUnwanted ? undefined : value);
+      if (depth === 0) this.#isFirst = false;
     }
-    default:
-      throw new StateFormatError(`tag ${tag}`);
+    if (isParts) offsets.push(this.#reader.offset);
+    return values;
+  }
+
+  #map(depth: number, isSkipped: boolean): Map<StateValue, StateValue> {
+    if (depth === 0) this.#isFirst = false;
+    const map = new Map<StateValue, StateValue>();
+    for (let left = this.#reader.count(); left > 0; left--) {
+      const key = this.value(depth + 1, isSkipped);
+      map.set(key, this.value(depth + 1, isSkipped));
+    }
+    return map;
+  }
+
+  #reference(isSkipped: boolean): StateValue {
+    const reader = this.#reader;
+    const kind = reader.u8();
+    const length = reader.u32();
+    const name = reader.text(reader.u8());
+    const bytes = this.#large.get(name);
+    if (bytes === undefined || this.#used.has(name)) throw new StateFormatError(`record ${name} is missing`);
+    if (bytes.length !== length) throw new StateFormatError(`record ${name} has ${bytes.length} bytes`);
+    this.#used.add(name);
+    const { offsets, large } = this.layout;
+    // The part that was begun last; records behind the parts belong to the one after them, which is none.
+    const part = offsets.length - 1;
+    large.set(part, [...(large.get(part) ?? []), name]);
+    return isSkipped ? undefined : arrayOf(kind, bytes);
   }
 }
 
@@ -174,77 +199,6 @@ function arrayOf(kind: number, bytes: Uint8Array): StateArray {
   return new Kind(copyBytes(bytes).buffer);
 }
 
-class Writer {
-  #bytes = new Uint8Array(16384);
-  #view = new DataView(this.#bytes.buffer);
-  #at = 0;
-
-  u8(value: number): void {
-    this.#room(1);
-    this.#bytes[this.#at++] = value;
-  }
-
-  u32(value: number): void {
-    this.#room(4);
-    this.#view.setUint32(this.#at, value, true);
-    this.#at += 4;
-  }
-
-  number(value: number): void {
-    this.#room(9);
-    if ((value | 0) === value && !Object.is(value, -0)) {
-      this.#bytes[this.#at] = 4;
-      this.#view.setInt32(this.#at + 1, value, true);
-      this.#at += 5;
-    } else {
-      this.#bytes[this.#at] = 5;
-      this.#view.setFloat64(this.#at + 1, value, true);
-      this.#at += 9;
-    }
-  }
-
-  text(tag: number, value: string): void {
-    this.u8(tag);
-    const bytes = new TextEncoder().encode(value);
-    this.u32(bytes.length);
-    this.#append(bytes);
-  }
-
-  array(kind: number, bytes: Uint8Array): void {
-    this.u8(8);
-    this.u8(kind);
-    this.u32(bytes.length);
-    this.#append(bytes);
-  }
-
-  reference(kind: number, lengthBytes: number, name: string): void {
-    this.u8(10);
-    this.u8(kind);
-    this.u32(lengthBytes);
-    const bytes = new TextEncoder().encode(name);
-    this.u8(bytes.length);
-    this.#append(bytes);
-  }
-
-  take(): OwnedBytes {
-    return this.#bytes.slice(0, this.#at);
-  }
-
-  #append(bytes: Uint8Array): void {
-    this.#room(bytes.length);
-    this.#bytes.set(bytes, this.#at);
-    this.#at += bytes.length;
-  }
-
-  #room(count: number): void {
-    if (this.#at + count <= this.#bytes.length) return;
-    const larger = new Uint8Array(Math.max(2 * this.#bytes.length, this.#at + count));
-    larger.set(this.#bytes);
-    this.#bytes = larger;
-    this.#view = new DataView(larger.buffer);
-  }
-}
-
 class Reader {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
@@ -253,6 +207,10 @@ class Reader {
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  }
+
+  get offset(): number {
+    return this.#at;
   }
 
   get atEnd(): boolean {

@@ -11,11 +11,9 @@ import { regionOf, type Span } from '../../memory/span.ts';
 import { answerAtRest, type Doorbell } from '../doorbell.ts';
 import type { DeviceRecord, DirtyTake, Guest, GuestTraits, MachineDescription } from '../guest.ts';
 import { PauseGuard } from '../pause-guard.ts';
-import { checkTree } from './check-state.ts';
 import { describeMachine, listRegions } from './describe-machine.ts';
 import { describeSharing, sharedMemoryOf } from './describe-sharing.ts';
 import { indexRecords, RECORD_VERSION, takeRecord } from './device-records.ts';
-import { applyTree, captureTree, type DeviceTree, largeRecordName } from './device-state.ts';
 import {
   type AttachedDisk,
   decodeWrittenBlocks,
@@ -28,10 +26,10 @@ import { V86Doorbell } from './doorbell.ts';
 import { GuestClock } from './guest-clock.ts';
 import { attachHeadlessScreen, type HeadlessScreen } from './headless-screen.ts';
 import { InputGate } from './input-gate.ts';
+import { MachineState } from './machine-state.ts';
 import type { Screen } from './screen-frame.ts';
 import { allowSharedViews } from './shared-views.ts';
 import { SliceGate } from './slice-gate.ts';
-import { decodeState, encodeState, StateFormatError } from './state-codec.ts';
 import { programOf } from './tracked-wasm.ts';
 import { checkInternals, type V86Cpu, type V86Emulator } from './v86-internals.ts';
 import { WriteMarks } from './write-marks.ts';
@@ -85,6 +83,7 @@ export class V86Guest implements Guest {
   readonly #bell: V86Doorbell;
   readonly #input: InputGate;
   readonly #clock: GuestClock;
+  readonly #state: MachineState;
   readonly #guard = new PauseGuard();
   readonly #headless: HeadlessScreen | undefined;
   readonly #ownsEmulator: boolean;
@@ -94,6 +93,7 @@ export class V86Guest implements Guest {
   readonly #onSerialByte = (byte: never) => this.#collectSerial(byte);
   #serialOutput: number[] = [];
   #failure: { readonly cause: unknown } | undefined;
+  #isTlbStale = false;
   #pausing: Promise<void> = Promise.resolve();
 
   /** Use `adoptV86` or `openV86`. */
@@ -107,6 +107,7 @@ export class V86Guest implements Guest {
     checkRegions(this.regions);
     this.#input = new InputGate(emulator.bus);
     this.#clock = new GuestClock(this.#cpu, () => emulator.v86.constructor.microtick());
+    this.#state = new MachineState(this.#cpu, this.#disks, this.#clock);
     this.#bell = new V86Doorbell(this.#cpu);
     this.doorbell = this.#bell.desk;
     this.#gate = new SliceGate(emulator.v86, {
@@ -238,8 +239,8 @@ export class V86Guest implements Guest {
     this.#bytesOf(span.region)!.set(from, span.offsetBytes);
     if (region.name === 'ram') {
       this.#cpu.jit_dirty_cache(span.offsetBytes, span.offsetBytes + span.lengthBytes);
-      // The bytes may have been page tables.
-      this.#cpu.full_clear_tlb();
+      // The bytes may have been page tables: what was looked up in them is forgotten before the machine runs again.
+      this.#isTlbStale = true;
     } else if (region.kind === 'device') {
       this.#cpu.svga_mark_dirty();
       this.#headless?.invalidate();
@@ -248,7 +249,7 @@ export class V86Guest implements Guest {
 
   saveDevices(): DeviceRecord[] {
     this.#guard.requirePaused();
-    const { tree, large } = encodeState(this.#captureTree(), largeRecordName);
+    const { tree, large } = this.#state.save();
     const records: DeviceRecord[] = [{ name: STATE_RECORD, version: RECORD_VERSION, bytes: tree }];
     for (const [name, bytes] of large) records.push({ name, version: RECORD_VERSION, bytes });
     for (const { name, disk } of this.#blockDisks()) {
@@ -265,15 +266,7 @@ export class V86Guest implements Guest {
       return { disk, blocks };
     });
     const state = takeRecord(byName, STATE_RECORD);
-    const { tree, before } = this.#decodeTree(state, byName);
-    const frozen = this.#clock.frozen;
-    try {
-      applyTree(this.#cpu, this.#disks, this.#clock, tree);
-    } catch (cause) {
-      applyTree(this.#cpu, this.#disks, this.#clock, before);
-      this.#clock.load(frozen.tsc, frozen.acpiOffsetMs);
-      throw new VitrineError('guest-state-invalid', { reason: 'v86 refused it' }, { cause });
-    }
+    this.#state.load(state, byName);
     for (const { disk, blocks } of written) loadWrittenBlocks(disk, blocks);
     this.#bell.desk.restored();
     this.#headless?.invalidate();
@@ -301,6 +294,7 @@ export class V86Guest implements Guest {
   }
 
   async #comeToRest(): Promise<void> {
+    await this.#state.prepare();
     await this.#gate.shut();
     this.#holdInput();
     const deadline = Date.now() + DISK_WAIT_MS;
@@ -317,30 +311,10 @@ export class V86Guest implements Guest {
   }
 
   #release(): void {
+    if (this.#isTlbStale) this.#cpu.full_clear_tlb();
+    this.#isTlbStale = false;
     this.#input.open();
     this.#gate.open();
-  }
-
-  #captureTree(): DeviceTree {
-    return captureTree(this.#cpu, this.#disks, this.#clock);
-  }
-
-  /** The tree of the records, and the machine's own to go back to. */
-  #decodeTree(
-    state: Uint8Array,
-    large: ReadonlyMap<string, Uint8Array>,
-  ): { readonly tree: DeviceTree; readonly before: DeviceTree } {
-    try {
-      const tree = decodeState(state, large);
-      const before = this.#captureTree();
-      const wrong = checkTree(this.#cpu, tree, before);
-      if (wrong !== undefined) throw new StateFormatError(`not of this machine at ${wrong}`);
-      // Safe: checkTree compared it with a tree of that type.
-      return { tree: tree as DeviceTree, before };
-    } catch (cause) {
-      if (!(cause instanceof StateFormatError)) throw cause;
-      throw new VitrineError('guest-state-invalid', { reason: cause.message }, { cause });
-    }
   }
 
   /** Built at each call: memory that grows leaves older views empty. */

@@ -32,6 +32,7 @@ export interface V86View {
   readonly byteOffset: number;
   readonly length: number;
   readonly BYTES_PER_ELEMENT: number;
+  subarray(start: number): ArrayBufferView;
   [index: number]: number;
 }
 
@@ -204,6 +205,7 @@ export interface V86Devices {
   readonly ide?: V86Ide;
   readonly fdc?: V86Floppy;
   readonly sb16?: V86Sb16;
+  readonly net?: V86Stateful;
   readonly [name: string]: unknown;
 }
 

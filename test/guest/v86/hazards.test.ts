@@ -18,6 +18,7 @@ import {
   untilUp,
   wordAt,
 } from './machines.ts';
+import { PAGING } from './paging.ts';
 
 // A PC takes its time on a busy host; nothing here waits for a clock.
 vi.setConfig({ testTimeout: 60_000 });
@@ -182,6 +183,28 @@ describe('v86 memory', () => {
     await guest.resume();
     await runPulse(guest);
     await restore(guest, await save(guest));
+  });
+
+  it.each([true, false])('that was a page table is looked up anew, compiled: %s', async (compile) => {
+    const guest = keep(await openProgram(PAGING, 0, { compile, tracking: 'none' }));
+    await guest.start();
+    await until(async () => (await wordAt(guest, 0x900)) > 20_000, 'rounds');
+    // The first page of the high half moves from 5f000h to 70000h. A round writes it and the one before it.
+    await guest.pause();
+    guest.writePages({ region: 0, offsetBytes: 0x12000, lengthBytes: 4 }, Uint8Array.of(0x03, 0, 0x07, 0));
+    const before = guest.view(0)!.slice(0x5f000, 0x60000);
+    const from = new DataView(guest.view(0)!.slice(0x900, 0x904).buffer).getUint32(0, true);
+    await guest.resume();
+    await until(async () => (await wordAt(guest, 0x900)) > from + 20_000, 'more rounds');
+    await paused(guest, () => {
+      expect(Buffer.compare(guest.view(0)!.slice(0x5f000, 0x60000), before)).toBe(0);
+      expect(
+        guest
+          .view(0)!
+          .subarray(0x70000, 0x71000)
+          .some((byte) => byte !== 0),
+      ).toBe(true);
+    });
   });
 
   it('that is written loses the code compiled from it, and only that', async () => {

@@ -4,11 +4,11 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   decodeState,
-  encodeState,
   LARGE_BYTES,
   StateFormatError,
   type StateValue,
 } from '../../../src/guest/v86/state-codec.ts';
+import { StateEncoder } from '../../../src/guest/v86/state-encoder.ts';
 
 const SEED = Number(process.env.SEED ?? 0x5eed);
 
@@ -45,15 +45,18 @@ const { tree } = fc.letrec<{ tree: StateValue }>((tie) => ({
   ),
 }));
 
-const encode = (value: StateValue) => encodeState(value, (path) => `at.${path}`);
+const encodeState = (value: unknown, nameOf: (path: string) => string) =>
+  new StateEncoder({ nameOf, keep: (_, bytes) => Uint8Array.from(bytes) }).encode(value);
+const encode = (value: unknown) => encodeState(value, (path) => `at.${path}`);
 
 describe('the state codec', () => {
   it('gives back every tree, and the same bytes for it', () => {
     fc.assert(
       fc.property(tree, (value) => {
         const encoded = encode(value);
-        const decoded = decodeState(encoded.tree, encoded.large);
+        const { value: decoded, layout } = decodeState(encoded.tree, encoded.large);
         expect(decoded).toEqual(value);
+        expect(layout).toEqual(encoded.layout);
         expect(encode(decoded)).toEqual(encoded);
       }),
       { seed: SEED, numRuns: 60 },
@@ -105,9 +108,53 @@ describe('the state codec', () => {
     expect(() => decodeState(twice.tree, twice.large)).toThrow(StateFormatError);
   });
 
+  it('tells where parts lie, and reads a tree without some of them', () => {
+    const big = new Uint8Array(LARGE_BYTES).fill(3);
+    const parts = [1, [2, new Map([[3, big]])], 'text', null, Uint8Array.of(5)];
+    const { tree: bytes, large, layout } = encode([parts, [big.slice()], 7]);
+    expect(layout.offsets.length).toBe(parts.length + 1);
+    expect([...layout.large]).toEqual([
+      [1, ['at.0.1.1.3']],
+      [parts.length, ['at.1.0']],
+    ]);
+    for (const [index, part] of parts.entries()) {
+      if (index === 1) continue;
+      // A part's bytes alone are a tree.
+      const alone = bytes.subarray(layout.offsets[index], layout.offsets[index + 1]);
+      expect(decodeState(alone, new Map()).value).toEqual(part);
+    }
+    const { value, layout: same } = decodeState(bytes, large, new Set([1, 2, 9]));
+    expect(value).toEqual([[1, undefined, undefined, null, Uint8Array.of(5)], [big], 7]);
+    expect(same).toEqual(layout);
+    // What is not wanted is checked all the same.
+    expect(() => decodeState(bytes, new Map([...large].slice(1)), new Set([1]))).toThrow(StateFormatError);
+  });
+
+  it('encodes what has state of its own by that state, and views that build a view at each access', () => {
+    const device = { get_state: () => [1, 2] };
+    const view = new Proxy({}, { get: (_, name) => new Int32Array([7])[name as 'length'] }) as never;
+    const bound = new Proxy(
+      {},
+      {
+        get: (_, name) => {
+          const made = new Int32Array([7, -8]);
+          const found = made[name as 'subarray'];
+          return typeof found === 'function' ? found.bind(made) : found;
+        },
+      },
+    );
+    expect(decodeState(encode([device, bound]).tree, new Map()).value).toEqual([
+      [1, 2],
+      Int32Array.of(7, -8),
+    ]);
+    expect(() => encode([view])).toThrow();
+    expect(() => encode([() => 1])).toThrow('function');
+    expect(() => encode([new Uint8ClampedArray(2)])).toThrow('Uint8ClampedArray');
+  });
+
   it('gives large buffers back as copies', () => {
     const encoded = encode([new Uint8Array(LARGE_BYTES)]);
-    const [decoded] = decodeState(encoded.tree, encoded.large) as [Uint8Array];
+    const [decoded] = decodeState(encoded.tree, encoded.large).value as [Uint8Array];
     decoded[0] = 1;
     expect(encoded.large.get('at.0')?.[0]).toBe(0);
   });
