@@ -35,6 +35,7 @@ const PACKAGES: readonly { readonly name: RegExp; readonly places: RegExp }[] = 
   { name: /^idb$/, places: /^src\/store\/idb/ },
   { name: /^(lz4-wasm|@bokuweb\/zstd-wasm)/, places: /^src\/codec\// },
   { name: /^v86/, places: /^src\/(guest\/v86\/|app\/)|^workers\// },
+  { name: /^rp2040js$/, places: /^src\/guest\/rp2040\// },
   { name: /^@micropython\//, places: /^src\/(guest\/micropython\/|app\/)|^workers\// },
   { name: /^@xterm\//, places: /^src\/app\// },
 ];

@@ -18,6 +18,7 @@ export class FieldLayout {
   /** The saved fields, in order: the very array of the inventory when they are those it has. */
   now(): readonly string[] {
     const { object, path, hidden, fields } = this.#node;
+    if (this.#keys !== undefined && hasKeys(object, this.#keys)) return this.#fields;
     const keys = Object.keys(object);
     if (this.#keys === undefined || !equalTexts(keys, this.#keys)) {
       this.#keys = keys;
@@ -26,6 +27,13 @@ export class FieldLayout {
     }
     return this.#fields;
   }
+}
+
+/** Without the array that `Object.keys` makes. Prototypes with enumerable methods answer no, and are asked again. */
+function hasKeys(object: object, keys: readonly string[]): boolean {
+  let at = 0;
+  for (const key in object) if (key !== keys[at++]) return false;
+  return at === keys.length;
 }
 
 export function equalTexts(a: readonly string[], b: readonly string[]): boolean {

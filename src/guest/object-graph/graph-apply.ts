@@ -100,9 +100,12 @@ class Applier {
   #bringFields(object: Fields, fields: readonly string[], values: readonly unknown[]): void {
     for (let i = 0; i < fields.length; i++) {
       const field = fields[i]!;
-      const value = this.#actual(values[i]);
+      const planned = values[i];
       const before = object[field];
-      if (before === value ? value !== 0 || Object.is(before, value) : Object.is(before, value)) continue;
+      // Most are as they should be; 0 and -0 are told apart.
+      if (before === planned && planned !== 0) continue;
+      const value = this.#actual(planned);
+      if (Object.is(before, value)) continue;
       object[field] = value;
       this.#undo.push(() => {
         object[field] = before;
@@ -143,6 +146,7 @@ class Applier {
     }
     for (let i = 0; i < values.length; i++) {
       const value = values[i];
+      if (value === array[i] && value !== 0 && value !== undefined) continue;
       if (value === HOLE) {
         if (!(i in array)) continue;
         change();

@@ -1,0 +1,4 @@
+// The RP2040 guest, as embedders import it.
+
+export { openRp2040, RP2040JS_VERSION, Rp2040Board, type Rp2040Config } from './rp2040-board.ts';
+export { TALLY, TALLY_MAGIC, tallyFirmware } from './tally/tally.ts';
