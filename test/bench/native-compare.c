@@ -1,4 +1,4 @@
-// memcmp per page, as a peer: built by p1.ts with `gcc -O3`, one measurement for each byte on stdin.
+// memcmp per page, as a peer: built by native.ts with `gcc -O3`, one measurement for each byte on stdin.
 //
 // The data is that of p1.ts: word `i` of both sides is `i * 2654435761`; the file named by the argument lists byte
 // offsets as 32-bit integers, and those bytes differ. Answers each byte read with the duration in nanoseconds.

@@ -1,4 +1,4 @@
-// The native peer of P1: native-compare.c, built and run beside us, measuring when told to.
+// Native peers: small C programs of this folder, built and run beside us, measuring when told to.
 
 import { type ChildProcessByStdio, execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -8,27 +8,31 @@ import { createInterface, type Interface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 
-const SOURCE = fileURLToPath(new URL('./native-compare.c', import.meta.url));
+/** What one measurement says: how long it took by the process's own clock, and a number that proves the work. */
+export interface NativeAnswer {
+  readonly ms: number;
+  readonly result: number;
+}
 
-/** A process that compares when asked. */
-export class NativeCompare {
+/** A process that measures when asked. */
+export class NativeProcess {
   readonly #child: ChildProcessByStdio<Writable, Readable, null>;
   readonly #lines: AsyncIterator<string>;
   readonly #reader: Interface;
 
-  constructor(program: string, bytes: number, offsetsPath: string) {
-    this.#child = spawn(program, [String(bytes), offsetsPath], { stdio: ['pipe', 'pipe', 'inherit'] });
+  constructor(program: string, parameters: readonly string[]) {
+    this.#child = spawn(program, parameters, { stdio: ['pipe', 'pipe', 'inherit'] });
     this.#reader = createInterface({ input: this.#child.stdout });
     this.#lines = this.#reader[Symbol.asyncIterator]();
   }
 
-  /** One comparison: how long it took by the process's own clock, and how many pages differed. */
-  async compare(): Promise<{ readonly ms: number; readonly different: number }> {
-    this.#child.stdin.write('.');
+  /** One measurement; which one is a letter that the program knows. */
+  async ask(letter: string): Promise<NativeAnswer> {
+    this.#child.stdin.write(letter);
     const { value, done } = await this.#lines.next();
     if (done) throw new Error('the native peer ended');
-    const [nanoseconds, different] = value.split(' ').map(Number);
-    return { ms: nanoseconds! / 1e6, different: different! };
+    const [nanoseconds, result] = value.split(' ').map(Number);
+    return { ms: nanoseconds! / 1e6, result: result! };
   }
 
   close(): void {
@@ -37,28 +41,41 @@ export class NativeCompare {
   }
 }
 
-/** Builds the peer and calls `use` with what starts it; without a compiler `use` gets undefined. */
-export async function withNative<Result>(
-  use: (start: ((bytes: number, offsets: Uint32Array) => NativeCompare) | undefined) => Promise<Result>,
-): Promise<Result> {
-  const folder = mkdtempSync(join(tmpdir(), 'vitrine-bench-'));
-  const running: NativeCompare[] = [];
-  try {
-    const program = join(folder, 'native-compare');
+/** Builds and starts programs in a folder that is gone afterwards. */
+export class NativeBench {
+  readonly #folder = mkdtempSync(join(tmpdir(), 'vitrine-bench-'));
+  readonly #running: NativeProcess[] = [];
+  #files = 0;
+
+  /** Builds a source file of this folder; undefined where there is no compiler, or a library is missing. */
+  build(source: string, libraries: readonly string[] = []): string | undefined {
+    const program = join(this.#folder, source.replace(/\.c$/, ''));
+    const path = fileURLToPath(new URL(`./${source}`, import.meta.url));
     try {
-      execFileSync('gcc', ['-O3', '-o', program, SOURCE], { stdio: 'ignore' });
+      execFileSync('gcc', ['-O3', '-o', program, path, ...libraries.map((name) => `-l${name}`)], {
+        stdio: 'ignore',
+      });
     } catch {
-      return await use(undefined);
+      return undefined;
     }
-    return await use((bytes, offsets) => {
-      const path = join(folder, `offsets-${running.length}`);
-      writeFileSync(path, offsets);
-      const native = new NativeCompare(program, bytes, path);
-      running.push(native);
-      return native;
-    });
-  } finally {
-    for (const native of running) native.close();
-    rmSync(folder, { recursive: true, force: true });
+    return program;
+  }
+
+  /** Puts bytes where a program can read them; returns the path. */
+  put(bytes: Uint8Array): string {
+    const path = join(this.#folder, `data-${this.#files++}`);
+    writeFileSync(path, bytes);
+    return path;
+  }
+
+  start(program: string, ...parameters: readonly string[]): NativeProcess {
+    const native = new NativeProcess(program, parameters);
+    this.#running.push(native);
+    return native;
+  }
+
+  close(): void {
+    for (const native of this.#running) native.close();
+    rmSync(this.#folder, { recursive: true, force: true });
   }
 }
