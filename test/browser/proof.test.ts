@@ -1,5 +1,6 @@
 // The proof: real guests in real Chromium, on the built page, isolated and not. Each is saved, changed, saved again; the
-// tab is closed; another one restores each snapshot, holds exactly the RAM that was saved, and goes on.
+// tab is closed; another one restores each snapshot, holds exactly the RAM that was saved, and goes on. A fork of a snapshot
+// holds that RAM too, and then both go their own ways.
 //
 // RAM is compared by SHA-256 of a live peek of every region while the guest stands still: nothing of the engine's own
 // digests is trusted for it.
@@ -87,6 +88,17 @@ describe.each([true, false])('isolated: %s', (isolated) => {
     await type(page, 'x\r', "'changed'");
     await expectRestored(page, 'micropython', first);
     await type(page, '[5]\r', '[1, 2, 5]');
+    const fork = await expectForked(page, first);
+    await talkTo(page, fork);
+    await type(page, '[7]\r', '[1, 2, 7]');
+    await type(page, 'x = "of the fork"\r');
+    await talkTo(page, 'micropython');
+    await type(page, 'x\r', '[1, 2]');
+    await type(page, 'x = "of the first"\r');
+    await talkTo(page, fork);
+    await type(page, 'x, f\r', "('of the fork', <function");
+    await talkTo(page, 'micropython');
+    await type(page, 'x\r', "'of the first'");
   });
 
   it('Pulse: the exact next values of its counters', async () => {
@@ -116,6 +128,25 @@ describe.each([true, false])('isolated: %s', (isolated) => {
       expect(later.random).toBe(advance(words.random, later.loops - words.loops));
       expect(later.keys).toBe(words.keys);
     }
+    const fork = await expectForked(page, second, { thenRun: false });
+    expect(await pulse(page, fork)).toEqual(atSecond);
+    const ahead = await pulse(page);
+    await setRunning(page, fork, true);
+    await talkTo(page, fork);
+    await type(page, 'xy');
+    await waitForWord(page, PULSE.keys, (keys) => keys === atSecond.keys + 2, fork);
+    await waitForWord(page, PULSE.rounds, (rounds) => rounds > atSecond.rounds + 1, fork);
+    expect(await pulse(page), 'the first stood still all the while').toEqual(ahead);
+    await setRunning(page, fork, false);
+    const forked = await pulse(page, fork);
+    expect(forked.random).toBe(advance(atSecond.random, forked.loops - atSecond.loops));
+    await setRunning(page, 'pulse', true);
+    await waitForWord(page, PULSE.rounds, (rounds) => rounds > ahead.rounds + 1);
+    await setRunning(page, 'pulse', false);
+    const later = await pulse(page);
+    expect(later.random).toBe(advance(ahead.random, later.loops - ahead.loops));
+    expect([later.health, later.keys, forked.health]).toEqual([1, ahead.keys, 1]);
+    expect(await pulse(page, fork), 'the fork stood still all the while').toEqual(forked);
   });
 
   it('Linux: a shell that answers, files, and a clock that ticks', async () => {
@@ -143,6 +174,16 @@ describe.each([true, false])('isolated: %s', (isolated) => {
     await expectRestored(page, 'linux', first);
     await run('echo n=$((n+1)) $(cat /tmp/file)', 'n=42 A');
     await run('ls / | sort | head -1', 'bin');
+    const fork = await expectForked(page, second);
+    await talkTo(page, fork);
+    await run('echo n=$((n+1)) $(cat /tmp/file); n=1000; echo fork > /tmp/file', 'n=78 B');
+    await talkTo(page, 'linux');
+    await run('echo n=$n $(cat /tmp/file); n=2000; echo first > /tmp/file', 'n=41 A');
+    await talkTo(page, fork);
+    await run('echo n=$n $(cat /tmp/file)', 'n=1000 fork');
+    await talkTo(page, 'linux');
+    await run('echo n=$n $(cat /tmp/file)', 'n=2000 first');
+    await run('md5sum -c /tmp/random.md5', 'OK');
   });
 });
 
@@ -154,8 +195,16 @@ async function open(page: Page, name: string): Promise<void> {
     window.output = '';
     window.typedAt = name;
     await machine.guest.onOutput((text) => {
-      window.output += text;
+      if (window.typedAt === name) window.output += text;
     });
+  }, name);
+}
+
+/** Has `type` go to this guest and `output` hold what it says: one that was opened or forked before. */
+function talkTo(page: Page, name: string): Promise<void> {
+  return page.evaluate((name) => {
+    window.output = '';
+    window.typedAt = name;
   }, name);
 }
 
@@ -219,6 +268,34 @@ async function expectRestored(
   if (thenRun) await setRunning(page, name, true);
 }
 
+/**
+ * Forks a snapshot as the page does, with the fork stopped from its first moment, and compares all of its RAM; then lets it
+ * run, unless told. Returns its name.
+ */
+async function expectForked(page: Page, frozen: Frozen, { thenRun = true } = {}): Promise<string> {
+  const name = await page.evaluate(async (id) => {
+    const { workspace } = window.vitrine;
+    const open = new Set(workspace.machines.value);
+    const stopping: Promise<void>[] = [];
+    const leave = workspace.machines.watch((machines) => {
+      for (const machine of machines) {
+        if (open.has(machine)) continue;
+        open.add(machine);
+        stopping.push(machine.setRunning(false));
+      }
+    });
+    const fork = await workspace.fork(workspace.snapshots.value.find((one) => one.id === id)!);
+    leave();
+    await Promise.all(stopping);
+    return fork.name;
+  }, frozen.id);
+  expect(name).toMatch(/-fork-1$/);
+  expect(await ramDigest(page, name)).toBe(frozen.ram);
+  await open(page, name);
+  if (thenRun) await setRunning(page, name, true);
+  return name;
+}
+
 /** SHA-256 of every region of the live guest, all of one instant. */
 function ramDigest(page: Page, name: string): Promise<string> {
   return page.evaluate(async (name) => {
@@ -254,17 +331,25 @@ async function savePulse(page: Page, label: string) {
   return [frozen, pulseOf(words)] as const;
 }
 
-/** A word of the live Pulse machine. */
-function readWord(page: Page, address: number): Promise<number> {
-  return page.evaluate(async (address) => {
-    const machine = await window.vitrine.workspace.find('pulse')!.joined;
-    const { bytes } = await machine.peek([{ address, lengthBytes: 4 }]);
-    return new DataView(bytes[0]!.buffer).getUint32(0, true);
-  }, address);
+/** A word of a live Pulse machine. */
+function readWord(page: Page, address: number, name: string): Promise<number> {
+  return page.evaluate(
+    async ([address, name]) => {
+      const machine = await window.vitrine.workspace.find(name)!.joined;
+      const { bytes } = await machine.peek([{ address, lengthBytes: 4 }]);
+      return new DataView(bytes[0]!.buffer).getUint32(0, true);
+    },
+    [address, name] as const,
+  );
 }
 
-async function waitForWord(page: Page, address: number, holds: (value: number) => boolean): Promise<void> {
-  await expect.poll(async () => holds(await readWord(page, address)), { timeout: 60_000 }).toBe(true);
+async function waitForWord(
+  page: Page,
+  address: number,
+  holds: (value: number) => boolean,
+  name = 'pulse',
+): Promise<void> {
+  await expect.poll(async () => holds(await readWord(page, address, name)), { timeout: 60_000 }).toBe(true);
 }
 
 const PULSE_WORDS = [PULSE.ticks, PULSE.loops, PULSE.random, PULSE.health, PULSE.rounds, PULSE.keys] as const;
@@ -274,9 +359,9 @@ function pulseOf(words: readonly number[]) {
   return { ticks, loops, random, health, rounds, keys };
 }
 
-/** The words of the live machine's state that are compared; it stands still. */
-async function pulse(page: Page) {
-  return pulseOf(await Promise.all(PULSE_WORDS.map((address) => readWord(page, address))));
+/** The words of a live machine's state that are compared; it stands still. */
+async function pulse(page: Page, name = 'pulse') {
+  return pulseOf(await Promise.all(PULSE_WORDS.map((address) => readWord(page, address, name))));
 }
 
 /** Pulse's generator after so many pages, of 1,024 words each. */
