@@ -11,6 +11,7 @@ import {
   lookAt,
   type MemorySource,
   regionsOf,
+  type Sight,
   type SourceRegion,
   titleOfSource,
 } from './memory-source.ts';
@@ -18,7 +19,9 @@ import type { Notices } from './notices.ts';
 import { formatAddress, formatMs, parseAddress } from './quantity.ts';
 import type { Workspace } from './workspace.ts';
 
+/** How often live bytes are shown anew: those that cost the guest a rest, and those that are read as it runs. */
 const REFRESH_MS = 250;
+const TORN_REFRESH_MS = 100;
 const BY_ADDRESS = '';
 const NO_SOURCE = '';
 
@@ -46,6 +49,9 @@ export class MemoryPane {
   #at = 0x1000;
   #last: { readonly place: string; readonly bytes: Uint8Array } | null = null;
   #looking = false;
+  /** How the bytes shown were read, and when. */
+  #isTorn = false;
+  #lookedAtMs = 0;
 
   constructor(workspace: Workspace, notices: Notices) {
     this.#workspace = workspace;
@@ -77,7 +83,7 @@ export class MemoryPane {
     workspace.current.watch((machine) => {
       if (machine !== null) void this.show({ kind: 'live', machine });
     });
-    setInterval(() => this.#refresh(), REFRESH_MS);
+    setInterval(() => this.#refresh(), TORN_REFRESH_MS);
   }
 
   /** Shows a source. */
@@ -117,15 +123,17 @@ export class MemoryPane {
     this.#looking = true;
     try {
       const [sight, other] = await Promise.all([
-        lookAt(this.#workspace, source, place),
+        // Two sources are compared as they were at one instant each.
+        lookAt(this.#workspace, source, place, { torn: against === undefined }),
         against === undefined ? undefined : lookAt(this.#workspace, against, place),
       ]);
       const key = `${keyOf(source)} ${place.region} ${place.offsetBytes}`;
       const before = other?.bytes ?? (this.#last?.place === key ? this.#last.bytes : undefined);
       this.#last = { place: key, bytes: sight.bytes };
       const marked = sight.bytes.map((byte, at) => (before === undefined || before[at] === byte ? 0 : 1));
-      const pause =
-        sight.pauseMs === null ? 'stored bytes' : `one instant, guest paused ${formatMs(sight.pauseMs)}`;
+      this.#isTorn = sight.isTorn;
+      this.#lookedAtMs = performance.now();
+      const pause = describeSight(sight);
       const meaning =
         other === undefined ? '' : `, ${marked.filter((mark) => mark === 1).length} bytes differ`;
       this.#show(
@@ -148,6 +156,7 @@ export class MemoryPane {
 
   #refresh(): void {
     const isLive = this.#source.value.startsWith('live:') && this.#live.checked;
+    if (!this.#isTorn && performance.now() - this.#lookedAtMs < REFRESH_MS) return;
     if (isLive && document.visibilityState === 'visible') void this.look();
   }
 
@@ -221,4 +230,9 @@ export class MemoryPane {
     if (this.#placeOf(this.#at) === undefined) this.#go(0);
     else await this.look();
   }
+}
+
+function describeSight({ pauseMs, isTorn }: Sight): string {
+  if (isTorn) return 'read while it runs, not one instant';
+  return pauseMs === null ? 'stored bytes' : `one instant, guest paused ${formatMs(pauseMs)}`;
 }

@@ -3,6 +3,7 @@
 import type { OwnedBytes } from '../base/bytes.ts';
 import type { SnapshotInfo } from '../engine/snapshot.ts';
 import type { Region } from '../memory/region.ts';
+import { copyShared, isSpanShared } from '../memory/shared-memory.ts';
 import type { OpenMachine } from './open-machine.ts';
 import { formatTime } from './quantity.ts';
 import { titleOf } from './snapshot-order.ts';
@@ -15,10 +16,11 @@ export type MemorySource =
 /** What is known of a region in either. */
 export type SourceRegion = Pick<Region, 'name' | 'guestAddress' | 'sizeBytes' | 'pageBytes'>;
 
-/** Bytes of one instant; `pauseMs` is how long a running guest rested for them. */
+/** Bytes; of one instant unless they are torn. `pauseMs` is how long a running guest rested for them. */
 export interface Sight {
   readonly bytes: OwnedBytes;
   readonly pauseMs: number | null;
+  readonly isTorn: boolean;
 }
 
 /** A name for a source that a form can hold. */
@@ -52,16 +54,29 @@ export async function regionsOf(
   return (await workspace.requireEngine().show(source.snapshot.id)).manifest.regions;
 }
 
-/** Reads a range of a region. Throws what `peek` throws. */
+/**
+ * Reads a range of a region. With `torn` a machine in shared memory is read from this thread as it runs, and nobody is asked.
+ *
+ * Throws what `peek` throws.
+ */
 export async function lookAt(
   workspace: Workspace,
   source: MemorySource,
   range: { readonly region: string; readonly offsetBytes: number; readonly lengthBytes: number },
+  { torn = false } = {},
 ): Promise<Sight> {
   if (source.kind === 'live') {
-    const { bytes, pauseMs } = await (await source.machine.joined).peek([range]);
-    return { bytes: bytes[0] ?? new Uint8Array(), pauseMs };
+    const { guest, joined } = source.machine;
+    const region = guest.description.regions.find(({ name }) => name === range.region);
+    if (torn && guest.shared !== undefined && region !== undefined) {
+      const span = { ...range, region: region.id };
+      if (isSpanShared(guest.shared, span)) {
+        return { bytes: copyShared(guest.shared, span), pauseMs: 0, isTorn: true };
+      }
+    }
+    const { bytes, pauseMs } = await (await joined).peek([range]);
+    return { bytes: bytes[0] ?? new Uint8Array(), pauseMs, isTorn: false };
   }
   const [bytes] = await workspace.requireEngine().peek(source.snapshot.id, [range]);
-  return { bytes: bytes ?? new Uint8Array(), pauseMs: null };
+  return { bytes: bytes ?? new Uint8Array(), pauseMs: null, isTorn: false };
 }

@@ -2,6 +2,7 @@
 
 import type { EngineClient } from '../rpc/engine-client.ts';
 import { element } from './dom.ts';
+import type { OpenMachine } from './open-machine.ts';
 import { formatBytes } from './quantity.ts';
 import type { Workspace } from './workspace.ts';
 
@@ -17,10 +18,12 @@ export class PlatformBar {
     attributes: { 'aria-label': 'What this runs on' },
   });
   readonly #room = element('span', { className: 'fact' });
+  readonly #memory = element('span', { className: 'fact' });
 
   constructor(workspace: Workspace) {
     workspace.engine.watch((engine) => this.#show(engine));
     workspace.snapshots.watch(() => void this.#measure());
+    workspace.current.watch((machine) => this.#showMemory(machine));
   }
 
   #show(engine: EngineClient | null): void {
@@ -39,9 +42,23 @@ export class PlatformBar {
             'copy',
             'Not cross-origin isolated: everything works, memory is copied between workers',
           ),
+      this.#memory,
       fact('store', `${store.kind}, ${DURABILITY[store.durability]}`),
       this.#room,
     );
+  }
+
+  /** Whether the machine on show can be read while it runs, and if not, why. */
+  #showMemory(machine: OpenMachine | null): void {
+    if (machine === null) {
+      this.#memory.replaceChildren();
+      return;
+    }
+    const { sharedMemory, sharedMemoryReason } = machine.guest.description.traits;
+    this.#memory.replaceChildren('memory ', element('b', {}, sharedMemory ? 'shared' : 'private'));
+    this.#memory.title = sharedMemory
+      ? `Other workers read the memory of ${machine.name} while it runs`
+      : `${machine.name} rests while its memory is read: ${sharedMemoryReason ?? 'this guest does not share it'}`;
   }
 
   async #measure(): Promise<void> {

@@ -42,10 +42,12 @@ export async function startEngine(worker: Worker, store: StoreSpec): Promise<Eng
   }
 }
 
-/** A guest with shared memory that another worker serves at a port. */
+/** A guest in shared memory, of another worker. */
 export interface GuestAtPort {
   readonly port: MessagePort;
   readonly offer: GuestOffer;
+  /** What is served at the port: the guest itself, which the engine tracks, or its tracker. */
+  readonly track: 'engine' | 'guest';
 }
 
 export class EngineClient {
@@ -66,18 +68,19 @@ export class EngineClient {
   }
 
   /**
-   * Takes a machine: a tracker of this thread, a port at which another worker serves one, or a port at which it serves a
-   * guest with shared memory, which the engine's worker then tracks itself.
+   * Takes a machine: a tracker of this thread, a port at which another worker serves one, or a guest in shared memory that
+   * it serves, which the engine's worker then tracks or at least reads itself.
    *
    * Throws `argument-invalid` for a name no store takes, `busy` when one of that name is there.
    */
   async adopt(name: string, tracker: Tracker | MessagePort | GuestAtPort): Promise<MachineClient> {
     let port: MessagePort;
     let offer: GuestOffer | null = null;
+    let track: GuestAtPort['track'] = 'guest';
     if (tracker instanceof MessagePort) {
       port = tracker;
     } else if ('offer' in tracker) {
-      ({ port, offer } = tracker);
+      ({ port, offer, track } = tracker);
     } else {
       const channel = new MessageChannel();
       await tracker.reset();
@@ -85,7 +88,7 @@ export class EngineClient {
       void this.lost.then(() => tracker.reset()).catch(() => {});
       port = channel.port2;
     }
-    await this.#api.adopt(name, transfer(port, [port]), offer);
+    await this.#api.adopt(name, transfer(port, [port]), offer, track);
     return new MachineClient(name, this.#api, (options, call) => this.#run(options, call));
   }
 

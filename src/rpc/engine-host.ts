@@ -79,10 +79,15 @@ export class EngineHost {
   }
 
   /**
-   * Takes the machine whose tracker is served at `port`, or with an offer the guest itself, which is then tracked in this
-   * worker: its pages are compared here, while it rests or runs over there.
+   * Takes the machine whose tracker is served at `port`, or with `track: 'engine'` the guest itself, which is then tracked in
+   * this worker: its pages are compared here, while it rests or runs over there.
    */
-  async adopt(name: string, port: MessagePort, offer: GuestOffer | null): Promise<void> {
+  async adopt(
+    name: string,
+    port: MessagePort,
+    offer: GuestOffer | null,
+    track: 'engine' | 'guest',
+  ): Promise<void> {
     if (this.#machines.has(name)) throw new VitrineError('busy', { machine: name, underWay: 'adopted' });
     let declareLost: (reason: VitrineError) => void = () => {};
     const lost = new Promise<VitrineError>((resolve) => {
@@ -90,8 +95,8 @@ export class EngineHost {
     });
     const { engine, openKernels } = this.#parts;
     const tracker =
-      offer === null
-        ? connectTracker(port, lost)
+      offer === null || track === 'guest'
+        ? connectTracker(port, lost, offer?.shared)
         : await openScanTracker(connectGuest(port, offer, lost), { openKernels });
     if (this.#machines.has(name)) throw new VitrineError('busy', { machine: name, underWay: 'adopted' });
     this.#machines.set(name, { machine: engine.adopt(name, tracker), declareLost });

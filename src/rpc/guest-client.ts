@@ -2,9 +2,11 @@
 
 import { proxy, type Remote, transfer } from 'comlink';
 import type { VitrineError } from '../base/error.ts';
+import type { SharedMemory } from '../memory/shared-memory.ts';
 import type { TrackerDescription } from '../tracking/tracker.ts';
 import type { EngineClient, MachineClient } from './engine-client.ts';
 import type { GuestHost, GuestSpec } from './guest-host.ts';
+import type { GuestOffer } from './guest-port.ts';
 import { type SupervisedWorker, supervise } from './supervision.ts';
 
 /**
@@ -15,7 +17,8 @@ import { type SupervisedWorker, supervise } from './supervision.ts';
 export async function startGuest(worker: Worker, spec: GuestSpec): Promise<GuestClient> {
   const supervised = await supervise<GuestHost>(worker);
   try {
-    return new GuestClient(supervised, await supervised.api.open(spec));
+    const description = await supervised.api.open(spec);
+    return new GuestClient(supervised, description, await supervised.api.offer());
   } catch (error) {
     supervised.terminate();
     throw error;
@@ -24,20 +27,32 @@ export async function startGuest(worker: Worker, spec: GuestSpec): Promise<Guest
 
 export interface JoinOptions {
   /**
-   * Where the guest's pages are compared and its mirror is kept: in the engine's worker, so that the guest's own does
-   * little but rest for it, or in the guest's. `engine` when left out; a guest without shared memory is tracked in its own
-   * worker either way.
+   * Where the guest's pages are compared and its mirror is kept: in its own worker, or in the engine's, so that its own
+   * does little but rest for it. `guest` when left out; a guest without shared memory is tracked there either way, and what
+   * has to happen in the guest's own thread (its doorbell, resets thousands of times a second) is to be had there alone.
    */
   readonly track?: 'engine' | 'guest';
 }
 
 export class GuestClient {
   readonly description: TrackerDescription;
+  /**
+   * Where the guest's memory lies, to be copied from while it runs (`copyShared`); undefined where it is not shared:
+   * `description.traits` say why.
+   */
+  readonly shared: SharedMemory | undefined;
+  readonly #offer: GuestOffer | null;
   readonly #worker: SupervisedWorker<GuestHost>;
   readonly #api: Remote<GuestHost>;
   #closed = false;
 
-  constructor(worker: SupervisedWorker<GuestHost>, description: TrackerDescription) {
+  constructor(
+    worker: SupervisedWorker<GuestHost>,
+    description: TrackerDescription,
+    offer: GuestOffer | null,
+  ) {
+    this.shared = offer?.shared;
+    this.#offer = offer;
     this.#worker = worker;
     this.#api = worker.api;
     this.description = description;
@@ -55,8 +70,10 @@ export class GuestClient {
    */
   async join(engine: EngineClient, name: string, options: JoinOptions = {}): Promise<MachineClient> {
     const { port1, port2 } = new MessageChannel();
-    const offer = await this.#api.connect(transfer(port1, [port1]), options.track ?? 'engine');
-    const machine = await engine.adopt(name, offer === null ? port2 : { port: port2, offer });
+    const offer = this.#offer;
+    const track = offer === null ? 'guest' : (options.track ?? 'guest');
+    await this.#api.connect(transfer(port1, [port1]), track);
+    const machine = await engine.adopt(name, offer === null ? port2 : { port: port2, offer, track });
     void this.lost.then(() => machine.release()).catch(() => {});
     void engine.lost.then(() => this.#api.disconnect()).catch(() => {});
     return machine;

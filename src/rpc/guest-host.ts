@@ -64,23 +64,26 @@ export class GuestHost {
     return { machine, regions, traits, tier, ...(tierReason === undefined ? {} : { tierReason }) };
   }
 
+  /** What another worker has to know to read the guest's memory; null where it is not shared. */
+  offer(): GuestOffer | null {
+    return offerOf(this.#guest.guest) ?? null;
+  }
+
   /**
-   * Serves the guest to an engine: its tracker, or, where the engine is to track it and memory is shared, the guest itself,
-   * and then answers with what the engine has to know of it. What an engine before it had left unfinished is given up.
+   * Serves the guest to an engine: its tracker, or with `track: 'engine'` the guest itself, whose memory has to be shared.
+   * What an engine before it had left unfinished is given up.
    */
-  async connect(port: MessagePort, track: 'engine' | 'guest'): Promise<GuestOffer | null> {
+  async connect(port: MessagePort, track: 'engine' | 'guest'): Promise<void> {
     await this.disconnect();
     const { guest } = this.#guest;
-    const offer = track === 'engine' ? offerOf(guest) : undefined;
-    if (offer === undefined) {
+    if (track === 'guest') {
       this.#tracker ??= openScanTracker(guest, { openKernels: this.#options.openKernels });
       exposeTracker(await this.#tracker, port);
-      return null;
+      return;
     }
     // It would not hear of marks that the engine's tracker takes, so it is made anew when it is wanted again.
     this.#tracker = null;
     this.#served = exposeGuest(guest, port);
-    return offer;
   }
 
   /** The engine is gone: the guest must not stand still for it. */

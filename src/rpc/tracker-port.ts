@@ -4,7 +4,9 @@ import { expose, type Remote, transfer, wrap } from 'comlink';
 import type { OwnedBytes } from '../base/bytes.ts';
 import type { VitrineError } from '../base/error.ts';
 import type { DeviceRecord } from '../guest/guest.ts';
+import type { SharedMemory } from '../memory/shared-memory.ts';
 import type { Span } from '../memory/span.ts';
+import { peekShared } from '../tracking/peek.ts';
 import type { PeekOptions, Tracker } from '../tracking/tracker.ts';
 import type { TrackerDoorbell } from '../tracking/tracker-doorbell.ts';
 import { installErrorTransfer } from './error-transfer.ts';
@@ -67,7 +69,11 @@ export function exposeTracker(tracker: Tracker, port: MessagePort): void {
  *
  * `stagePages` takes its bytes away: their buffer is transferred.
  */
-export function connectTracker(port: MessagePort, lost: Promise<VitrineError>): Tracker {
+export function connectTracker(
+  port: MessagePort,
+  lost: Promise<VitrineError>,
+  shared?: SharedMemory,
+): Tracker {
   installErrorTransfer();
   const remote = settling(
     wrap<FlatTracker>(port as unknown as Parameters<typeof wrap>[0]),
@@ -80,7 +86,9 @@ export function connectTracker(port: MessagePort, lost: Promise<VitrineError>): 
     readPages: (region, pages) => remote.readPages(region, pages),
     commit: () => remote.commit(),
     putBack: () => remote.putBack(),
-    peek: (spans: readonly Span[], options?: PeekOptions) => remote.peek(spans, options),
+    async peek(spans: readonly Span[], options?: PeekOptions) {
+      return (shared && peekShared(shared, spans, options)) ?? remote.peek(spans, options);
+    },
     beginRestore: (options) => remote.beginRestore(options),
     stagePages: (region: number, pages: Uint32Array, bytes: OwnedBytes) =>
       remote.stagePages(region, pages, transfer(bytes, [bytes.buffer])),

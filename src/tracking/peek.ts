@@ -1,7 +1,7 @@
 // Looking at a guest's memory: at rest, or in shared memory without stopping it.
 
 import type { Guest } from '../guest/guest.ts';
-import { copyShared, isSpanShared } from '../memory/shared-memory.ts';
+import { copyShared, isSpanShared, type SharedMemory } from '../memory/shared-memory.ts';
 import { regionOf, type Span } from '../memory/span.ts';
 import type { PeekedBytes, PeekOptions } from './tracker.ts';
 
@@ -9,17 +9,25 @@ import type { PeekedBytes, PeekOptions } from './tracker.ts';
 export async function peekGuest(
   guest: Guest,
   spans: readonly Span[],
-  { consistency = 'instant' }: PeekOptions,
+  options: PeekOptions,
   whilePaused: (work: () => Promise<void>) => Promise<number>,
 ): Promise<PeekedBytes> {
-  const { regions, shared } = guest;
-  for (const span of spans) regionOf(regions, span);
-  if (consistency === 'torn' && shared !== undefined && spans.every((span) => isSpanShared(shared, span))) {
-    return { bytes: spans.map((span) => copyShared(shared, span)), pauseMs: 0, consistency };
-  }
+  for (const span of spans) regionOf(guest.regions, span);
+  const torn = guest.shared && peekShared(guest.shared, spans, options);
+  if (torn !== undefined) return torn;
   const bytes = spans.map((span) => new Uint8Array(span.lengthBytes));
   const pauseMs = await whilePaused(async () => {
     for (const [index, span] of spans.entries()) await guest.readPages(span, bytes[index]!);
   });
   return { bytes, pauseMs, consistency: 'instant' };
+}
+
+/** Copies spans without stopping the guest; undefined where that is not allowed or they are not all shared. */
+export function peekShared(
+  shared: SharedMemory,
+  spans: readonly Span[],
+  options: PeekOptions = {},
+): PeekedBytes | undefined {
+  if (options.consistency !== 'torn' || !spans.every((span) => isSpanShared(shared, span))) return undefined;
+  return { bytes: spans.map((span) => copyShared(shared, span)), pauseMs: 0, consistency: 'torn' };
 }

@@ -65,15 +65,21 @@ describe('calls under way', () => {
 });
 
 describe('engine and guest in workers', () => {
-  it('outlive each other: a guest that dies in a save leaves the engine serving', async () => {
-    const outcomes = await page.evaluate(() => rpcPage.guestDies());
-    expect(outcomes).toEqual(['worker-lost', 'worker-lost', 'ok', 'kept']);
-  });
+  it.each(['guest', 'engine'] as const)(
+    'outlive each other: a guest that dies in a save leaves the engine serving (tracked by the %s)',
+    async (track) => {
+      const outcomes = await page.evaluate((track) => rpcPage.guestDies(track), track);
+      expect(outcomes).toEqual(['worker-lost', 'worker-lost', 'ok', 'kept']);
+    },
+  );
 
-  it('outlive each other: an engine that dies in a save leaves the guest running', async () => {
-    const outcomes = await page.evaluate(() => rpcPage.engineDies());
-    expect(outcomes).toEqual(['worker-lost died', 'worker-lost died', 'worker-lost', 'runs on']);
-  });
+  it.each(['guest', 'engine'] as const)(
+    'outlive each other: an engine that dies in a save leaves the guest running (tracked by the %s)',
+    async (track) => {
+      const outcomes = await page.evaluate((track) => rpcPage.engineDies(track), track);
+      expect(outcomes).toEqual(['worker-lost died', 'worker-lost died', 'worker-lost', 'runs on']);
+    },
+  );
 
   it('give a save up when told, and report how far it is', async () => {
     const { outcomes, phases, snapshots } = await page.evaluate(() => rpcPage.aborts());

@@ -18,7 +18,7 @@ export async function openLinux({ options }: GuestSpec): Promise<OpenedGuest> {
     kernel: image('vmlinuz'),
     initrd: image('initrd'),
   };
-  const guest = await openV86(linuxConfig({ url: wasmUrl }, images));
+  const guest = await openV86(linuxConfig({ url: wasmUrl }, images, { memory: 'auto' }));
   const console = consoleOfV86(guest);
   await guest.start();
   return { guest, console };

@@ -7,7 +7,7 @@ import type { OpenedGuest } from '../../rpc/guest-host.ts';
 import { consoleOfV86 } from './v86-console.ts';
 
 export async function openPulse(): Promise<OpenedGuest> {
-  const guest = await openV86(pulseConfig({ url: wasmUrl }));
+  const guest = await openV86(pulseConfig({ url: wasmUrl }, { memory: 'auto' }));
   const console = consoleOfV86(guest);
   await guest.start();
   return { guest, console };

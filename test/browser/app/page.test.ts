@@ -48,6 +48,7 @@ describe.each([
     const platform = await page.getByLabel('What this runs on').textContent();
     expect(platform).toContain(`mode ${mode}`);
     expect(platform).toContain('kernels simd');
+    expect(platform).toContain(isolated ? 'memory shared' : 'memory private');
     expect(await driver.errors()).toEqual([]);
     const figures = await page.evaluate(() => ({
       firstPaintMs: performance.getEntriesByName('first-paint')[0]?.startTime,
@@ -71,6 +72,14 @@ describe.each([
     await driver.page.keyboard.press('Shift+Tab');
     const held = await driver.page.evaluate(() => document.activeElement?.closest('.terminal-pane') !== null);
     expect(held, 'Shift+Tab leaves the terminal').toBe(false);
+  });
+
+  it('shows live bytes, and says how it reads them', async () => {
+    const driver = await open();
+    await driver.waitForOutput('pulse', 'MEMORY OK');
+    const how = isolated ? 'read while it runs, not one instant' : 'one instant, guest paused';
+    await driver.page.getByText(how).waitFor();
+    expect(await driver.errors()).toEqual([]);
   });
 
   it('stops and runs', async () => {

@@ -1,5 +1,5 @@
-// A guest's worker around a flat guest. What is typed at its console: `run` lets it work, `die` makes it die at its
-// next save, when the engine is in the middle of one.
+// A guest's worker around a flat guest, in shared memory where it is told so. What is typed at its console: `run` lets it
+// work, `die` makes it die at its next save, when the engine is in the middle of one.
 
 import { FlatGuest } from '../../../src/guest/flat.ts';
 import type { DeviceRecord } from '../../../src/guest/guest.ts';
@@ -21,7 +21,11 @@ serve(
   new GuestHost({
     openKernels: () => loadKernels(),
     openGuest: async ({ options = {} }) => {
-      const bytes = new Random(1).bytes(Number(options.sizeBytes));
+      const sizeBytes = Number(options.sizeBytes);
+      const bytes = new Uint8Array(
+        options.shared === true ? new SharedArrayBuffer(sizeBytes) : new ArrayBuffer(sizeBytes),
+      );
+      bytes.set(new Random(1).bytes(sizeBytes));
       const guest = new MortalGuest({ regions: [{ name: 'ram', bytes, guestAddress: 0 }] });
       const listeners = new Set<(text: string) => void>();
       return {

@@ -10,6 +10,9 @@ import type { FRAGILE } from './rpc-fragile.ts';
 const MEMORY = { kind: 'memory' } as const;
 const MIB = 2 ** 20;
 
+/** Where the guest is tracked; in the engine's worker it is one in shared memory. */
+type Track = 'guest' | 'engine';
+
 const openThrowing = () => new Worker(new URL('./rpc-throws.ts', import.meta.url), { type: 'module' });
 const openFragile = () => new Worker(new URL('./rpc-fragile.ts', import.meta.url), { type: 'module' });
 const openGuestWorker = () => new Worker(new URL('./rpc-guest.ts', import.meta.url), { type: 'module' });
@@ -52,19 +55,20 @@ const rpcPage = {
   },
 
   /** A guest dies while it is being saved: what the save gives, and whether the engine still serves. */
-  async guestDies(): Promise<string[]> {
+  async guestDies(track: Track): Promise<string[]> {
     const engine = await openVitrineWorker({ store: MEMORY });
-    const open = () => startGuest(openGuestWorker(), { name: 'flat', options: { sizeBytes: MIB } });
+    const options = { sizeBytes: MIB, shared: track === 'engine' };
+    const open = () => startGuest(openGuestWorker(), { name: 'flat', options });
     const guest = await open();
-    const machine = await guest.join(engine, 'flat');
+    const machine = await guest.join(engine, 'flat', { track });
     const { snapshot } = await machine.save();
     await guest.write('die');
     const saved = await outcome(machine.save({ full: true }));
     const { code } = await guest.lost;
     // The name is free again as soon as the engine has let the machine go.
     const heir = await open();
-    let joined = await outcome(heir.join(engine, 'flat'));
-    while (joined === 'busy') joined = await outcome(heir.join(engine, 'flat'));
+    let joined = await outcome(heir.join(engine, 'flat', { track }));
+    while (joined === 'busy') joined = await outcome(heir.join(engine, 'flat', { track }));
     const log = await engine.log();
     await heir.close();
     await engine.close();
@@ -72,11 +76,12 @@ const rpcPage = {
   },
 
   /** The engine's worker dies in the middle of a save: what the calls give, and whether the guest runs on. */
-  async engineDies(): Promise<string[]> {
+  async engineDies(track: Track): Promise<string[]> {
     const worker = openEngineWorker();
     const engine = await openVitrineWorker({ store: MEMORY, worker });
-    const guest = await startGuest(openGuestWorker(), { name: 'flat', options: { sizeBytes: 16 * MIB } });
-    const machine = await guest.join(engine, 'flat');
+    const options = { sizeBytes: 16 * MIB, shared: track === 'engine' };
+    const guest = await startGuest(openGuestWorker(), { name: 'flat', options });
+    const machine = await guest.join(engine, 'flat', { track });
     let died = false;
     const onProgress = () => {
       if (!died) worker.terminate();

@@ -1,0 +1,86 @@
+// Guests in shared memory in real Chromium, and what they do where it cannot be had: everything else.
+
+import type { Page } from 'playwright';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Harness, openHarness } from './harness.ts';
+import { PIXEL } from './pages/graphics-rom.ts';
+import type { SharedPage } from './pages/shared-memory.ts';
+
+declare const sharedPage: SharedPage;
+
+const PATH = '/test/browser/pages/shared-memory.html';
+
+let harness: Harness;
+
+beforeAll(async () => {
+  harness = await openHarness();
+});
+afterAll(() => harness.close());
+
+async function open(isolated: boolean): Promise<Page> {
+  const page = await harness.context.newPage();
+  if (!isolated) {
+    // What is served is isolated; without its headers it is not.
+    await page.context().route('**/*', async (route) => {
+      const response = await route.fetch();
+      const headers = Object.fromEntries(
+        Object.entries(response.headers()).filter(([name]) => !name.startsWith('cross-origin-')),
+      );
+      await route.fulfill({ response, headers });
+    });
+  }
+  await page.goto(`${harness.origin}${PATH}`);
+  await page.waitForFunction(() => 'sharedPage' in window);
+  expect(await page.evaluate(() => crossOriginIsolated)).toBe(isolated);
+  return page;
+}
+
+describe('an isolated page', () => {
+  let page: Page;
+  beforeAll(async () => {
+    page = await open(true);
+  });
+
+  it.each(['engine', 'guest'] as const)('saves a guest at work exactly, tracked by the %s', async (track) => {
+    const { exact, moved } = await page.evaluate((track) => sharedPage.saves(track, false), track);
+    expect(exact).toEqual([true, true, true, true]);
+    expect(moved).toBe(true);
+  });
+
+  it.each(['engine', 'guest'] as const)(
+    'reads, saves and restores a PC in shared memory, tracked by the %s',
+    async (track) => {
+      expect(await page.evaluate((track) => sharedPage.pulse('auto', track), track)).toMatchObject({
+        sharedMemory: true,
+        reason: null,
+        torn: 'torn',
+        restored: true,
+        readHere: true,
+      });
+    },
+  );
+
+  it('shows graphics of a PC in shared memory, on a screen of ours and on an embedder’s', async () => {
+    expect(await page.evaluate(() => sharedPage.graphics('auto'))).toEqual(PIXEL.rgba);
+    expect(await page.evaluate(() => sharedPage.canvas())).toEqual({ shared: true, rgba: PIXEL.rgba });
+  });
+});
+
+describe('a page that is not isolated', () => {
+  let page: Page;
+  beforeAll(async () => {
+    page = await open(false);
+  });
+
+  it('has PCs in private memory, says why, and does all the same', async () => {
+    expect(await page.evaluate(() => sharedPage.pulse('auto', 'engine'))).toMatchObject({
+      sharedMemory: false,
+      reason: 'the page is not cross-origin isolated',
+      torn: 'instant',
+      restored: true,
+      readHere: null,
+    });
+    expect(await page.evaluate(() => sharedPage.graphics('auto'))).toEqual(PIXEL.rgba);
+    expect(await page.evaluate(() => sharedPage.canvas())).toEqual({ shared: false, rgba: PIXEL.rgba });
+  });
+});
