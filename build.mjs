@@ -30,7 +30,10 @@ const LICENSE_FILES = { '@bokuweb/zstd-wasm': join(SOURCE, 'codec', 'zstd-licens
 
 const require = createRequire(import.meta.url);
 const manifest = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'));
-const entries = entriesOf(manifest.exports);
+const entries = entriesOf([
+  ...Object.values(manifest.exports).map((target) => target.default),
+  ...Object.values(manifest.bin),
+]);
 const external = [...Object.keys(manifest.dependencies), ...Object.keys(manifest.peerDependencies ?? {})];
 
 try {
@@ -149,12 +152,10 @@ function nameWorker() {
 }
 
 /** Source files by the name of what is made of them, without the extension. */
-function entriesOf(exports) {
-  const targets = Object.values(exports)
-    .map((target) => target.default)
-    .filter((file) => file?.endsWith('.js') && !file.endsWith('/worker.js'));
+function entriesOf(targets) {
+  const modules = targets.filter((file) => file?.endsWith('.js') && !file.endsWith('/worker.js'));
   return Object.fromEntries(
-    targets.map((file) => {
+    modules.map((file) => {
       const name = relative(FINISHED, join(ROOT, file)).split(sep).join('/').replace(/\.js$/, '');
       return [name, join(SOURCE, `${name}.ts`)];
     }),

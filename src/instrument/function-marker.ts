@@ -15,6 +15,7 @@ import { AddressValues, type Distance, plus, type Value } from './address-values
 import { CodeReader, OP } from './code-reader.ts';
 import { CodeWriter } from './code-writer.ts';
 import { type FunctionFacts, isBlock, isCall, scanLoops } from './loop-scan.ts';
+import { GRANULES } from './map-layout.ts';
 import { type MarkTarget, writeSize, writeTouch, writeTouchConstant } from './mark-code.ts';
 import { effectOf, type StackEffect, stackEffect } from './stack-effect.ts';
 import { type StoreShape, storeOf } from './stores.ts';
@@ -233,15 +234,15 @@ export class FunctionMarker {
   /** The first pass. */
   #see(address: Value, { sizeBytes }: StoreShape): void {
     const { offset } = this.#reader;
-    const { counts, constantPages, granuleShift } = this.#context;
+    const { counts, constantPages } = this.#context;
     counts.stores++;
     if (typeof address === 'object') {
       const low = address.delta + offset;
       this.#values.see(address.root, low, low + sizeBytes);
     } else if (address !== undefined) {
-      for (const page of pagesOf((address >>> 0) + offset, sizeBytes, granuleShift)) {
-        constantPages.set(page, (constantPages.get(page) ?? 0) + 1);
-      }
+      const [first, last] = this.#pagesOf((address >>> 0) + offset, sizeBytes);
+      constantPages.set(first, (constantPages.get(first) ?? 0) + 1);
+      if (last !== first) constantPages.set(last, (constantPages.get(last) ?? 0) + 1);
     }
   }
 
@@ -273,8 +274,8 @@ export class FunctionMarker {
   #storeToConstant(address: number, sizeBytes: number): void {
     // Such a store always traps.
     if (address + sizeBytes > ADDRESS_LIMIT || this.#target === undefined) return;
-    const { granuleShift } = this.#context;
-    if (pagesOf(address, sizeBytes, granuleShift).every((page) => this.#always.has(page))) {
+    const [first, last] = this.#pagesOf(address, sizeBytes);
+    if (this.#always.has(first) && this.#always.has(last)) {
       this.#context.counts.proven++;
       return;
     }
@@ -358,12 +359,10 @@ export class FunctionMarker {
     this.#code.bytes(this.#section.subarray(this.#copiedTo, at));
     this.#copiedTo = at;
   }
-}
 
-/** The guest's pages that these bytes are in. */
-function pagesOf(address: number, sizeBytes: number, granuleShift: number): number[] {
-  const pageBytes = 2 ** granuleShift * 16;
-  const first = Math.floor(address / pageBytes);
-  const last = Math.floor((address + sizeBytes - 1) / pageBytes);
-  return first === last ? [first] : [first, last];
+  /** The guest's pages of the first and the last byte. */
+  #pagesOf(address: number, sizeBytes: number): readonly [first: number, last: number] {
+    const pageBytes = 2 ** this.#context.granuleShift * GRANULES;
+    return [Math.floor(address / pageBytes), Math.floor((address + sizeBytes - 1) / pageBytes)];
+  }
 }

@@ -10,3 +10,5 @@ export {
   type Shared,
 } from './instrument.ts';
 export { clearMarks, guestBytesOf, isDamaged, type MapLayout, marksIn } from './map-layout.ts';
+export { mapOf } from './map-section.ts';
+export { type RuntimeInstrumenter, runtimeInstrumenter } from './runtime-modules.ts';

@@ -18,6 +18,7 @@ import {
 } from './added-code.ts';
 import type { MarkCounts } from './function-marker.ts';
 import { MAX_WASM_PAGES, type MapLayout, mapLayoutOf, WASM_PAGE_BYTES } from './map-layout.ts';
+import { mapSection } from './map-section.ts';
 import { markCode } from './module-code.ts';
 import { functionsOf, withMemoryLimits } from './module-functions.ts';
 import {
@@ -139,9 +140,10 @@ function addMap(
   let changed = withMemoryLimits(sections, memory, { minimum: initial, maximum, shared: isShared });
   if (code !== undefined) changed = changed.map((one) => (one.id === SECTION.code ? code : one));
   changed = withAdded(changed, added, functions.types.length, base);
+  const map = { ...layout, alwaysPages };
   return {
-    bytes: writeSections(changed),
-    map: { ...layout, alwaysPages },
+    bytes: writeSections([...changed, mapSection(map)]),
+    map,
     memory: { initial, maximum, shared: isShared, isImported: memory.imported },
     report: counts,
   };

@@ -109,7 +109,7 @@ describe('a rewritten module', () => {
       expect(Buffer.compare(bytesOf(before, id), bytesOf(after, id)), `section ${id}`).toBe(0);
     }
     const custom = (sections: typeof before) => sections.filter(({ id }) => id === SECTION.custom);
-    expect(custom(after)).toEqual(custom(before));
+    expect(custom(after).slice(0, -1)).toEqual(custom(before));
   });
 
   it('keeps its name section', () => {

@@ -3,7 +3,7 @@
 import { execFile } from 'node:child_process';
 import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
@@ -58,6 +58,11 @@ export class BlankProject {
 
   write(name: string, text: string): Promise<void> {
     return writeFile(join(this.folder, name), text);
+  }
+
+  async writeBytes(name: string, bytes: Uint8Array): Promise<void> {
+    await mkdir(dirname(join(this.folder, name)), { recursive: true });
+    await writeFile(join(this.folder, name), bytes);
   }
 
   /** Takes a file of test/pack/programs. */

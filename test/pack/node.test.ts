@@ -1,13 +1,16 @@
 // The packed package in a blank Node project, and what a stranger's tools say of it.
 
-import { readFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { BlankProject } from './blank-project.ts';
 import { readmeBlock } from './readme.ts';
 
+const call = promisify(execFile);
 const packageIn = (installed: BlankProject) => join(installed.folder, 'node_modules', 'vitrine');
 
 const tarball = inject('tarball');
@@ -35,6 +38,31 @@ describe('the tarball', () => {
       strict: true,
     });
     expect(messages.map((message) => formatMessage(message, pkg, { color: false }))).toEqual([]);
+  });
+});
+
+describe('the program', () => {
+  it('instruments a module', async () => {
+    // (module (memory (export "m") 1) (func (export "f") (i32.store (i32.const 0) (i32.const 1))))
+    const module = Buffer.from(
+      '0061736d0100000001040160000003020100050301000107090201 6d02000166000 00a0b01090041004101360200 0b'.replaceAll(
+        ' ',
+        '',
+      ),
+      'hex',
+    );
+    await writeFile(join(project.folder, 'in.wasm'), module);
+    const program = join(project.folder, 'node_modules', '.bin', 'vitrine');
+    const run = (...args: string[]) => call(program, args, { cwd: project.folder });
+    const { stdout } = await run('instrument', 'in.wasm', '-o', 'out.wasm', '--marks', '--json');
+    expect(JSON.parse(stdout)).toMatchObject({ report: { stores: 1 }, map: { kind: 'marks' } });
+    const rewritten = Uint8Array.from(await readFile(join(project.folder, 'out.wasm')));
+    expect(WebAssembly.validate(rewritten)).toBe(true);
+    await expect(run('instrument', 'in.wasm')).rejects.toMatchObject({ code: 2 });
+    await expect(run('instrument', 'out.wasm', '-o', 'twice.wasm', '--marks')).rejects.toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/^vitrine: argument-invalid: /),
+    });
   });
 });
 

@@ -25,21 +25,37 @@ export async function addPages(project: BlankProject, programs: readonly string[
   }
 }
 
+export interface SiteOptions {
+  /** Of a project that has one; most have none. */
+  readonly configFile?: string;
+  /** More for the policy, for pages that load files of their own. */
+  readonly policy?: string;
+}
+
 /** Builds the pages, as `vite build` does, and serves what was built, under a strict policy. */
-export async function serveBuilt(project: BlankProject, programs: readonly string[]): Promise<Site> {
+export async function serveBuilt(
+  project: BlankProject,
+  programs: readonly string[],
+  { configFile, policy = '' }: SiteOptions = {},
+): Promise<Site> {
   const input = programs.map((program) => join(project.folder, program.replace(/\.js$/, '.html')));
   const root = project.folder;
-  await build({ root, configFile: false, logLevel: 'error', build: { rolldownOptions: { input } } });
-  const headers = { 'Content-Security-Policy': POLICY };
+  await build({
+    root,
+    configFile: configFile ?? false,
+    logLevel: 'error',
+    build: { rolldownOptions: { input } },
+  });
+  const headers = { 'Content-Security-Policy': POLICY + policy };
   const server = await preview({ root, configFile: false, preview: { port: 0, host: '127.0.0.1', headers } });
   return { origin: originOf(server.httpServer.address()), close: () => server.close() };
 }
 
 /** Serves the pages as `vite` does while one develops. */
-export async function serveSources(project: BlankProject): Promise<Site> {
+export async function serveSources(project: BlankProject, { configFile }: SiteOptions = {}): Promise<Site> {
   const server = await createServer({
     root: project.folder,
-    configFile: false,
+    configFile: configFile ?? false,
     logLevel: 'error',
     server: { port: 0, host: '127.0.0.1', hmr: false, watch: null },
   });

@@ -9,7 +9,7 @@
 
 import { type OwnedBytes, ownBytes } from '../../base/bytes.ts';
 import { VitrineError } from '../../base/error.ts';
-import { INSTRUMENT_EXPORTS, instrument, type MapLayout } from '../../instrument/index.ts';
+import { INSTRUMENT_EXPORTS, instrument, type MapLayout, mapOf } from '../../instrument/index.ts';
 import { CallGate } from './call-gate.ts';
 import { type ExportInternalsOptions, exportInternals, type ModuleInternals } from './export-internals.ts';
 import { MarkedMemory } from './marked-memory.ts';
@@ -35,7 +35,8 @@ export interface CatchOptions extends ExportInternalsOptions {
   /**
    * `marks`: the program is instrumented (`vitrine/instrument`) and marks the pages that it writes. `barrier`: it also says
    * so before it writes, for captures that do not stop it. The host then has to say what it writes itself
-   * (`markWritten`). `none`, when left out: all pages are compared.
+   * (`markWritten`). `none`, when left out: all pages are compared. A program that a build has instrumented has what it was
+   * given then.
    */
   readonly tracking?: 'none' | 'marks' | 'barrier';
   /** Bytes a mark stands for; must be the guest's page size. 4,096 when left out. */
@@ -100,8 +101,10 @@ function rewrite(
   original: OwnedBytes,
   options: CatchOptions,
 ): { readonly bytes: OwnedBytes; readonly internals: ModuleInternals; readonly map: MapLayout | undefined } {
-  const { bytes, internals } = exportInternals(original, options);
   const { tracking = 'none' } = options;
+  const present = mapOf(original);
+  if (present !== undefined) return rewriteInstrumented(original, present, options);
+  const { bytes, internals } = exportInternals(original, options);
   if (tracking === 'none') return { bytes, internals, map: undefined };
   if (internals.memory?.isImported === true) {
     // Its maker would have to leave room for the map.
@@ -116,6 +119,25 @@ function rewrite(
   const { map } = instrumented;
   const memory = internals.memory && { ...internals.memory, maxPages: map.maxPages };
   return { bytes: instrumented.bytes, internals: { ...internals, memory, added }, map };
+}
+
+/** A module that a build has instrumented: it has its map already, of the kind that was wanted then. */
+function rewriteInstrumented(
+  original: OwnedBytes,
+  map: MapLayout,
+  options: CatchOptions,
+): ReturnType<typeof rewrite> {
+  const has = map.kind === 'barriers' ? 'barrier' : 'marks';
+  const { tracking = has } = options;
+  if (tracking !== has && tracking !== 'none') {
+    throw new VitrineError('argument-invalid', { name: 'tracking', value: tracking, required: has });
+  }
+  const { bytes, internals } = exportInternals(original, { ...options, map });
+  if (internals.memory?.isImported === true) {
+    throw new VitrineError('unsupported', { missing: 'marks in an imported memory' });
+  }
+  const added = [...internals.added, ...Object.values(INSTRUMENT_EXPORTS)];
+  return { bytes, internals: { ...internals, added }, map };
 }
 
 async function loadWithHooks<T>(

@@ -7,6 +7,7 @@
 import type { OwnedBytes } from '../../base/bytes.ts';
 import { concatBytes } from '../../base/bytes.ts';
 import { VitrineError } from '../../base/error.ts';
+import { INSTRUMENT_EXPORTS, type MapLayout } from '../../instrument/index.ts';
 import {
   findSection,
   nameBytes,
@@ -29,6 +30,7 @@ const MAX_PAGES = 65_536;
 const MAX_SLOTS = 1_000_000;
 /** Added names start so; a module that uses it already is refused. */
 const PREFIX = 'vitrine:';
+const MAP_EXPORTS: readonly string[] = Object.values(INSTRUMENT_EXPORTS);
 /** Types of globals whose values JavaScript can read, and bytes can hold. */
 const NUMERIC: readonly ValueType[] = ['i32', 'i64', 'f32', 'f64'];
 
@@ -70,6 +72,11 @@ export interface ExportInternalsOptions {
   readonly maxMemoryBytes?: number;
 }
 
+/** Where the map lies of a module that was instrumented before: what belongs to it is no state of the program. */
+export interface AlreadyInstrumented {
+  readonly map?: MapLayout | undefined;
+}
+
 /**
  * The module with its state exported, and where to find it. `module` itself is not changed.
  *
@@ -78,7 +85,7 @@ export interface ExportInternalsOptions {
  */
 export function exportInternals(
   module: Uint8Array,
-  options: ExportInternalsOptions = {},
+  options: ExportInternalsOptions & AlreadyInstrumented = {},
 ): { readonly bytes: OwnedBytes; readonly internals: ModuleInternals } {
   const sections = readSections(module);
   const shape = shapeOf(sections);
@@ -90,32 +97,38 @@ export function exportInternals(
     added.push({ kind, index, name });
     return name;
   };
-  const maxPages = maxPagesOf(shape, options);
+  const { map } = options;
+  const isMaps = (kind: number, index: number): boolean =>
+    map !== undefined && MAP_EXPORTS.includes(shape.exportNames.get(`${kind}:${index}`) ?? '');
+  const maxPages = map?.maxPages ?? maxPagesOf(shape, options);
   const memory =
     maxPages === undefined
       ? undefined
       : {
           exportName: nameOf(KIND.memory, 0),
-          minPages: minPagesOf(shape),
+          minPages: minPagesOf(shape) - (map?.extraPages ?? 0),
           maxPages,
           isImported: shape.memories[0]?.imported === true,
         };
   const globals: GlobalInternals[] = [];
   for (const [index, { type, mutable }] of shape.globals.entries()) {
-    if (!mutable) continue;
+    if (!mutable || isMaps(KIND.global, index)) continue;
     if (!NUMERIC.includes(type)) throw unsupported(`a mutable global of type ${type}`, index);
     globals.push({ exportName: nameOf(KIND.global, index), type });
   }
-  const tables = shape.tables.map(({ elementType, limits }, index) => {
+  const tables = shape.tables.flatMap(({ elementType, limits }, index) => {
+    if (isMaps(KIND.table, index)) return [];
     if (elementType !== 'funcref' && elementType !== 'externref') throw unsupported('a typed table', index);
     const maxSlots = Math.min(limits.maximum ?? MAX_SLOTS, limits.minimum + MAX_SLOTS);
-    return { exportName: nameOf(KIND.table, index), elementType, maxSlots };
+    return [{ exportName: nameOf(KIND.table, index), elementType, maxSlots }];
   });
-  if ([...shape.exportNames.values()].some((name) => name.startsWith(PREFIX))) {
+  const isForeign = (name: string): boolean =>
+    name.startsWith(PREFIX) && (map === undefined || !MAP_EXPORTS.includes(name));
+  if ([...shape.exportNames.values()].some(isForeign)) {
     throw new VitrineError('argument-invalid', { name: 'module', reason: `exports names with ${PREFIX}` });
   }
   let changed = withExports(sections, added);
-  if (maxPages !== undefined && shape.memories[0]?.imported === false)
+  if (maxPages !== undefined && map === undefined && shape.memories[0]?.imported === false)
     changed = withMaximum(changed, maxPages);
   const internals = { memory, globals, tables, added: added.map(({ name }) => name) };
   return { bytes: writeSections(changed), internals };

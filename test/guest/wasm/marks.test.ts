@@ -7,6 +7,7 @@ import type { Guest } from '../../../src/guest/guest.ts';
 import { type MicroPythonGuest, openMicroPython } from '../../../src/guest/micropython/micropython.ts';
 import { type CaughtInstance, instantiateCaught } from '../../../src/guest/wasm/catch-instance.ts';
 import { WasmInstanceGuest } from '../../../src/guest/wasm/wasm-instance.ts';
+import { instrument } from '../../../src/instrument/index.ts';
 import { PageSet } from '../../../src/memory/page-set.ts';
 import { guestConformance } from '../../../src/testing/guest-conformance.ts';
 import { putInstant, takeInstant } from '../../../src/testing/guest-suites/instant.ts';
@@ -138,6 +139,32 @@ describe.each(['marks', 'barrier'] as const)('a program with %s', (tracking) => 
       expect(() => (exports.trap as (at: number) => void)(5_000)).toThrow(WebAssembly.RuntimeError),
     );
     expect(result).toEqual({ changed: 1, marked: 1, missed: [] });
+  });
+
+  it('may have been instrumented before, by a build', async () => {
+    const { bytes } = instrument(churn, tracking === 'marks' ? { marks: true } : { barriers: true });
+    const { exports, caught } = await instantiateCaught(bytes, { env: { host: () => {} } });
+    const guest = new WasmInstanceGuest(caught, { program: 'churn' });
+    expect(guest.traits.tracking).toBe(tracking);
+    expect(Object.keys(exports).filter((name) => name.startsWith('vitrine:'))).toEqual([]);
+    // Safe: they are the program's.
+    const { run, grow } = exports as unknown as ChurnExports;
+    const result = await changesOf(guest, () => {
+      grow();
+      run(100);
+    });
+    expect(result.missed).toEqual([]);
+    expect(result.changed).toBeGreaterThan(0);
+    // The map is no state of the program: what is saved goes into an instance with a map elsewhere.
+    const saved = await whilePaused(guest, () => takeInstant(guest));
+    const other = await instantiateCaught(bytes, { env: { host: () => {} } });
+    const target = new WasmInstanceGuest(other.caught, { program: 'churn' });
+    await whilePaused(target, () => putInstant(target, saved));
+    expect((other.exports as unknown as ChurnExports).run(50)).toBe(run(50));
+    const wrong = tracking === 'marks' ? 'barrier' : 'marks';
+    await expect(
+      instantiateCaught(bytes, { env: { host: () => {} } }, { tracking: wrong }),
+    ).rejects.toMatchObject({ code: 'argument-invalid' });
   });
 
   it('is refused with an imported memory', async () => {

@@ -1,0 +1,6 @@
+// The commands of `vitrine`. To add one: a file that exports a `Command`, and a row here.
+
+import type { Command } from './command.ts';
+import { instrumentCommand } from './instrument-command.ts';
+
+export const COMMANDS: readonly Command[] = [instrumentCommand];

@@ -1,0 +1,59 @@
+// `vitrine COMMAND …`: finds the command, runs it, and turns what it throws into a line on standard error and an exit code.
+//
+//   0  done      1  failed: `vitrine: CODE: message`      2  the command line was not understood
+
+import { VitrineError } from '../../base/error.ts';
+import { type Command, EXIT, type Output, UsageError } from './command.ts';
+import { COMMANDS } from './commands.ts';
+
+/** Runs one command line, without the names of Node and the program. The result is the exit code; it does not throw. */
+export async function runCli(args: readonly string[], output: Output): Promise<number> {
+  const [name, ...rest] = args;
+  if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
+    const command = COMMANDS.find((one) => one.name === rest[0]);
+    output.out(command?.help ?? overview());
+    return name === undefined ? EXIT.usage : EXIT.done;
+  }
+  const command = COMMANDS.find((one) => one.name === name);
+  if (command === undefined) {
+    output.error(`vitrine: no command "${name}"; there are: ${COMMANDS.map((one) => one.name).join(', ')}\n`);
+    return EXIT.usage;
+  }
+  if (rest.includes('--help') || rest.includes('-h')) {
+    output.out(command.help);
+    return EXIT.done;
+  }
+  return runCommand(command, rest, output);
+}
+
+async function runCommand(command: Command, args: readonly string[], output: Output): Promise<number> {
+  try {
+    await command.run(args, output);
+    return EXIT.done;
+  } catch (error) {
+    if (isUsage(error)) {
+      output.error(`vitrine ${command.name}: ${error.message}\nvitrine ${command.name} --help tells more.\n`);
+      return EXIT.usage;
+    }
+    output.error(`vitrine: ${describe(error)}\n`);
+    return EXIT.failed;
+  }
+}
+
+/** Ours, and what `parseArgs` throws. */
+function isUsage(error: unknown): error is Error {
+  if (error instanceof UsageError) return true;
+  return error instanceof Error && String((error as NodeJS.ErrnoException).code).startsWith('ERR_PARSE_ARGS');
+}
+
+function describe(error: unknown): string {
+  if (error instanceof VitrineError) return `${error.code}: ${error.message}`;
+  if (error instanceof Error) return error.message;
+  return String(error);
+}
+
+function overview(): string {
+  const width = Math.max(...COMMANDS.map(({ name }) => name.length));
+  const lines = COMMANDS.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`);
+  return `vitrine COMMAND …\n\n${lines.join('\n')}\n\nvitrine COMMAND --help tells more.\n`;
+}
