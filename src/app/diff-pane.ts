@@ -104,9 +104,11 @@ export class DiffPane {
     const sources = listSources(this.#workspace);
     const optionsOf = (list: readonly MemorySource[]) =>
       list.map((source) => ({ value: keyOf(source), title: titleOfSource(source) }));
-    setOptions(this.#from, optionsOf(sources.filter(({ kind }) => kind === 'snapshot')));
+    const snapshots = optionsOf(sources.filter(({ kind }) => kind === 'snapshot'));
+    setOptions(this.#from, snapshots.length === 0 ? [{ value: '', title: 'no snapshot yet' }] : snapshots);
     setOptions(this.#to, optionsOf(sources));
-    this.#run.disabled = this.#from.options.length === 0;
+    this.#from.disabled = snapshots.length === 0;
+    this.#run.disabled = snapshots.length === 0;
     // What is gone is not shown any longer.
     if (this.#shown.every((source) => findSource(this.#workspace, keyOf(source)) !== undefined)) return;
     this.#shown = [];

@@ -4,6 +4,7 @@
 import { DiffPane } from './diff-pane.ts';
 import { element } from './dom.ts';
 import { loadFonts } from './fonts.ts';
+import { FuzzPane } from './fuzz-pane.ts';
 import { MachineTabs } from './machine-tabs.ts';
 import { MainThread } from './main-thread.ts';
 import { MemoryPane } from './memory-pane.ts';
@@ -85,6 +86,8 @@ async function buildPage(): Promise<void> {
   await nextPaint();
   memory = new MemoryPane(workspace, notices);
   left.append(section('Memory', memory.element));
+  await nextPaint();
+  right.append(section('Fuzzing', new FuzzPane(notices).element));
 }
 
 async function openEngine(): Promise<void> {
