@@ -15,6 +15,7 @@ import { regionOf, type Span, spansAtAddress } from '../memory/span.ts';
 import type { Barrier, BarrierOptions } from './barrier.ts';
 import { type DeviceState, DeviceStates } from './device-states.ts';
 import { DirtyMarks } from './dirty-marks.ts';
+import type { Doorbell, DoorbellDesk } from './doorbell.ts';
 import type { DeviceRecord, DirtyTake, Guest, GuestTraits, MachineDescription } from './guest.ts';
 import { PauseGuard } from './pause-guard.ts';
 import { type WriteListener, WriteWatch } from './write-watch.ts';
@@ -57,6 +58,11 @@ export interface CooperatingOptions {
   readonly resume?: () => void;
   /** A restore wrote these bytes: forget what was derived from them, such as decoded code. */
   readonly onWritten?: (span: Span) => void;
+  /**
+   * Where the guest's programs ask to be saved or put back. Whoever has the word they write calls its `ring`, stops behind
+   * that instruction when it answers true, and then calls `answerAtRest(guest, doorbell)`; `word` is what they read.
+   */
+  readonly doorbell?: DoorbellDesk;
   /** The guest is closed for good. */
   readonly onClose?: () => void;
 }
@@ -111,6 +117,7 @@ export class CooperatingGuest implements Guest {
   readonly regions: readonly Region[];
   readonly traits: GuestTraits;
   readonly shared: SharedMemory | undefined;
+  readonly doorbell?: Doorbell;
   readonly pauseNow?: () => void;
   readonly resumeNow?: () => void;
   readonly #options: CooperatingOptions;
@@ -139,6 +146,7 @@ export class CooperatingGuest implements Guest {
     this.#watch = new WriteWatch(this.regions, new DirtyMarks(this.regions));
     this.shared = sharedOf(this.#memory);
     this.traits = traitsOf(options, this.shared !== undefined);
+    if (options.doorbell !== undefined) this.doorbell = options.doorbell;
     if (options.pause === undefined) {
       this.pauseNow = () => this.#pauseNow();
       this.resumeNow = () => this.#resumeNow();
@@ -224,10 +232,13 @@ export class CooperatingGuest implements Guest {
   loadDevices(records: readonly DeviceRecord[]): void {
     this.#requireRest();
     this.#devices.load(records);
+    this.#options.doorbell?.restored();
   }
 
   async close(): Promise<void> {
-    if (this.#guard.close()) this.#options.onClose?.();
+    if (!this.#guard.close()) return;
+    this.#options.doorbell?.stop();
+    this.#options.onClose?.();
   }
 
   #pauseNow(): void {

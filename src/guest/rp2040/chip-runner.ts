@@ -72,11 +72,6 @@ export class ChipRunner {
     }
   }
 
-  /** One instruction, or up to one alarm where the chip sleeps. Returns its cycles; 0 when nothing but input wakes it. */
-  step(): number {
-    return this.run(1);
-  }
-
   #run(cycles: number): number {
     const { core } = this.#chip;
     const clock = this.#clock;

@@ -20,6 +20,7 @@ export interface PaceOptions {
 export class Pace {
   readonly #options: PaceOptions;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #isRunning = false;
   #lastMs = 0;
   #debtMs = 0;
 
@@ -27,20 +28,17 @@ export class Pace {
     this.#options = options;
   }
 
-  get isRunning(): boolean {
-    return this.#timer !== undefined;
-  }
-
   start(): void {
-    if (this.isRunning) return;
+    if (this.#isRunning) return;
+    this.#isRunning = true;
     this.#lastMs = this.#options.clock.nowMs();
     this.#debtMs = 0;
-    this.#timer = setTimeout(() => this.#turn(), 0);
+    this.#wait(0);
   }
 
   stop(): void {
+    this.#isRunning = false;
     clearTimeout(this.#timer);
-    this.#timer = undefined;
   }
 
   #turn(): void {
@@ -52,8 +50,12 @@ export class Pace {
     const done = this.#options.run(wanted);
     // A chip that sleeps until there is input owes nothing.
     this.#debtMs = done < wanted ? 0 : Math.max(0, this.#debtMs - (done * NANOS_PER_CYCLE) / 1e6);
-    const waitMs = wanted < due ? 0 : TURN_MS;
-    // Whatever ran may have stopped us.
-    if (this.isRunning) this.#timer = setTimeout(() => this.#turn(), waitMs);
+    // Whatever ran may have stopped us, and started us again.
+    if (this.#isRunning) this.#wait(wanted < due ? 0 : TURN_MS);
+  }
+
+  #wait(waitMs: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#turn(), waitMs);
   }
 }

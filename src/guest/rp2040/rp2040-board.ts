@@ -10,11 +10,13 @@ import { ConsoleLogger, LogLevel, RP2040 } from 'rp2040js';
 import { type Clock, SYSTEM_CLOCK } from '../../base/clock.ts';
 import { VitrineError } from '../../base/error.ts';
 import type { CooperatingGuest } from '../cooperating.ts';
+import { answerAtRest, DoorbellDesk } from '../doorbell.ts';
 import type { DeviceRecord } from '../guest.ts';
 import { type ObjectGraphCooperation, objectGraphGuest } from '../object-graph/object-graph-guest.ts';
 import { ChipMemory, type ChipMemoryOptions } from './chip-memory.ts';
 import { ChipRunner } from './chip-runner.ts';
 import { CHIP_WIRING } from './chip-wiring.ts';
+import { DoorbellRegister, RP2040_DOORBELL_ADDRESS } from './doorbell-register.ts';
 import { Pace } from './pace.ts';
 
 /** The package that device state belongs to. */
@@ -52,6 +54,7 @@ export class Rp2040Board {
   readonly #runner: ChipRunner;
   readonly #pace: Pace;
   readonly #cooperation: ObjectGraphCooperation;
+  readonly #doorbell: DoorbellDesk;
   readonly #serialListeners = new Set<(bytes: Uint8Array) => void>();
   /** Whether its user wants it to run by itself. */
   #started = false;
@@ -70,7 +73,11 @@ export class Rp2040Board {
       });
     }
     this.#runner = new ChipRunner(this.chip);
-    this.#pace = new Pace({ run: (cycles) => this.#runner.run(cycles), clock: config.clock ?? SYSTEM_CLOCK });
+    const { clock = SYSTEM_CLOCK } = config;
+    this.#pace = new Pace({ run: (cycles) => this.#drive(cycles), clock });
+    const place = `register 0x${RP2040_DOORBELL_ADDRESS.toString(16)}`;
+    this.#doorbell = new DoorbellDesk(place, 'the instruction', clock);
+    new DoorbellRegister(this.#doorbell, () => this.#runner.stopSoon()).placeIn(this.chip);
     this.#cooperation = objectGraphGuest({
       root: this.chip,
       machine: {
@@ -82,6 +89,7 @@ export class Rp2040Board {
       regions: memory.regions,
       wiring: CHIP_WIRING,
       tracking: config.tracking ?? 'barrier',
+      doorbell: this.#doorbell,
       pauseNow: () => this.#rest(),
       resume: () => this.#follow(),
       onClose: () => this.#pace.stop(),
@@ -120,19 +128,19 @@ export class Rp2040Board {
 
   /**
    * Runs here and now, as fast as it can: that many cycles, of 8 ns on its clock. Returns those that were run: fewer when it
-   * sleeps and only input can wake it. Equal states do equal things.
+   * sleeps and only input can wake it, or when it rang and rests until it is answered. Equal states do equal things.
    *
    * Throws `wrong-state` while the guest rests, `guest-closed`.
    */
   run(cycles: number): number {
     this.guest.requireRunning();
-    return this.#runner.run(cycles);
+    return this.#drive(cycles);
   }
 
   /** One instruction, or up to one alarm where the chip sleeps. Returns its cycles. Throws as `run`. */
   step(): number {
     this.guest.requireRunning();
-    return this.#runner.step();
+    return this.#drive(1);
   }
 
   /** What the chip sends on UART0. Returns how to stop listening. */
@@ -158,6 +166,17 @@ export class Rp2040Board {
   /** The first place in which two lists of device records differ: for `verifyRoundTrip`. */
   nameDifference(a: readonly DeviceRecord[], b: readonly DeviceRecord[]): string | undefined {
     return this.#cooperation.nameDifference(a, b);
+  }
+
+  /** Runs, and has each ring answered behind the instruction that rang. */
+  #drive(cycles: number): number {
+    let done = 0;
+    for (;;) {
+      done += this.#runner.run(cycles - done);
+      if (!this.#doorbell.isRung) return done;
+      answerAtRest(this.guest, this.#doorbell);
+      if (done >= cycles || this.guest.rests) return done;
+    }
   }
 
   #rest(): void {

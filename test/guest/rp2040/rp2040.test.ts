@@ -229,6 +229,77 @@ describe('the rp2040', () => {
     await tracker.close();
   });
 
+  it('is saved and put back where it asks, behind that very store, and reads how it came back', async () => {
+    const { board, ask, heard, word } = openTally();
+    const { core } = board.chip;
+    // The board rests until it is answered, and is then run on.
+    const askAndWait = async (line: string): Promise<string> => {
+      const said = ask(line);
+      await expect.poll(() => board.guest.rests).toBe(false);
+      board.run(50_000);
+      return said + heard();
+    };
+    expect(ask('s')).toBe('s\r\nnobody serves the doorbell\r\n> ');
+    const vitrine = await openVitrine({ store: openMemoryStore() });
+    const machine = vitrine.adopt('pico', await openTracker(board.guest));
+    const served = await machine.serveDoorbell({ maxPerSecond: 1e9 });
+    expect(await askAndWait('s')).toBe('s\r\nsaved\r\n> ');
+    const keys = word(TALLY.keys);
+    for (let round = 0; round < 3; round++) {
+      ask('hello');
+      expect(await askAndWait('r')).toBe('r\r\nrestored\r\n> ');
+      // The keys typed since are not in the point.
+      expect(word(TALLY.keys)).toBe(keys);
+    }
+    expect(await served.report()).toMatchObject({ saves: 1, resets: 3, refused: 0 });
+    await served.stop();
+    // The instruction: by steps, from the ring on.
+    let rangAt = -1;
+    board.guest.doorbell!.serve(
+      () => {
+        rangAt = core.PC;
+        return 'first';
+      },
+      { maxPerSecond: 1e9 },
+    );
+    board.sendSerial(new TextEncoder().encode('s\r'));
+    let before = core.PC;
+    while (rangAt < 0) {
+      before = core.PC;
+      board.step();
+    }
+    expect(rangAt).toBe(before + 2);
+    expect(core.PC).toBe(rangAt);
+    // `str rX, [rY, #0]`
+    expect(board.chip.readUint16(before) >> 11).toBe(0b01100);
+    await vitrine.close();
+  });
+
+  it('is saved as a snapshot where it asks, and goes on from there in another board', async () => {
+    const { board, heard } = openTally();
+    const vitrine = await openVitrine({ store: openMemoryStore() });
+    const machine = vitrine.adopt('pico', await openTracker(board.guest));
+    await machine.serveDoorbell({ keep: 'snapshot', maxPerSecond: 1e9 });
+    heard();
+    board.start();
+    board.sendSerial(new TextEncoder().encode('s\r'));
+    let said = '';
+    const hear = (): string => {
+      said += heard();
+      return said;
+    };
+    await expect.poll(hear, { timeout: 30_000 }).toBe('s\r\nsaved\r\n> ');
+    board.stop();
+    const [snapshot] = await vitrine.log({ machine: 'pico' });
+    const other = openTally();
+    const fork = vitrine.adopt('fork', await openTracker(other.board.guest));
+    await fork.restore(snapshot!.id);
+    other.heard();
+    other.board.run(10_000);
+    expect(other.heard()).toBe('restored\r\n> ');
+    await vitrine.close();
+  });
+
   it('cannot rest in the middle of an instruction, and goes on', () => {
     const { board } = openTally();
     let refused = '';

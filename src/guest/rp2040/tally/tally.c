@@ -51,9 +51,12 @@ typedef unsigned char u8;
 #define PAGE_WORDS 1024u
 #define LINE_BYTES 32u
 
-// What is written to the doorbell, and what is read back.
-#define ASK_SAVE 1u
-#define ASK_RESET 2u
+// What is written to the doorbell, and what is read back: as a program reads what fork returned.
+#define ASK_SAVE 's'
+#define ASK_RESET 'r'
+#define ANSWER_FIRST 's'
+#define ANSWER_RESTORED 'r'
+#define ANSWER_REFUSED 'n'
 
 struct tally {
     u32 magic;
@@ -170,8 +173,10 @@ static void ring(u32 ask) {
     REG(DOORBELL) = ask;
     // The very next thing after the write: in a restored machine it begins here.
     T->answer = REG(DOORBELL);
-    say_count("doorbell answered", T->answer);
-    say("\r\n");
+    say(T->answer == ANSWER_FIRST      ? "saved\r\n"
+        : T->answer == ANSWER_RESTORED ? "restored\r\n"
+        : T->answer == ANSWER_REFUSED  ? "refused\r\n"
+                                       : "nobody serves the doorbell\r\n");
 }
 
 static void help(void) {
