@@ -9,6 +9,7 @@ const GUESTS: Readonly<Record<string, OpenGuest>> = {
   pulse: async () => (await import('../src/app/guests/pulse.ts')).openPulse(),
   micropython: async () => (await import('../src/app/guests/micropython.ts')).openMicroPythonPrompt(),
   linux: async (spec) => (await import('../src/app/guests/linux.ts')).openLinux(spec),
+  rp2040: async () => (await import('../src/app/guests/rp2040.ts')).openRp2040WithTally(),
   flat: async () => (await import('../src/app/guests/flat.ts')).openFlat(),
 };
 

@@ -45,6 +45,20 @@ export const CATALOG = [
     images: 'guests/',
   },
   {
+    name: 'rp2040',
+    title: 'RP2040',
+    about:
+      'A Raspberry Pi Pico’s chip with firmware of our own: timer, DMA, PIO, and commands on its serial line.',
+    hasScreen: false,
+    places: [
+      { title: 'counters', address: 0x2000_0000 },
+      { title: 'typed line', address: 0x2000_0040 },
+      { title: 'sums of pages', address: 0x2000_0060 },
+      { title: 'working set', address: 0x2001_0000 },
+      { title: 'program', address: 0x1000_0000 },
+    ],
+  },
+  {
     name: 'flat',
     title: 'Flat',
     about: 'Two registers and 1 MiB: the smallest guest, the one to copy for a new emulator.',
