@@ -9,6 +9,7 @@ import { fuzzExample } from '../../src/testing/index.ts';
 import { openScanTracker } from '../../src/tracking/scan-tracker.ts';
 import { bootLinux, hasLinux } from './linux.ts';
 import { type BenchResult, type BenchRow, median, mediansOf, seeded, takeTurns } from './row.ts';
+import { javascriptGuest } from './rp2040.ts';
 
 const LOOPS = 5_000;
 const WASM_PAGE_BYTES = 65_536;
@@ -21,6 +22,9 @@ export async function run(): Promise<BenchRow> {
     'The small guest is the fuzzing example’s: 128 KiB that are compared as a whole, 3 to 4 pages written by each run, two ' +
       'globals; a run is included on both sides. The full copy puts back memory and globals and knows nothing of changes.',
   ];
+  const javascript = await javascriptGuest();
+  results.push(...javascript.results);
+  notes.push(...javascript.notes);
   if (hasLinux()) {
     const linux = await linuxGuest();
     results.push(...linux.results);

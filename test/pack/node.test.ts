@@ -95,6 +95,11 @@ describe('a blank Node project', () => {
     const { peerDependencies } = JSON.parse(await readFile(join(packageIn(project), 'package.json'), 'utf8'));
     await project.install(Object.entries(peerDependencies).map(([name, version]) => `${name}@${version}`));
     await project.copy('real-guests.mjs');
-    expect(await project.run('real-guests.mjs')).toEqual({ moved: true, restored: true, said: 'x is 42' });
+    expect(await project.run('real-guests.mjs')).toEqual({
+      isBack: true,
+      moved: true,
+      restored: true,
+      said: 'x is 42',
+    });
   });
 });

@@ -42,11 +42,9 @@ describe.each([{ isolated: true }, { isolated: false }])(
       await driver.save('writing hard');
       const saved = await pagesWritten();
       await expect.poll(pagesWritten, { timeout: 60_000 }).toBeGreaterThan(saved + 100);
-      await driver.page
-        .getByRole('tabpanel')
-        .filter({ visible: true })
-        .getByRole('button', { name: /^Stop/ })
-        .click();
+      const panel = driver.page.getByRole('tabpanel').filter({ visible: true });
+      await panel.getByRole('button', { name: 'Stop', exact: true }).click();
+      await panel.getByRole('button', { name: 'Run', exact: true }).waitFor();
       await driver.restore('writing hard', 'Restore without saving');
       expect(await pagesWritten()).toBeLessThanOrEqual(saved);
       expect(await driver.errors()).toEqual([]);

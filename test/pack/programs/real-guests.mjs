@@ -1,11 +1,12 @@
-// The two emulators that users bring, installed beside the package: each is saved, changed and restored, and says what
-// it holds at each of these times.
+// The emulators that users bring, installed beside the package: each is saved, changed and restored, and says what it
+// holds at each of these times.
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { loadMicroPython } from '@micropython/micropython-webassembly-pyscript';
 import { openTracker, openVitrine } from 'vitrine';
 import { openMicroPython } from 'vitrine/guest/micropython';
 import { PULSE } from 'vitrine/guest/pulse';
+import { openRp2040, TALLY, tallyFirmware } from 'vitrine/guest/rp2040';
 import { openV86, pulseConfig } from 'vitrine/guest/v86';
 import { openMemoryStore } from 'vitrine/store/memory';
 
@@ -48,5 +49,17 @@ await session.restore(snapshot.id);
 said = '';
 await python.type('print("x is", x)\r');
 
+const board = openRp2040({ firmware: tallyFirmware(), flashBytes: 65_536 });
+const ticks = () => board.chip.readUint32(TALLY.ticks);
+const pico = vitrine.adopt('pico', await openTracker(board.guest));
+board.run(10_000_000);
+const [atSave, pointOfPico] = [ticks(), await pico.save()];
+board.run(10_000_000);
+const ticked = ticks() > atSave;
+await pico.restore(pointOfPico.snapshot.id);
+const isBack = ticked && ticks() === atSave;
+
 await vitrine.close();
-console.log(JSON.stringify({ moved, restored: after === before, said: /^x is .*/m.exec(said)?.[0].trim() }));
+console.log(
+  JSON.stringify({ isBack, moved, restored: after === before, said: /^x is .*/m.exec(said)?.[0].trim() }),
+);
