@@ -51,6 +51,41 @@ export class Digester {
     return digests;
   }
 
+  /** The digests of pages, as `digestPages`, and which of them repeat a pattern, as `fillPatterns`: the pages are read once. */
+  inspectPages(
+    bytes: Uint8Array,
+    pageBytes: number,
+  ): { readonly digests: OwnedBytes; readonly patterns: ReadonlyMap<number, OwnedBytes> } {
+    const { arena } = this.kernels;
+    const pageCount = bytes.length / pageBytes;
+    const batchPages = BATCH_BYTES / pageBytes;
+    const digests = new Uint8Array(pageCount * DIGEST_BYTES);
+    const patterns = new Map<number, OwnedBytes>();
+    for (let page = 0; page < pageCount; page += batchPages) {
+      const count = Math.min(batchPages, pageCount - page);
+      const isAll = count === pageCount;
+      const part = isAll ? bytes : bytes.subarray(page * pageBytes, (page + count) * pageBytes);
+      arena.bytes(this.#pages, part.length).set(part);
+      this.#findPatterns(pageBytes, page, count, patterns);
+      this.kernels.digestPages(this.#pages, pageBytes, count, this.#digests);
+      digests.set(arena.bytes(this.#digests, count * DIGEST_BYTES), page * DIGEST_BYTES);
+    }
+    return { digests, patterns };
+  }
+
+  /** `bytes` exclusive-or `base`, which is as long and at most half a batch, in place until the next call; how many differ. */
+  delta = (
+    bytes: Uint8Array,
+    base: Uint8Array,
+  ): { readonly payload: Uint8Array; readonly different: number } => {
+    const { arena } = this.kernels;
+    const other = this.#pages + BATCH_BYTES / 2;
+    arena.bytes(this.#pages, bytes.length).set(bytes);
+    arena.bytes(other, base.length).set(base);
+    const different = this.kernels.xorBytes(this.#pages, other, this.#pages, bytes.length);
+    return { payload: arena.bytes(this.#pages, bytes.length), different };
+  };
+
   /** The digests of several objects, 32 bytes each, in their order. */
   digestAll(objects: readonly Uint8Array[]): OwnedBytes {
     const digests = new Uint8Array(objects.length * DIGEST_BYTES);
@@ -100,21 +135,29 @@ export class Digester {
     const found = new Map<number, OwnedBytes>();
     const pageCount = bytes.length / pageBytes;
     const batchPages = BATCH_BYTES / pageBytes;
-    const mark = arena.mark();
-    const bits = arena.allocate(Math.ceil(batchPages / 8), 16);
-    const list = arena.allocate(4 * batchPages, 16);
     for (let page = 0; page < pageCount; page += batchPages) {
       const count = Math.min(batchPages, pageCount - page);
       const part = bytes.subarray(page * pageBytes, (page + count) * pageBytes);
       arena.bytes(this.#pages, part.length).set(part);
-      // Patterns take 8 bytes a page and digests 32: the same scratch serves.
-      this.kernels.fillPages(this.#pages, pageBytes, count, bits, this.#digests);
-      const fills = this.kernels.listBits(bits, count, list);
+      this.#findPatterns(pageBytes, page, count, found);
+    }
+    return found;
+  }
+
+  /** Of the pages in the work area, the first of which is `first`. */
+  #findPatterns(pageBytes: number, first: number, count: number, found: Map<number, OwnedBytes>): void {
+    const { arena } = this.kernels;
+    const mark = arena.mark();
+    const bits = arena.allocate(Math.ceil(count / 8), 16);
+    // Patterns take 8 bytes a page and digests 32: the same scratch serves.
+    const fills = this.kernels.fillPages(this.#pages, pageBytes, count, bits, this.#digests);
+    if (fills > 0) {
+      const list = arena.allocate(4 * count, 16);
+      this.kernels.listBits(bits, count, list);
       for (const index of arena.words(list, fills)) {
-        found.set(page + index, arena.bytes(this.#digests + 8 * index, 8).slice() as OwnedBytes);
+        found.set(first + index, arena.bytes(this.#digests + 8 * index, 8).slice() as OwnedBytes);
       }
     }
     arena.release(mark);
-    return found;
   }
 }

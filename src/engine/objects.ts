@@ -3,7 +3,8 @@
 //   digest ─ObjectIndex─▶ pack, entry ─store.get(range)─▶ frame ─codec─▶ payload ─fill, xor─▶ bytes ─BLAKE3─▶ proven
 //
 // Frames are read many at a time, neighbours in one range, and the last ones are kept. The index of all packs is in
-// memory; it is read from the small `indexes/` records, not from the packs.
+// memory. A pack ends with its index; large ones have it a second time under `indexes/`, so that they need not be read for
+// it. What counts is the pack: without that record it is read whole, and a record without its pack tells of nothing.
 
 import { type OwnedBytes, toHex } from '../base/bytes.ts';
 import { isVitrineError, VitrineError } from '../base/error.ts';
@@ -13,7 +14,7 @@ import { type Digest, digestKey } from '../format/digest.ts';
 import { ObjectIndex } from '../format/object-index.ts';
 import { fillContent, type ObjectEntry, objectPayload, xorContent } from '../format/pack-entry.ts';
 import { decodeIndex, type PackIndex } from '../format/pack-index.ts';
-import { decodeFrame, frameRange } from '../format/pack-reader.ts';
+import { decodeFrame, frameRange, readPackIndex } from '../format/pack-reader.ts';
 import type { Store } from '../store/store.ts';
 import { ByteCache } from './byte-cache.ts';
 import type { Digester } from './digester.ts';
@@ -62,15 +63,21 @@ export class Objects {
   /** Learns of packs that others wrote or removed. */
   async refresh(): Promise<void> {
     const packs = new Set(await this.#names(PACK_PREFIX));
-    // An index alone may be left after a power cut: what it tells of is not there, and nothing may rely on it.
-    const present = new Set((await this.#names(INDEX_PREFIX)).filter((name) => packs.has(name)));
-    for (const name of this.#index.packKeys()) if (!present.has(name)) this.removePack(name);
-    for (const name of present) {
+    const indexes = new Set(await this.#names(INDEX_PREFIX));
+    for (const name of this.#index.packKeys()) if (!packs.has(name)) this.removePack(name);
+    for (const name of packs) {
       if (this.#index.packIndex(name) !== undefined) continue;
-      const bytes = await this.#store.get(`${INDEX_PREFIX}${name}`);
-      // Gone since it was listed: its pack is being collected.
-      if (bytes !== undefined) this.addPack(name, decodeIndex(bytes));
+      const index = await this.#readIndex(name, indexes.has(name));
+      if (index !== undefined) this.addPack(name, index);
     }
+  }
+
+  /** The index of a pack; undefined when the pack is gone since it was listed. */
+  async #readIndex(name: string, hasRecord: boolean): Promise<PackIndex | undefined> {
+    const record = hasRecord ? await this.#store.get(`${INDEX_PREFIX}${name}`) : undefined;
+    if (record !== undefined) return decodeIndex(record);
+    const pack = await this.#store.get(`${PACK_PREFIX}${name}`);
+    return pack === undefined ? undefined : readPackIndex(pack);
   }
 
   async #names(prefix: string): Promise<string[]> {
@@ -79,6 +86,11 @@ export class Objects {
 
   addPack(name: string, index: PackIndex): void {
     this.#index.add(name, index);
+  }
+
+  /** Remembers a node that is being written, so that the next save need not read it. */
+  keepNode(digest: Digest, bytes: OwnedBytes): void {
+    this.#plain.set(digestKey(digest), bytes);
   }
 
   removePack(name: string): void {

@@ -3,14 +3,21 @@
 // and the next save uses them.
 
 import { type OwnedBytes, toHex } from '../base/bytes.ts';
-import { LIMITS } from '../base/limits.ts';
+import { KIB, LIMITS } from '../base/limits.ts';
 import type { Codecs } from '../codec/codec.ts';
-import { type Digest, digestKey } from '../format/digest.ts';
+import type { Digest } from '../format/digest.ts';
+import { DigestSet } from '../format/digest-set.ts';
 import type { Effort } from '../format/frame-codecs.ts';
 import { PackWriter } from '../format/pack-writer.ts';
 import type { Store } from '../store/store.ts';
 import type { Digester } from './digester.ts';
 import { INDEX_PREFIX, type Objects, PACK_PREFIX } from './objects.ts';
+
+/**
+ * A pack up to this length is read whole for its index: that is one request as for a record of its own, which would be a
+ * fifth of what an incremental save writes, and one more thing to make durable.
+ */
+const SMALL_PACK_BYTES = 256 * KIB;
 
 /** An object on its way into the store. */
 export interface NewObject {
@@ -36,7 +43,7 @@ export class PackSink {
   readonly #digester: Digester;
   readonly #codecs: Codecs;
   readonly #effort: Effort;
-  readonly #added = new Set<string>();
+  readonly #added = new DigestSet();
   readonly #packs = new Set<string>();
   #writer: PackWriter;
   #objectsKnown = 0;
@@ -76,19 +83,21 @@ export class PackSink {
     return new PackSink(store, objects, codecs, digester, effort);
   }
 
-  /** Takes an object unless the store has it; may write a pack. Throws what `Store.put` throws. */
-  async add(object: NewObject): Promise<void> {
+  /** Takes an object unless the store has it. A pack that is full is written: then there is something to await, which may
+   * throw what `Store.put` throws. */
+  add(object: NewObject): undefined | Promise<void> {
     const presence = this.#objects.presence(object.digest);
-    if (presence === 'present') this.#objectsKnown++;
-    else if (presence === 'absent') await this.addAgain(object);
-    else await this.addAgain({ digest: object.digest, kind: object.kind, bytes: object.bytes });
+    if (presence === 'absent') return this.addAgain(object);
+    if (presence === 'broken') {
+      return this.addAgain({ digest: object.digest, kind: object.kind, bytes: object.bytes });
+    }
+    this.#objectsKnown++;
+    return undefined;
   }
 
-  /** Takes an object though the store may have it in a pack that is to go. */
-  async addAgain(object: NewObject): Promise<void> {
-    const key = digestKey(object.digest);
-    if (this.#added.has(key)) return;
-    this.#added.add(key);
+  /** As `add`, an object that the store may have in a pack that is to go. */
+  addAgain(object: NewObject): undefined | Promise<void> {
+    if (!this.#added.add(object.digest)) return undefined;
     const { digest, kind, bytes } = object;
     const baseDepth = object.base === undefined ? undefined : this.#objects.depthOf(object.base.digest);
     if (object.pattern !== undefined) {
@@ -98,7 +107,7 @@ export class PackSink {
     } else {
       this.#writer.addPlain({ digest, kind, bytes });
     }
-    if (!this.#writer.hasRoomFor(LIMITS.frameBytes)) await this.#flush();
+    return this.#writer.hasRoomFor(LIMITS.frameBytes) ? undefined : this.#flush();
   }
 
   /** Writes what is left. Afterwards every object added is in the store, durable with the next ref. */
@@ -112,15 +121,18 @@ export class PackSink {
     const { name, bytes, index } = this.#writer.finish();
     this.#writer = this.#newWriter();
     const hex = toHex(name);
-    // The index comes second: whoever sees it may rely on its pack.
     await this.#store.put(`${PACK_PREFIX}${hex}`, bytes);
-    await this.#store.put(`${INDEX_PREFIX}${hex}`, index.bytes);
-    this.#bytesWritten += bytes.length + index.bytes.length;
+    this.#bytesWritten += bytes.length;
+    if (bytes.length > SMALL_PACK_BYTES) {
+      await this.#store.put(`${INDEX_PREFIX}${hex}`, index.bytes);
+      this.#bytesWritten += index.bytes.length;
+    }
     this.#packs.add(hex);
     this.#objects.addPack(hex, index);
   }
 
   #newWriter(): PackWriter {
-    return new PackWriter({ codecs: this.#codecs, effort: this.#effort, digest: this.#digester.digest });
+    const { digest, delta } = this.#digester;
+    return new PackWriter({ codecs: this.#codecs, effort: this.#effort, digest, delta });
   }
 }

@@ -1,17 +1,17 @@
 // One walk over a captured instant: its changed pages and device records, batch by batch, become objects in the sink.
 // Batches are small, the abort signal is looked at between them, and the thread is given back.
 
-import type { OwnedBytes } from '../base/bytes.ts';
+import { concatBytes, type OwnedBytes } from '../base/bytes.ts';
 import { KIB, MIB } from '../base/limits.ts';
 import { Pacing } from '../base/pacing.ts';
 import { throwIfAborted } from '../base/work.ts';
-import { compareDigests, type Digest, isZeroDigest, ZERO_DIGEST } from '../format/digest.ts';
+import { compareDigests, type Digest, isZeroDigest } from '../format/digest.ts';
 import type { Table } from '../format/table.ts';
 import type { DeviceRecord } from '../guest/guest.ts';
 import { PageSet } from '../memory/page-set.ts';
 import { pageCountOf, type Region } from '../memory/region.ts';
 import type { EngineParts } from './engine-parts.ts';
-import type { PackSink } from './pack-sink.ts';
+import type { NewObject, PackSink } from './pack-sink.ts';
 import type { SaveWork } from './save.ts';
 import { type ChangedPages, emptyTable, writeTable } from './table-writer.ts';
 
@@ -25,7 +25,7 @@ export class SavePass {
   readonly #parts: EngineParts;
   readonly #work: SaveWork;
   readonly #sink: PackSink;
-  /** The device records, padded to whole pages. */
+  /** The device records as they came. */
   readonly devices = new Map<string, OwnedBytes>();
   readonly #pacing: Pacing;
   readonly #totalPages: number;
@@ -44,19 +44,19 @@ export class SavePass {
 
   /** Hands the region's new pages to the sink; answers with those that differ from the base's. */
   async storeRegion(region: Region, before: Table): Promise<ChangedPages> {
-    const { tracker, instant, options } = this.#work;
+    const { tracker, instant, base, options } = this.#work;
     const words = instant.changed[region.id]!;
-    const candidates = [...new PageSet(pageCountOf(region), words)];
+    const candidates = Uint32Array.from(new PageSet(pageCountOf(region), words));
     const batchPages = BATCH_BYTES / region.pageBytes;
-    const pages: number[] = [];
-    const digests: Digest[] = [];
+    const changed = new Changes(candidates.length);
+    // What pages held before is told from the last committed capture: was that the base, it holds what the base names.
+    const isOfBase = base?.epoch !== undefined && base.epoch === instant.epoch;
     for (let first = 0; first < candidates.length; first += batchPages) {
       throwIfAborted(options.signal);
-      const batch = Uint32Array.from(candidates.slice(first, first + batchPages));
-      const { bytes, previous, previousOf } = await tracker.readPages(region.id, batch);
-      const old = this.#oldPages(previous, previousOf, region.pageBytes);
-      await this.#storePages(before, batch, bytes, old, pages, digests);
-      this.#donePages += batch.length;
+      const pages = candidates.subarray(first, first + batchPages);
+      const { bytes, previous, previousOf } = await tracker.readPages(region.id, pages);
+      await this.#storePages({ before, pages, bytes, previous, previousOf, isOfBase }, changed);
+      this.#donePages += pages.length;
       options.onProgress?.({
         phase: 'encode',
         done: this.#donePages,
@@ -65,113 +65,143 @@ export class SavePass {
       });
       await this.#pacing.breathe();
     }
-    return { pages, digests: packDigests(digests) };
+    return changed.list();
   }
 
   /** Stores a device record as a table of its own. */
   async storeDevice(record: DeviceRecord): Promise<Table> {
-    const { tables, objects, digester } = this.#parts;
-    const saved = this.#work.base?.manifest.devices.find((device) => device.name === record.name);
-    const table = emptyTable(record.bytes.length, DEVICE_PAGE_BYTES);
-    const before =
-      saved?.sizeBytes === record.bytes.length && saved.pageBytes === DEVICE_PAGE_BYTES ? saved : table;
-    const pageCount = pageCountOf(table);
-    const padded = new Uint8Array(pageCount * DEVICE_PAGE_BYTES);
-    padded.set(record.bytes);
-    this.devices.set(record.name, padded);
-    const changed = await this.#changedDevicePages(record.name, padded, before);
-    const was = await tables.pageDigests(before, changed);
-    const bytes = new Uint8Array(changed.length * DEVICE_PAGE_BYTES);
-    const old = new Map<number, OldPage>();
-    for (const [index, page] of changed.entries()) {
-      bytes.set(
-        padded.subarray(page * DEVICE_PAGE_BYTES, (page + 1) * DEVICE_PAGE_BYTES),
-        index * DEVICE_PAGE_BYTES,
-      );
-      const digest = was.slice(index * 32, index * 32 + 32);
-      if (!isZeroDigest(digest)) old.set(index, { digest, bytes: await objects.read(digest) });
-    }
-    const pages: number[] = [];
-    const digests: Digest[] = [];
-    await this.#storePages(before, changed, bytes, old, pages, digests);
-    const written = await writeTable(
-      { sizeBytes: before.sizeBytes, pageBytes: before.pageBytes, root: before.root },
-      { pages, digests: packDigests(digests) },
-      tables,
-      this.#sink,
-      digester,
-    );
-    return written;
+    const { tables, digester } = this.#parts;
+    const { base } = this.#work;
+    this.devices.set(record.name, record.bytes);
+    const saved = base?.manifest.devices.find((device) => device.name === record.name);
+    const isLike = saved?.sizeBytes === record.bytes.length && saved.pageBytes === DEVICE_PAGE_BYTES;
+    const before = isLike ? saved : emptyTable(record.bytes.length, DEVICE_PAGE_BYTES);
+    // What the base was saved from, where it is still at hand.
+    const known = isLike ? base?.devices?.get(record.name) : undefined;
+    if (known === record.bytes) return before;
+    const padded = wholePages(record.bytes);
+    const all = Uint32Array.from({ length: pageCountOf(before) }, (_, page) => page);
+    const pages =
+      known === undefined
+        ? await this.#pagesUnlike(before, padded, all)
+        : digester.differingPages(padded, wholePages(known), DEVICE_PAGE_BYTES);
+    const changed = new Changes(pages.length);
+    const old =
+      known === undefined
+        ? await this.#readOld(before, pages)
+        : { previous: pick(known, pages), previousOf: all };
+    await this.#storePages({ before, pages, bytes: pick(padded, pages), ...old, isOfBase: true }, changed);
+    const { sizeBytes, pageBytes, root } = before;
+    return writeTable({ sizeBytes, pageBytes, root }, changed.list(), tables, this.#sink, digester);
   }
 
-  /** Pages of a record that differ from the base's: told by its bytes where they are at hand, else by digest. */
-  async #changedDevicePages(name: string, padded: OwnedBytes, before: Table): Promise<Uint32Array> {
-    const { base } = this.#work;
-    const { tables, digester } = this.#parts;
-    const known = base?.manifest.devices.some((device) => device === before)
-      ? base.devices?.get(name)
-      : undefined;
-    if (known !== undefined) return digester.differingPages(padded, known, DEVICE_PAGE_BYTES);
-    const all = Uint32Array.from({ length: padded.length / DEVICE_PAGE_BYTES }, (_, page) => page);
-    const now = digester.digestPages(padded, DEVICE_PAGE_BYTES);
-    const was = await tables.pageDigests(before, all);
+  /** Of all pages those that differ from the base's, told by digest. */
+  async #pagesUnlike(before: Table, padded: OwnedBytes, all: Uint32Array): Promise<Uint32Array> {
+    const now = this.#parts.digester.digestPages(padded, DEVICE_PAGE_BYTES);
+    const was = await this.#parts.tables.pageDigests(before, all);
     return all.filter((page) => compareDigests(now, was, page * 32, page * 32) !== 0);
   }
 
-  async #storePages(
-    before: Table,
-    batch: Uint32Array,
-    bytes: Uint8Array<ArrayBuffer>,
-    old: ReadonlyMap<number, OldPage>,
-    pages: number[],
-    digests: Digest[],
-  ): Promise<void> {
+  /** What pages of a record hold in the store, proven. */
+  async #readOld(before: Table, pages: Uint32Array): Promise<Pick<PageBatch, 'previous' | 'previousOf'>> {
+    const was = await this.#parts.tables.pageDigests(before, pages);
+    const previousOf = Uint32Array.from(pages.keys()).filter((index) => !isZeroDigest(was, index * 32));
+    const digests = Array.from(previousOf, (index) => was.slice(index * 32, index * 32 + 32) as Digest);
+    return { previous: concatBytes(await this.#parts.objects.readMany(digests)), previousOf };
+  }
+
+  /** Hands those pages to the sink whose digest is not that of the base's table, and notes them. */
+  async #storePages(batch: PageBatch, changed: Changes): Promise<void> {
     const { digester, tables } = this.#parts;
+    const { before, pages, bytes, previous, previousOf, isOfBase } = batch;
+    if (pages.length === 0) return;
     const { pageBytes } = before;
-    const now = digester.digestPages(bytes, pageBytes);
-    const patterns = digester.fillPatterns(bytes, pageBytes);
-    const was = await tables.pageDigests(before, batch);
-    for (const [index, page] of batch.entries()) {
+    const { digests, patterns } = digester.inspectPages(bytes, pageBytes);
+    const was = await tables.pageDigests(before, pages);
+    // A delta is only as good as its base: what is remembered must be what the base names.
+    const proofs = isOfBase ? was : digester.digestPages(previous, pageBytes);
+    let old = 0;
+    for (let index = 0; index < pages.length; index++) {
+      while (old < previousOf.length && previousOf[old]! < index) old++;
+      const hasOld = previousOf[old] === index;
+      const at = index * 32;
       const pattern = patterns.get(index);
       const isZero = pattern?.every((byte) => byte === 0) ?? false;
-      const digest = isZero ? ZERO_DIGEST : (now.slice(index * 32, index * 32 + 32) as Digest);
-      if (compareDigests(digest, was, 0, index * 32) === 0) continue;
-      pages.push(page);
-      digests.push(digest);
+      if (isZero) digests.fill(0, at, at + 32);
+      if (compareDigests(digests, was, at, at) === 0) continue;
+      changed.add(pages[index]!, digests, at);
       if (isZero) continue;
-      const content = bytes.subarray(index * pageBytes, (index + 1) * pageBytes);
-      const base = old.get(index);
-      await this.#sink.add({
+      const digest = digests.subarray(at, at + 32) as Digest;
+      const object: NewObject = {
         digest,
         kind: 'page',
-        bytes: content,
-        ...(pattern === undefined ? {} : { pattern }),
-        // A delta is only as good as its base: what the tracker remembers must be what the base names.
-        ...(base !== undefined && compareDigests(base.digest, was, 0, index * 32) === 0 ? { base } : {}),
-      });
+        bytes: bytes.subarray(index * pageBytes, (index + 1) * pageBytes),
+      };
+      const isProven =
+        hasOld && !isZeroDigest(was, at) && (isOfBase || compareDigests(proofs, was, old * 32, at) === 0);
+      const writing = this.#sink.add(
+        pattern !== undefined
+          ? { ...object, pattern }
+          : isProven
+            ? {
+                ...object,
+                base: {
+                  digest: was.subarray(at, at + 32) as Digest,
+                  bytes: previous.subarray(old * pageBytes, (old + 1) * pageBytes),
+                },
+              }
+            : object,
+      );
+      if (writing !== undefined) await writing;
     }
-  }
-
-  #oldPages(previous: Uint8Array, previousOf: Uint32Array, pageBytes: number): Map<number, OldPage> {
-    const digests = this.#parts.digester.digestPages(previous, pageBytes);
-    const old = new Map<number, OldPage>();
-    for (const [at, index] of previousOf.entries()) {
-      old.set(index, {
-        digest: digests.slice(at * 32, at * 32 + 32) as Digest,
-        bytes: previous.subarray(at * pageBytes, (at + 1) * pageBytes),
-      });
-    }
-    return old;
   }
 }
 
-interface OldPage {
-  readonly digest: Digest;
+/** Pages in hand. Page `i` of `previous` is what page `previousOf[i]` of the list held before; these ascend. */
+interface PageBatch {
+  readonly before: Table;
+  readonly pages: Uint32Array;
   readonly bytes: Uint8Array;
+  readonly previous: Uint8Array;
+  readonly previousOf: Uint32Array;
+  /** What pages held before is known to be what `before` names; otherwise digests must tell. */
+  readonly isOfBase: boolean;
 }
 
-function packDigests(digests: readonly Digest[]): Uint8Array {
-  const packed = new Uint8Array(digests.length * 32);
-  for (const [index, digest] of digests.entries()) packed.set(digest, index * 32);
-  return packed;
+/** Pages that got another digest, in ascending order. */
+class Changes {
+  readonly #pages: number[] = [];
+  readonly #digests: OwnedBytes;
+
+  constructor(most: number) {
+    this.#digests = new Uint8Array(most * 32);
+  }
+
+  add(page: number, digests: Uint8Array, offset: number): void {
+    this.#digests.set(digests.subarray(offset, offset + 32), this.#pages.length * 32);
+    this.#pages.push(page);
+  }
+
+  list(): ChangedPages {
+    return { pages: this.#pages, digests: this.#digests.subarray(0, this.#pages.length * 32) };
+  }
+}
+
+/** A record with zeros up to a whole page; itself where it has one. */
+function wholePages(bytes: OwnedBytes): OwnedBytes {
+  const lengthBytes = Math.ceil(bytes.length / DEVICE_PAGE_BYTES) * DEVICE_PAGE_BYTES;
+  if (lengthBytes === bytes.length) return bytes;
+  const padded = new Uint8Array(lengthBytes);
+  padded.set(bytes);
+  return padded;
+}
+
+/** Pages of a record one after another. */
+function pick(bytes: Uint8Array, pages: Uint32Array): OwnedBytes {
+  const picked = new Uint8Array(pages.length * DEVICE_PAGE_BYTES);
+  for (const [index, page] of pages.entries()) {
+    const at = page * DEVICE_PAGE_BYTES;
+    picked.set(bytes.subarray(at, at + DEVICE_PAGE_BYTES), index * DEVICE_PAGE_BYTES);
+  }
+  return picked;
 }

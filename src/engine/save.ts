@@ -3,7 +3,7 @@
 // The guest runs again before anything here is encoded. Whatever fails before the ref has moved, the caller puts the
 // instant back: no page is forgotten, and what was written is at worst unreferenced.
 
-import { toHex } from '../base/bytes.ts';
+import { type OwnedBytes, toHex } from '../base/bytes.ts';
 import { LIMITS } from '../base/limits.ts';
 import { throwIfAborted, type WorkOptions } from '../base/work.ts';
 import type { Digest } from '../format/digest.ts';
@@ -52,8 +52,10 @@ export interface Base {
   readonly id: SnapshotId;
   readonly digest: Digest;
   readonly manifest: Manifest;
-  /** Its device records as they were saved, padded to whole pages, by name; where they are still at hand. */
-  readonly devices?: ReadonlyMap<string, Uint8Array>;
+  /** Its device records as they were saved, by name; where they are still at hand. */
+  readonly devices?: ReadonlyMap<string, OwnedBytes>;
+  /** That of captures which are told from it; where it was saved by this machine. */
+  readonly epoch?: number;
 }
 
 /** Everything about one save that is not a part of the engine. */
@@ -140,7 +142,7 @@ export async function saveInstant(
     bytesWritten: written.bytesWritten + bytes.length,
     ...(instant.live === undefined ? {} : { live: instant.live }),
   };
-  return { id, digest, manifest, devices: pass.devices, report };
+  return { id, digest, manifest, devices: pass.devices, epoch: instant.epoch + 1, report };
 }
 
 /** Whether a label is one that the format holds. */

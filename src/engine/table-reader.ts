@@ -28,6 +28,11 @@ export class TableReader {
     this.#objects = objects;
   }
 
+  /** Remembers a node that is being written. */
+  keep(digest: Digest, bytes: OwnedBytes): void {
+    this.#objects.keepNode(digest, bytes);
+  }
+
   /**
    * The contents of leaf nodes, by leaf index; a missing one stands for zero pages alone.
    *

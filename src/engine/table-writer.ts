@@ -1,14 +1,13 @@
 // Writing tables: a base, the pages that got other digests, and out comes a new root. Nodes on the way that changed
 // are written, mostly as deltas against the base's node; all others are shared.
 
-import { equalBytes } from '../base/bytes.ts';
 import { LIMITS } from '../base/limits.ts';
-import { type Digest, isZeroDigest, ZERO_DIGEST } from '../format/digest.ts';
-import { entriesAt, levelCount, type Table } from '../format/table.ts';
+import { compareDigests, type Digest, isZeroDigest, ZERO_DIGEST } from '../format/digest.ts';
+import { entriesAt, isZeros, levelCount, type Table } from '../format/table.ts';
 import { pageCountOf } from '../memory/region.ts';
 import type { Digester } from './digester.ts';
 import type { PackSink } from './pack-sink.ts';
-import { entry, type TableNode, type TableReader } from './table-reader.ts';
+import { entry, type TableReader } from './table-reader.ts';
 
 const DIGEST_BYTES = 32;
 const FANOUT = LIMITS.tableFanout;
@@ -59,38 +58,32 @@ async function writeLevel(
       batch.map((group) => group.node),
     );
     for (const { node, from, to } of batch) {
-      const lengthBytes = entriesAt(pageCount, height, node) * DIGEST_BYTES;
       const old = before.get(node);
-      const content = new Uint8Array(lengthBytes);
+      const content = new Uint8Array(entriesAt(pageCount, height, node) * DIGEST_BYTES);
       if (old !== undefined) content.set(old.bytes);
+      let isChanged = false;
       for (let i = from; i < to; i++) {
-        content.set(entry(changed.digests, i), (changed.pages[i]! % FANOUT) * DIGEST_BYTES);
+        const at = (changed.pages[i]! % FANOUT) * DIGEST_BYTES;
+        isChanged ||= compareDigests(content, changed.digests, at, i * DIGEST_BYTES) !== 0;
+        content.set(entry(changed.digests, i), at);
       }
-      if (old === undefined ? isZeros(content) : equalBytes(content, old.bytes)) continue;
+      if (!isChanged) continue;
       above.push(node);
-      digests.push(await keepNode(content, old, sink, digester));
+      if (isZeros(content)) {
+        digests.push(ZERO_DIGEST);
+        continue;
+      }
+      const digest = digester.digest(content);
+      digests.push(digest);
+      reader.keep(digest, content);
+      const base = old === undefined ? {} : { base: old };
+      const writing = sink.add({ digest, kind: 'node', bytes: content, ...base });
+      if (writing !== undefined) await writing;
     }
   }
   const packed = new Uint8Array(digests.length * DIGEST_BYTES);
   for (const [index, digest] of digests.entries()) packed.set(digest, index * DIGEST_BYTES);
   return { pages: above, digests: packed };
-}
-
-async function keepNode(
-  content: Uint8Array<ArrayBuffer>,
-  base: TableNode | undefined,
-  sink: PackSink,
-  digester: Digester,
-): Promise<Digest> {
-  if (isZeros(content)) return ZERO_DIGEST;
-  const digest = digester.digest(content);
-  await sink.add({ digest, kind: 'node', bytes: content, ...(base === undefined ? {} : { base }) });
-  return digest;
-}
-
-function isZeros(bytes: Uint8Array): boolean {
-  for (let i = 0; i < bytes.length; i++) if (bytes[i] !== 0) return false;
-  return true;
 }
 
 /** Runs of pages under one node each: indices `from` to `to` of the list. */

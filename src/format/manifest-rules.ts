@@ -18,8 +18,12 @@ export function checkManifestRead(manifest: Manifest): void {
   new Rules('format-range').check(manifest);
 }
 
+const HIGH = /[\ud800-\uffff]/;
+
 /** The order of configuration keys: that of their UTF-8 bytes, which is that of their code points. */
 export function compareKeys(a: string, b: string): number {
+  // Up to the surrogates code units are in the order of code points.
+  if (!HIGH.test(a) && !HIGH.test(b)) return a < b ? -1 : Number(a > b);
   const left = Array.from(a, (character) => character.codePointAt(0)!);
   const right = Array.from(b, (character) => character.codePointAt(0)!);
   for (let i = 0; i < Math.min(left.length, right.length); i++) {

@@ -1,5 +1,5 @@
-// The index of a pack: its frames, and its objects in ascending order of their digests. It lies at the end of the
-// pack and, byte for byte the same, under a key of its own, so that a store opens by reading small records.
+// The index of a pack: its frames, and its objects in ascending order of their digests. It lies at the end of the pack
+// and, where that is large, byte for byte the same under a key of its own, so that a store opens by reading little.
 //
 // Columns of fixed width, not varints: 40 bytes an object (48 fill, 72 xor) of which 32 are digest, and digests do
 // not shrink; in return nothing is unpacked, and reading one costs no more than its checksum.
@@ -18,6 +18,7 @@
 // Flags: bits 0–1 kind (1 page, 2 node), bits 2–3 transform (1 plain, 2 fill, 3 xor), bits 4–7 depth of xor.
 
 import { assert } from '../base/assert.ts';
+import { ByteReader } from '../base/byte-reader.ts';
 import type { OwnedBytes } from '../base/bytes.ts';
 import { checkIndex } from './check-index.ts';
 import { compareDigests, DIGEST_BYTES, type Digest } from './digest.ts';
@@ -29,7 +30,7 @@ import {
   type Transform,
 } from './pack-entry.ts';
 import { FRAME_BYTES, type IndexLayout, indexLayout, OPENING_BYTES, PLACE_BYTES } from './pack-layout.ts';
-import { openRecord, sealRecord } from './prefix.ts';
+import { CHECKSUM_BYTES, openRecord, PREFIX_BYTES, sealRecord } from './prefix.ts';
 
 export const OBJECT_KINDS = ['page', 'node'] as const satisfies ObjectKind[];
 export const TRANSFORMS = ['plain', 'fill', 'xor'] as const satisfies Transform[];
@@ -216,6 +217,12 @@ export function encodeIndex(frames: readonly FrameEntry[], objects: readonly Obj
     for (const one of fills) writer.bytes(one.pattern);
     for (const one of xors) writer.bytes(one.base);
   });
+}
+
+/** The index of bytes that `encodeIndex` gave just now: it is not checked again. */
+export function ownIndex(bytes: OwnedBytes): PackIndex {
+  const end = bytes.length - CHECKSUM_BYTES;
+  return new PackIndex(bytes, indexLayout(new ByteReader(bytes, 'pack index', PREFIX_BYTES, end)));
 }
 
 /**

@@ -9,18 +9,20 @@ import { ByteWriter } from '../base/byte-writer.ts';
 import { concatBytes, copyBytes, type OwnedBytes } from '../base/bytes.ts';
 import { LIMITS } from '../base/limits.ts';
 import { crc32c } from './crc32c.ts';
-import { DIGEST_BYTES, type Digest, type DigestFunction, digestKey } from './digest.ts';
+import { DIGEST_BYTES, type Digest, type DigestFunction } from './digest.ts';
+import { DigestSet } from './digest-set.ts';
 import type { Effort, FrameCodecs } from './frame-codecs.ts';
 import {
   type FrameEntry,
   type ObjectEntry,
   type ObjectKind,
   PATTERN_BYTES,
+  type PlainEntry,
   type XorEntry,
-  xorInto,
+  xorContent,
 } from './pack-entry.ts';
 import { encodeFooter } from './pack-footer.ts';
-import { decodeIndex, encodeIndex, type PackIndex } from './pack-index.ts';
+import { encodeIndex, ownIndex, type PackIndex } from './pack-index.ts';
 import { FOOTER_BYTES, FRAME_BYTES, indexLengthBytes, OPENING_BYTES, PLACE_BYTES } from './pack-layout.ts';
 import { writeOpening } from './prefix.ts';
 
@@ -29,7 +31,15 @@ export interface PackWriterOptions {
   readonly effort: Effort;
   /** BLAKE3-256; names the pack. */
   readonly digest: DigestFunction;
+  /** Tells contents apart for `addSmaller`; plain TypeScript when left out. */
+  readonly delta?: DeltaFunction;
 }
+
+/** `bytes` exclusive-or `base`, of one length: valid until the next call; and how many bytes differ. */
+export type DeltaFunction = (
+  bytes: Uint8Array,
+  base: Uint8Array,
+) => { readonly payload: Uint8Array; readonly different: number };
 
 /** An object to be written: its digest and its content, at most 64 KiB. */
 export interface NewObject {
@@ -49,15 +59,18 @@ export interface DeltaBase {
 export interface FinishedPack {
   readonly name: Digest;
   readonly bytes: OwnedBytes;
-  /** `index.bytes` is what a store keeps under the index's own key. */
+  /** `index.bytes` is what a store keeps under a key of its own, where the pack is large. */
   readonly index: PackIndex;
 }
+
+/** An entry whose frame is not closed yet. */
+type PlacedEntry = (PlainEntry | XorEntry) & { frame: number };
 
 /** A frame that is being filled. */
 class OpenFrame {
   readonly bytes: OwnedBytes = new Uint8Array(LIMITS.frameBytes);
   length = 0;
-  entries: Exclude<ObjectEntry, { transform: 'fill' }>[] = [];
+  entries: PlacedEntry[] = [];
 }
 
 /** Of `lengthBytes` bytes as many may differ from the base for `addSmaller` to choose the delta: three quarters. */
@@ -68,7 +81,7 @@ const MAX_ENTRY_BYTES = DIGEST_BYTES + PLACE_BYTES + DIGEST_BYTES;
 
 export class PackWriter {
   readonly #options: PackWriterOptions;
-  readonly #known = new Set<string>();
+  readonly #known = new DigestSet();
   readonly #objects: ObjectEntry[] = [];
   readonly #frames: FrameEntry[] = [];
   readonly #parts: OwnedBytes[] = [opening()];
@@ -105,7 +118,7 @@ export class PackWriter {
   }
 
   has(digest: Uint8Array): boolean {
-    return this.#known.has(digestKey(digest));
+    return this.#known.has(digest);
   }
 
   /** Whether one more object of that length surely keeps the pack within `LIMITS.packBytes`. */
@@ -116,14 +129,15 @@ export class PackWriter {
   /** Adds an object whose payload is its content. */
   addPlain(object: NewObject): void {
     if (!this.#learn(object.digest, object.bytes.length)) return;
-    this.#place(object.kind, object.bytes, (frame, offsetBytes) => ({
+    const { kind } = object;
+    this.#describe(kind, {
       digest: copyBytes(object.digest),
-      kind: object.kind,
+      kind,
       lengthBytes: object.bytes.length,
       transform: 'plain',
-      frame,
-      offsetBytes,
-    }));
+      frame: 0,
+      offsetBytes: this.#place(kind, object.bytes),
+    });
   }
 
   /** Adds an object that repeats an 8-byte pattern; it takes no room outside the index. */
@@ -149,38 +163,24 @@ export class PackWriter {
 
   /** Adds an object as the exclusive-or with a base of the same length, of depth below `LIMITS.maxDeltaDepth`. */
   addXor(object: NewObject & { readonly base: DeltaBase }): void {
-    const { kind, base } = object;
-    const lengthBytes = object.bytes.length;
-    assert(base.bytes.length === lengthBytes, 'a base is as long as its delta');
+    const { base } = object;
+    assert(base.bytes.length === object.bytes.length, 'a base is as long as its delta');
     assert(base.depth < LIMITS.maxDeltaDepth, 'a chain of deltas is bounded');
-    if (!this.#learn(object.digest, lengthBytes)) return;
-    this.#xorCount++;
-    const entry: Omit<XorEntry, 'frame' | 'offsetBytes'> = {
-      digest: copyBytes(object.digest),
-      kind,
-      lengthBytes,
-      transform: 'xor',
-      base: copyBytes(base.digest),
-      depth: base.depth + 1,
-    };
-    const payload = this.#place(kind, object.bytes, (frame, offsetBytes) => ({
-      ...entry,
-      frame,
-      offsetBytes,
-    }));
-    xorInto(payload, base.bytes);
+    this.#addDelta(object, this.#delta(object.bytes, base.bytes).payload);
   }
 
   /** Adds an object as a delta where the chain allows one and at least a quarter of its bytes are the base's. */
   addSmaller(object: NewObject & { readonly base: DeltaBase }): 'plain' | 'xor' {
     const { bytes, base } = object;
-    const isWorthwhile =
-      base.depth < LIMITS.maxDeltaDepth &&
-      base.bytes.length === bytes.length &&
-      countDifferent(bytes, base.bytes) <= bytes.length * WORTHWHILE_DIFFERENCE;
-    if (isWorthwhile) this.addXor(object);
-    else this.addPlain(object);
-    return isWorthwhile ? 'xor' : 'plain';
+    if (base.depth < LIMITS.maxDeltaDepth && base.bytes.length === bytes.length) {
+      const { payload, different } = this.#delta(bytes, base.bytes);
+      if (different <= bytes.length * WORTHWHILE_DIFFERENCE) {
+        this.#addDelta(object, payload);
+        return 'xor';
+      }
+    }
+    this.addPlain(object);
+    return 'plain';
   }
 
   /** Ends the pack. The writer is of no use afterwards. */
@@ -190,10 +190,29 @@ export class PackWriter {
     this.#close('page');
     this.#close('node');
     const indexBytes = encodeIndex(this.#frames, this.#objects);
-    const index = decodeIndex(indexBytes);
+    const index = ownIndex(indexBytes);
     const footer = encodeFooter({ offsetBytes: this.#closedBytes, lengthBytes: indexBytes.length });
     const bytes = concatBytes([...this.#parts, indexBytes, footer]);
     return { name: this.#options.digest(bytes), bytes, index };
+  }
+
+  #delta(bytes: Uint8Array, base: Uint8Array): ReturnType<DeltaFunction> {
+    return (this.#options.delta ?? plainDelta)(bytes, base);
+  }
+
+  #addDelta({ digest, kind, base }: NewObject & { readonly base: DeltaBase }, payload: Uint8Array): void {
+    if (!this.#learn(digest, payload.length)) return;
+    this.#xorCount++;
+    this.#describe(kind, {
+      digest: copyBytes(digest),
+      kind,
+      lengthBytes: payload.length,
+      transform: 'xor',
+      base: copyBytes(base.digest),
+      depth: base.depth + 1,
+      frame: 0,
+      offsetBytes: this.#place(kind, payload),
+    });
   }
 
   /** Notes a new digest; false when the pack has it. */
@@ -201,27 +220,24 @@ export class PackWriter {
     assert(!this.#isFinished, 'a finished pack takes no objects');
     assert(digest.length === DIGEST_BYTES, 'a digest has 32 bytes');
     assert(lengthBytes > 0 && lengthBytes <= LIMITS.frameBytes, 'an object fits a frame');
-    const key = digestKey(digest);
-    if (this.#known.has(key)) return false;
-    this.#known.add(key);
+    if (!this.#known.add(digest)) return false;
     this.#plainBytes += lengthBytes;
     return true;
   }
 
-  /** Copies a payload into the open frame of its kind and returns it there. */
-  #place(
-    kind: ObjectKind,
-    payload: Uint8Array,
-    describe: (frame: number, offsetBytes: number) => Exclude<ObjectEntry, { transform: 'fill' }>,
-  ): OwnedBytes {
+  /** Copies a payload into the open frame of its kind; answers with its offset there. */
+  #place(kind: ObjectKind, payload: Uint8Array): number {
     if (this.#open[kind].length + payload.length > LIMITS.frameBytes) this.#close(kind);
     const open = this.#open[kind];
-    // The frame's number is known when it closes: until then entries count from zero.
-    open.entries.push(describe(0, open.length));
-    const place = open.bytes.subarray(open.length, open.length + payload.length);
-    place.set(payload);
+    const offsetBytes = open.length;
+    open.bytes.set(payload, offsetBytes);
     open.length += payload.length;
-    return place;
+    return offsetBytes;
+  }
+
+  /** Notes what was placed last. The frame's number is known when it closes. */
+  #describe(kind: ObjectKind, entry: PlacedEntry): void {
+    this.#open[kind].entries.push(entry);
   }
 
   #close(kind: ObjectKind): void {
@@ -239,7 +255,10 @@ export class PackWriter {
       plainLengthBytes: open.length,
       checksum: crc32c(encoded.bytes),
     });
-    for (const entry of open.entries) this.#objects.push({ ...entry, frame });
+    for (const entry of open.entries) {
+      entry.frame = frame;
+      this.#objects.push(entry);
+    }
     this.#parts.push(encoded.bytes);
     this.#closedBytes += encoded.bytes.length;
     open.entries = [];
@@ -253,20 +272,10 @@ function opening(): OwnedBytes {
   return writer.finish();
 }
 
-/** How many bytes differ; four at a time where both are aligned, since most of a page is as it was. */
-function countDifferent(a: Uint8Array, b: Uint8Array): number {
-  let count = 0;
-  let done = 0;
-  if (a.byteOffset % 4 === 0 && b.byteOffset % 4 === 0) {
-    const words = a.length >>> 2;
-    const ofA = new Uint32Array(a.buffer, a.byteOffset, words);
-    const ofB = new Uint32Array(b.buffer, b.byteOffset, words);
-    for (let i = 0; i < words; i++) {
-      if (ofA[i] === ofB[i]) continue;
-      for (let byte = 4 * i; byte < 4 * i + 4; byte++) if (a[byte] !== b[byte]) count++;
-    }
-    done = 4 * words;
-  }
-  for (let i = done; i < a.length; i++) if (a[i] !== b[i]) count++;
-  return count;
+/** As kernels do it, a byte at a time. */
+function plainDelta(bytes: Uint8Array, base: Uint8Array): ReturnType<DeltaFunction> {
+  const payload = xorContent(bytes, base);
+  let different = 0;
+  for (let i = 0; i < payload.length; i++) if (payload[i] !== 0) different++;
+  return { payload, different };
 }

@@ -78,9 +78,15 @@ export function checkNode(bytes: Uint8Array, expectedEntries: number): void {
     const code = bytes.length < lengthBytes ? 'format-truncated' : 'format-range';
     throw new VitrineError(code, { record: 'node', lengthBytes: bytes.length, expectedBytes: lengthBytes });
   }
-  if (bytes.every((byte) => byte === 0)) {
+  if (isZeros(bytes)) {
     throw new VitrineError('format-range', { record: 'node', field: 'content', value: 'zeros' });
   }
+}
+
+/** Whether all bytes are zero. */
+export function isZeros(bytes: Uint8Array): boolean {
+  for (let i = 0; i < bytes.length; i++) if (bytes[i] !== 0) return false;
+  return true;
 }
 
 /** The digest in one entry of a node, as a copy. */

@@ -113,7 +113,7 @@ async function captureRunning(
     peakRingBytes,
     ringBytes: barrier.ringBytes,
   };
-  return { changed, devices, pauseMs, pagesScanned, live };
+  return { changed, devices, pauseMs, pagesScanned, epoch: ledger.epoch, live };
 }
 
 function stoppedReport({ pauseMs }: CapturedInstant, reason = '', slices: Slices): LiveReport {

@@ -33,6 +33,8 @@ export class PageLedger {
   readonly previous: PreviousPages;
   readonly #unseen: SuspectPages;
   readonly audit: MarkAudit;
+  /** How often the books were closed: captures and restores that were committed. */
+  epoch = 0;
   /** Told of what the guest wrote and of what the mirror loses, while there is one. */
   checkpoint: Checkpoint | undefined;
   /** Told of what the mirror loses, while there is one. */
@@ -176,6 +178,7 @@ export class PageLedger {
 
   /** What the mirror holds is safe. */
   forgetPending(): void {
+    this.epoch++;
     for (const pages of this.pending) pages.clear();
     this.previous.clear();
   }

@@ -284,7 +284,7 @@ export class ScanTracker implements FollowedTracker {
       pagesScanned = await this.#ledger.scan(true);
       devices = await this.#guest.saveDevices();
     }, INSTANT);
-    return { devices, pauseMs, pagesScanned };
+    return { devices, pauseMs, pagesScanned, epoch: this.#ledger.epoch };
   }
 
   async #captureLive(full: boolean, live: LiveOptions): Promise<CapturedInstant> {

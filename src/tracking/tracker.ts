@@ -72,6 +72,8 @@ export interface CapturedInstant {
   readonly pauseMs: number;
   /** Pages looked at while the guest was paused. */
   readonly pagesScanned: number;
+  /** How many captures and restores were committed before: it is told from the last of them. */
+  readonly epoch: number;
   /** Where a live capture was asked for. */
   readonly live?: LiveReport;
 }

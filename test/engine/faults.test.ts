@@ -191,13 +191,13 @@ describe('a store without room', () => {
 });
 
 describe('a damaged store', () => {
-  it('is noticed before the guest sees a byte, in every pack, index and manifest', async () => {
+  it('is noticed before the guest sees a byte, in every pack and manifest', async () => {
     const contents = new Map<string, Uint8Array<ArrayBuffer>>();
     const { first, machine, memory, guest } = await open(contents);
     await machine.save();
     const codes = new Set<string>();
     const keys = [...contents.keys()].filter((key) => !key.startsWith('refs/'));
-    expect(keys.length).toBeGreaterThan(5);
+    expect(keys.length).toBeGreaterThan(3);
     for (const key of keys) {
       const whole = contents.get(key)!;
       for (const flip of [0, 5, 30, whole.length >> 1, whole.length - 1]) {

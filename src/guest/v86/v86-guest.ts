@@ -78,6 +78,8 @@ export class V86Guest implements Guest {
 
   readonly #emulator: V86Emulator;
   readonly #cpu: V86Cpu;
+  /** Where RAM lies, for good. v86's own view is a Proxy, too slow to be asked for each run of pages. */
+  readonly #ramAt: number;
   readonly #disks: readonly AttachedDisk[];
   readonly #gate: SliceGate;
   readonly #bell: V86Doorbell;
@@ -100,6 +102,7 @@ export class V86Guest implements Guest {
   constructor(emulator: V86Emulator, options: AdoptOptions) {
     this.#emulator = emulator;
     this.#cpu = emulator.v86.cpu;
+    this.#ramAt = this.#cpu.mem8.byteOffset;
     this.#ownsEmulator = options.ownsEmulator ?? true;
     this.#disks = disksOf(this.#cpu);
     this.machine = describeMachine(this.#cpu, this.#disks);
@@ -319,9 +322,9 @@ export class V86Guest implements Guest {
 
   /** Built at each call: memory that grows leaves older views empty. */
   #bytesOf(region: number): Uint8Array | undefined {
-    const { wasm_memory: memory, mem8, devices } = this.#cpu;
+    const { wasm_memory: memory, devices } = this.#cpu;
     const name = this.regions[region]?.name;
-    if (name === 'ram') return new Uint8Array(memory.buffer, mem8.byteOffset, mem8.length);
+    if (name === 'ram') return new Uint8Array(memory.buffer, this.#ramAt, this.regions[region]!.sizeBytes);
     if (name === 'vga.vram') {
       return new Uint8Array(memory.buffer, devices.vga.svga_memory.byteOffset, devices.vga.vga_memory_size);
     }
