@@ -52,8 +52,18 @@ export {
   sharedBytes,
 } from './memory/shared-memory.ts';
 export { regionOf, type Span, spansAtAddress } from './memory/span.ts';
+export { type OpenRewindOptions, openRewind } from './open-rewind.ts';
 export { type OpenVitrineOptions, openTracker, openVitrine } from './open-vitrine.ts';
 export { type OpenVitrineWorkerOptions, openVitrineWorker } from './open-vitrine-worker.ts';
+export { EpochTimer, type EpochTimerOptions } from './rewind/epoch-timer.ts';
+export type { Rewind } from './rewind/rewind.ts';
+export type {
+  EpochOutcome,
+  RewindPoint,
+  RewindState,
+  RewindStats,
+  SeekReport,
+} from './rewind/rewind-report.ts';
 export { EngineClient, type GuestAtPort, MachineClient, startEngine } from './rpc/engine-client.ts';
 export type { EngineInfo, StoreSpec } from './rpc/engine-host.ts';
 export { GuestClient, type JoinOptions, startGuest } from './rpc/guest-client.ts';
@@ -75,6 +85,7 @@ export {
   type Store,
   type StoreTraits,
 } from './store/store.ts';
+export type { Departure, FollowedTracker, Follower, Instant } from './tracking/follower.ts';
 export { openScanTracker, type ScanTracker, type ScanTrackerOptions } from './tracking/scan-tracker.ts';
 export type {
   CheckpointReport,

@@ -113,6 +113,12 @@ export const ERRORS = {
     remedy: 'See the data for the regions.',
   },
 
+  // Rewind
+  'rewind-full': {
+    meaning: 'The history has no room for that within its budget.',
+    remedy: 'Forget a bookmark, or raise the budget.',
+  },
+
   // Workers
   'worker-lost': {
     meaning: 'The worker that served the call is gone.',

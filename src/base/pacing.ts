@@ -8,16 +8,26 @@ const SLICE_MS = 8;
 /** Counts the time since the thread was last given back. */
 export class Pacing {
   readonly #clock: Clock;
+  readonly #sliceMs: number;
   #sinceMs: number;
+  #workedMs = 0;
 
-  constructor(clock: Clock = SYSTEM_CLOCK) {
+  constructor(clock: Clock = SYSTEM_CLOCK, sliceMs = SLICE_MS) {
     this.#clock = clock;
+    this.#sliceMs = sliceMs;
     this.#sinceMs = clock.nowMs();
+  }
+
+  /** Time spent so far without that of other tasks. */
+  get workedMs(): number {
+    return this.#workedMs + this.#clock.nowMs() - this.#sinceMs;
   }
 
   /** Resolves at once, or after other tasks had their turn when the slice is used up. */
   async breathe(): Promise<void> {
-    if (this.#clock.nowMs() - this.#sinceMs < SLICE_MS) return;
+    const sliceMs = this.#clock.nowMs() - this.#sinceMs;
+    if (sliceMs < this.#sliceMs) return;
+    this.#workedMs += sliceMs;
     await nextTask();
     this.#sinceMs = this.#clock.nowMs();
   }

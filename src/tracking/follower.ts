@@ -45,7 +45,7 @@ export interface EpochReport {
  */
 export interface FollowedTracker extends Tracker {
   /**
-   * Tells `follower` from now on what the mirror loses; null ends it. The mirror then holds the guest as it was at some
+   * Tells `follower` from now on what the mirror loses; null ends it at once, at any time. The mirror then holds the guest as it was at some
    * time; the next epoch is the first instant that the follower knows.
    *
    * Throws `busy` when there is another follower.
@@ -58,9 +58,13 @@ export interface FollowedTracker extends Tracker {
   /**
    * Takes the guest to another instant: `choose` sees where it is, puts pages, and answers with the devices.
    *
-   * All or nothing: when `choose` throws or the guest refuses, it runs on as it was.
+   * All or nothing: when `choose` throws or the guest refuses, it runs on as it was. `arrived` is called when it is there,
+   * before anything else is served; it must not throw.
    */
-  travel(choose: (here: Departure) => Promise<readonly DeviceRecord[]>): Promise<AppliedRestore>;
+  travel(
+    choose: (here: Departure) => Promise<readonly DeviceRecord[]>,
+    arrived?: () => void,
+  ): Promise<AppliedRestore>;
 
   /** Holds the guest where it is until as many calls of `release`. Everything else is served meanwhile. */
   hold(): Promise<void>;

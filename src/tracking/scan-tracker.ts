@@ -210,11 +210,13 @@ export class ScanTracker implements FollowedTracker {
   }
 
   async follow(follower: Follower | null): Promise<void> {
+    if (follower === null) {
+      this.#ledger.follower = null;
+      return;
+    }
     await this.#enter('idle', 'idle', async () => {
-      if (follower !== null && this.#ledger.follower !== null) {
-        throw new VitrineError('busy', { underWay: 'followed by another' });
-      }
-      if (follower !== null) await this.#warmUp();
+      if (this.#ledger.follower !== null) throw new VitrineError('busy', { underWay: 'followed by another' });
+      await this.#warmUp();
       this.#ledger.follower = follower;
     });
   }
@@ -227,7 +229,10 @@ export class ScanTracker implements FollowedTracker {
     });
   }
 
-  async travel(choose: (here: Departure) => Promise<readonly DeviceRecord[]>): Promise<AppliedRestore> {
+  async travel(
+    choose: (here: Departure) => Promise<readonly DeviceRecord[]>,
+    arrived: () => void = () => {},
+  ): Promise<AppliedRestore> {
     return this.#aside(async () => {
       let pagesWritten = 0;
       const pauseMs = await this.#whilePaused(async () => {
@@ -239,6 +244,7 @@ export class ScanTracker implements FollowedTracker {
         const devices = await choose({ ...this.#instant(await this.#guest.saveDevices()), put });
         pagesWritten = await swapIn(this.#guest, this.#mirror, this.#ledger.staged, devices);
         this.#ledger.settleStaged();
+        arrived();
       }, INSTANT);
       return { pauseMs, pagesWritten };
     });

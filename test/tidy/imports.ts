@@ -9,7 +9,7 @@ const LAYERS = [
   ['memory'],
   ['kernel', 'format', 'instrument'],
   ['codec', 'store', 'guest', 'tracking'],
-  ['engine', 'bridge'],
+  ['engine', 'bridge', 'rewind'],
   ['rpc', 'host'],
   ['testing'],
   ['app'],
@@ -19,13 +19,13 @@ const LAYERS = [
 const BESIDE: Readonly<Record<string, readonly string[]>> = { tracking: ['guest'] };
 
 /** Who sees ports alone, and which files of a folder are its ports. */
-const PORTS_ONLY = ['engine', 'bridge'];
+const PORTS_ONLY = ['engine', 'bridge', 'rewind'];
 const PORTS: Readonly<Record<string, readonly string[]>> = {
   kernel: ['kernels.ts', 'arena.ts'],
   codec: ['codec.ts'],
   store: ['store.ts'],
   guest: ['guest.ts', 'doorbell.ts'],
-  tracking: ['tracker.ts', 'tracker-doorbell.ts'],
+  tracking: ['tracker.ts', 'tracker-doorbell.ts', 'follower.ts'],
 };
 
 /** Packages by the places that may import them; a new package needs a row, and a reason in its folder's README. */
