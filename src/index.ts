@@ -77,6 +77,8 @@ export {
 export { exposeGuest, type GuestOffer, type GuestServer, offerOf } from './rpc/guest-port.ts';
 export { connectGuest, PortGuest } from './rpc/port-guest.ts';
 export { serve } from './rpc/ready.ts';
+export { RewindClient } from './rpc/rewind-client.ts';
+export type { RewindStartOptions } from './rpc/rewind-host.ts';
 export { openWebLock } from './rpc/web-lock.ts';
 export {
   type ByteRange,

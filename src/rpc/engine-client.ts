@@ -24,6 +24,7 @@ import type {
 } from '../tracking/tracker.ts';
 import type { EngineHost, EngineInfo, ProgressListener, StoreSpec } from './engine-host.ts';
 import type { GuestOffer } from './guest-port.ts';
+import { type CallRewind, RewindClient } from './rewind-client.ts';
 import { type SupervisedWorker, supervise } from './supervision.ts';
 import { exposeTracker } from './tracker-port.ts';
 
@@ -163,6 +164,8 @@ type RunJob = <T>(
 /** One machine of an engine in a worker: the verbs of `Machine`. */
 export class MachineClient {
   readonly name: string;
+  /** Its recent past, to go back to and on from. */
+  readonly rewind: RewindClient;
   readonly #api: Remote<EngineHost>;
   readonly #run: RunJob;
 
@@ -170,6 +173,8 @@ export class MachineClient {
     this.name = name;
     this.#api = api;
     this.#run = run;
+    this.rewind = new RewindClient(((verb, ...parameters) =>
+      this.#api.rewind(this.name, verb, parameters)) as CallRewind);
   }
 
   save(options: SaveOptions = {}): Promise<SaveReport> {

@@ -19,11 +19,18 @@ import type { DoorbellRequest } from '../guest/doorbell.ts';
 import type { KernelBuild, Kernels } from '../kernel/kernels.ts';
 import type { StoreTraits } from '../store/store.ts';
 import { openScanTracker } from '../tracking/scan-tracker.ts';
-import type { CheckpointReport, PeekedBytes, PeekOptions, ResetReport } from '../tracking/tracker.ts';
+import type {
+  CheckpointReport,
+  PeekedBytes,
+  PeekOptions,
+  ResetReport,
+  Tracker,
+} from '../tracking/tracker.ts';
 import type { DoorbellReport } from '../tracking/tracker-doorbell.ts';
 import type { GuestOffer } from './guest-port.ts';
 import { connectGuest } from './port-guest.ts';
-import { connectTracker } from './tracker-port.ts';
+import type { RewindVerb } from './rewind-host.ts';
+import { callRewind, connectTracker } from './tracker-port.ts';
 
 /** Which store a worker opens. */
 export type StoreSpec = { readonly kind: 'idb'; readonly name: string } | { readonly kind: 'memory' };
@@ -58,6 +65,7 @@ export type RemoteDoorbellOptions = Omit<ServeDoorbellOptions, 'allow' | 'onServ
 
 interface Adopted {
   readonly machine: Machine;
+  readonly tracker: Tracker;
   readonly declareLost: (reason: VitrineError) => void;
 }
 
@@ -99,7 +107,7 @@ export class EngineHost {
         ? connectTracker(port, lost, offer?.shared)
         : await openScanTracker(connectGuest(port, offer, lost), { openKernels });
     if (this.#machines.has(name)) throw new VitrineError('busy', { machine: name, underWay: 'adopted' });
-    this.#machines.set(name, { machine: engine.adopt(name, tracker), declareLost });
+    this.#machines.set(name, { machine: engine.adopt(name, tracker), tracker, declareLost });
   }
 
   /** Forgets a machine whose worker is gone or going: its calls under way end with `worker-lost`. */
@@ -144,6 +152,11 @@ export class EngineHost {
 
   dropCheckpoint(name: string): Promise<void> {
     return this.#machine(name).dropCheckpoint();
+  }
+
+  /** One call of a machine's history, which lies beside its tracker. */
+  rewind(name: string, verb: RewindVerb, parameters: readonly unknown[]): Promise<unknown> {
+    return callRewind(this.#adopted(name).tracker, verb, parameters);
   }
 
   async serveDoorbell(
@@ -240,9 +253,13 @@ export class EngineHost {
   }
 
   #machine(name: string): Machine {
+    return this.#adopted(name).machine;
+  }
+
+  #adopted(name: string): Adopted {
     const adopted = this.#machines.get(name);
     if (adopted === undefined) throw new VitrineError('not-found', { machine: name });
-    return adopted.machine;
+    return adopted;
   }
 
   async #run<T>(job: JobId, work: (signal: AbortSignal) => Promise<T>): Promise<T> {

@@ -10,6 +10,8 @@ import { peekShared } from '../tracking/peek.ts';
 import type { PeekOptions, Tracker } from '../tracking/tracker.ts';
 import type { TrackerDoorbell } from '../tracking/tracker-doorbell.ts';
 import { installErrorTransfer } from './error-transfer.ts';
+import type { CallRewind } from './rewind-client.ts';
+import { type RewindVerb, rewindOf } from './rewind-host.ts';
 import { settling } from './supervision.ts';
 
 /** A tracker as it crosses a port: methods alone. */
@@ -19,7 +21,13 @@ type FlatTracker = Omit<Tracker, 'doorbell'> & {
   reportDoorbell: TrackerDoorbell['report'];
   nextRing: TrackerDoorbell['nextRing'];
   answerRing: TrackerDoorbell['answerRing'];
+  rewind(verb: RewindVerb, parameters: readonly unknown[]): Promise<unknown>;
 };
+
+/** A tracker in another worker, with the history kept there. */
+export interface ConnectedTracker extends Tracker {
+  readonly rewind: CallRewind;
+}
 
 /** Serves a tracker at a port. */
 export function exposeTracker(tracker: Tracker, port: MessagePort): void {
@@ -60,6 +68,7 @@ export function exposeTracker(tracker: Tracker, port: MessagePort): void {
     reportDoorbell: () => tracker.doorbell.report(),
     nextRing: () => tracker.doorbell.nextRing(),
     answerRing: (answer) => tracker.doorbell.answerRing(answer),
+    rewind: (verb, parameters) => callRewind(tracker, verb, parameters),
   };
   expose(served, port as unknown as Parameters<typeof expose>[1]);
 }
@@ -73,7 +82,7 @@ export function connectTracker(
   port: MessagePort,
   lost: Promise<VitrineError>,
   shared?: SharedMemory,
-): Tracker {
+): ConnectedTracker {
   installErrorTransfer();
   const remote = settling(
     wrap<FlatTracker>(port as unknown as Parameters<typeof wrap>[0]),
@@ -107,5 +116,21 @@ export function connectTracker(
       nextRing: () => remote.nextRing(),
       answerRing: (answer) => remote.answerRing(answer),
     },
+    rewind: ((verb, ...parameters) => remote.rewind(verb, parameters)) as CallRewind,
   };
+}
+
+/** Calls the history of a tracker of this thread, or of another one. */
+export async function callRewind(
+  tracker: Tracker,
+  verb: RewindVerb,
+  parameters: readonly unknown[],
+): Promise<unknown> {
+  const connected = tracker as Partial<ConnectedTracker>;
+  if (connected.rewind !== undefined) {
+    // Safe: `RewindClient` makes these calls, and its types are those of the verbs.
+    return (connected.rewind as (verb: RewindVerb, ...parameters: unknown[]) => unknown)(verb, ...parameters);
+  }
+  const host = rewindOf(tracker);
+  return (host[verb] as (...parameters: readonly unknown[]) => unknown).apply(host, parameters as unknown[]);
 }

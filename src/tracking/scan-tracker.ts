@@ -14,7 +14,7 @@ import { checkPages } from './check-pages.ts';
 import { Checkpoint, resetNow, resetWaiting } from './checkpoint.ts';
 import { copyAhead, warmUpSlices } from './copy-ahead.ts';
 import { DoorbellService } from './doorbell-service.ts';
-import type { Departure, EpochReport, FollowedTracker, Follower, Instant } from './follower.ts';
+import type { EpochReport, FollowedTracker, Follower, Instant } from './follower.ts';
 import { gatherPages } from './gather.ts';
 import { captureLive, liveSlices } from './live-capture.ts';
 import { Mirror } from './mirror.ts';
@@ -34,6 +34,7 @@ import type {
   ResetReport,
   TrackerDescription,
 } from './tracker.ts';
+import { type ChooseInstant, travelTo } from './travel.ts';
 
 export interface ScanTrackerOptions {
   /** Gives a kernel memory of its own at each call. */
@@ -229,21 +230,11 @@ export class ScanTracker implements FollowedTracker {
     });
   }
 
-  async travel(
-    choose: (here: Departure) => Promise<readonly DeviceRecord[]>,
-    arrived: () => void = () => {},
-  ): Promise<AppliedRestore> {
+  async travel(choose: ChooseInstant, arrived: () => void = () => {}): Promise<AppliedRestore> {
     return this.#aside(async () => {
       let pagesWritten = 0;
       const pauseMs = await this.#whilePaused(async () => {
-        await this.#ledger.scan(true);
-        const put = (region: number, page: number, bytes: Uint8Array): void => {
-          this.#ledger.stage(region, page, true);
-          this.#mirror.write(region, page, bytes);
-        };
-        const devices = await choose({ ...this.#instant(await this.#guest.saveDevices()), put });
-        pagesWritten = await swapIn(this.#guest, this.#mirror, this.#ledger.staged, devices);
-        this.#ledger.settleStaged();
+        pagesWritten = await travelTo(this.#guest, this.#mirror, this.#ledger, choose);
         arrived();
       }, INSTANT);
       return { pauseMs, pagesWritten };

@@ -1,0 +1,73 @@
+// A machine's rewind history from outside: the verbs of `Rewind`, wherever it is kept.
+
+import type { RewindPoint, RewindStats, SeekReport } from '../rewind/rewind-report.ts';
+import type { PointId } from '../rewind/timeline.ts';
+import type { RewindCalls, RewindStartOptions, RewindVerb } from './rewind-host.ts';
+
+/** Makes one call; what does it knows where the history is. */
+export type CallRewind = <Verb extends RewindVerb>(
+  verb: Verb,
+  ...parameters: Parameters<RewindCalls[Verb]>
+) => ReturnType<RewindCalls[Verb]>;
+
+/**
+ * Going back: `start` once, then `seek` to one of `points` and `resume` from there.
+ *
+ * @example
+ * await machine.rewind.start({ budgetBytes: 64 * 2 ** 20, epochMs: 100 });
+ * const points = await machine.rewind.points();
+ * await machine.rewind.seek(points[0].id);
+ * await machine.rewind.resume();
+ */
+export class RewindClient {
+  readonly #call: CallRewind;
+
+  constructor(call: CallRewind) {
+    this.#call = call;
+  }
+
+  /** Starts a history; with one under way it does nothing. Throws `argument-invalid`, `unsupported`. */
+  start(options: RewindStartOptions = {}): Promise<RewindStats> {
+    return this.#call('start', options);
+  }
+
+  /** Ends it and lets the machine go on where it is. */
+  stop(): Promise<void> {
+    return this.#call('stop');
+  }
+
+  /** Points of the timeline, oldest first; with `branches` those of futures that were left, too. */
+  points(options: { readonly branches?: boolean } = {}): Promise<RewindPoint[]> {
+    return this.#call('points', options);
+  }
+
+  /** Figures; null while there is no history. */
+  stats(): Promise<RewindStats | null> {
+    return this.#call('stats');
+  }
+
+  /** Takes the machine to a point and holds it there. All or nothing. Throws `not-found`, `rewind-full`, `busy`. */
+  seek(point: PointId): Promise<SeekReport> {
+    return this.#call('seek', point);
+  }
+
+  /** Lets the machine go on from there. */
+  resume(): Promise<void> {
+    return this.#call('resume');
+  }
+
+  /** Throws `not-found`, `argument-invalid`, `rewind-full`. */
+  bookmark(point: PointId, label: string): Promise<void> {
+    return this.#call('bookmark', point, label);
+  }
+
+  /** Takes a bookmark's label away. */
+  forget(point: PointId): Promise<void> {
+    return this.#call('forget', point);
+  }
+
+  /** Leaves epochs out: while nobody sees the machine, or it runs faster than it should. */
+  setSuspended(isSuspended: boolean): Promise<void> {
+    return this.#call('setSuspended', isSuspended);
+  }
+}
