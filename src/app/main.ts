@@ -11,6 +11,7 @@ import { MemoryPane } from './memory-pane.ts';
 import { Notices } from './notices.ts';
 import { PlatformBar } from './platform-bar.ts';
 import { ResumeBar } from './resume-bar.ts';
+import { RewindPane } from './rewind-pane.ts';
 import { SaveForm } from './save-form.ts';
 import { Screens } from './screens.ts';
 import { SnapshotList } from './snapshot-list.ts';
@@ -83,6 +84,8 @@ async function buildPage(): Promise<void> {
   await nextPaint();
   diff = new DiffPane(workspace, notices, (to, page, from) => void memory?.showDifference(to, page, from));
   right.append(section('Pages that differ', diff.element));
+  await nextPaint();
+  left.append(section('Rewind', new RewindPane(workspace, notices).element));
   await nextPaint();
   memory = new MemoryPane(workspace, notices);
   left.append(section('Memory', memory.element));

@@ -1,6 +1,6 @@
 // `npm run bench`: every row; `npm run bench -- P3`: one; `-- P3 --json`: prints as its last line one object.
 //
-// Rows are the files p*.ts of this folder, each `run()` of which gives a BenchRow (row.ts). Each result is printed
+// Rows are the files p*.ts of this folder, and rewind.ts, each `run()` of which gives a BenchRow (row.ts). Each result is printed
 // and written to RESULTS.md with machine and commit. A goal that is missed is reported; the exit code stays 0.
 
 import { execFileSync } from 'node:child_process';
@@ -19,9 +19,9 @@ const TITLE =
 const wanted = process.argv.slice(2).filter((word) => !word.startsWith('--'));
 const asJson = process.argv.includes('--json');
 const rows = readdirSync(FOLDER)
-  .map((name) => /^(p\d+)\.ts$/.exec(name)?.[1])
+  .map((name) => /^(p\d+|rewind)\.ts$/.exec(name)?.[1])
   .filter((name) => name !== undefined)
-  .sort((a, b) => Number(a.slice(1)) - Number(b.slice(1)))
+  .sort(byNumber)
   .filter((name) => wanted.length === 0 || wanted.some((word) => word.toLowerCase() === name));
 if (rows.length === 0) {
   console.error(`no such row: ${wanted.join(', ')}`);
@@ -82,6 +82,12 @@ function short(value) {
   return Math.abs(value) >= 1000 ? String(Math.round(value)) : String(Number(value.toPrecision(3)));
 }
 
+/** P1 to P10, and rows without a number after them. */
+function byNumber(a, b) {
+  const number = (name) => Number(name.slice(1)) || Number.MAX_SAFE_INTEGER;
+  return number(a) - number(b);
+}
+
 /** Puts the row in the place of what it was last time. */
 function record(row) {
   const sections = new Map();
@@ -91,7 +97,7 @@ function record(row) {
     sections.set(/^## (\S+)/.exec(section)[1], `${section.trimEnd()}\n`);
   }
   sections.set(row.row, sectionOf(row));
-  const order = [...sections.keys()].sort((a, b) => Number(a.slice(1)) - Number(b.slice(1)));
+  const order = [...sections.keys()].sort(byNumber);
   writeFileSync(RESULTS, [TITLE, ...order.map((name) => sections.get(name))].join('\n'));
 }
 

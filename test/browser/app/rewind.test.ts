@@ -1,0 +1,100 @@
+// Rewind on the page: drag along a machine's past by keys, see it on its screen, go on from there, come back.
+
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Harness, openHarness } from '../harness.ts';
+import { PageDriver } from './page-driver.ts';
+import { buildPage, type PageServer, servePage } from './page-server.ts';
+
+const OUT = new URL('../.out/', import.meta.url).pathname;
+
+beforeAll(buildPage);
+
+describe.each([
+  { isolated: true, mode: 'isolated' },
+  { isolated: false, mode: 'copy' },
+])('rewind on the page, $mode', ({ isolated, mode }) => {
+  let server: PageServer;
+  let harness: Harness;
+
+  beforeAll(async () => {
+    server = await servePage({ isolated });
+    harness = await openHarness();
+  });
+
+  afterAll(async () => {
+    await harness?.close();
+    await server?.close();
+  });
+
+  it('goes back, shows it, goes on from there, and comes back to what was left', async () => {
+    const page = await harness.context.newPage();
+    await page.setViewportSize({ width: 1280, height: 1000 });
+    const driver = new PageDriver(page);
+    await driver.open(server.origin);
+    await driver.waitForOutput('pulse', 'MEMORY OK');
+    const pane = page.getByRole('region', { name: 'Rewind' });
+    await pane.getByRole('button', { name: 'Record', exact: true }).click();
+    const slider = pane.getByRole('slider', { name: 'Moment' });
+    await slider.waitFor();
+    const points = () =>
+      page.evaluate(async () => {
+        const machine = await window.vitrine.workspace.current.value!.joined;
+        return (await machine.rewind.points()).length;
+      });
+    await expect.poll(points).toBeGreaterThan(3);
+    const typed = (text: string, isThere: boolean) =>
+      page.waitForFunction(
+        ([wanted, expected]) =>
+          document.querySelector('.machine:not([hidden]) .screen pre')?.textContent?.includes(wanted) ===
+          expected,
+        [text, isThere] as const,
+      );
+    await page.getByLabel('Screen of pulse').focus();
+    await page.keyboard.type('early');
+    await typed('> early', true);
+    await expect.poll(points).toBeGreaterThan(6);
+    await pane.getByLabel('Bookmark', { exact: true }).fill('early typed');
+    await pane.getByRole('button', { name: 'Bookmark this moment' }).click();
+    await pane.getByLabel('Bookmarks').waitFor();
+    await page.getByLabel('Screen of pulse').focus();
+    await page.keyboard.type('late');
+    await typed('earlylate', true);
+    const ticks = await driver.numberOnScreen('ticks');
+    await driver.waitForNumber('ticks', ticks + 5);
+
+    // By keys to the oldest moment, before anything was typed.
+    await slider.focus();
+    await page.keyboard.press('Home');
+    await typed('> early', false);
+    expect(await slider.getAttribute('aria-valuetext')).toMatch(/before the present/);
+    expect(await pane.getByRole('button', { name: 'Go on from here' }).isEnabled()).toBe(true);
+    await page.keyboard.press('ArrowRight');
+    await page.keyboard.press('ArrowRight');
+    await page.screenshot({ path: `${OUT}rewind-${mode}.png`, fullPage: true });
+
+    // To the bookmark: held there, with its text.
+    await pane.getByLabel('Bookmarks').selectOption({ label: 'early typed' });
+    await typed('> early', true);
+    await typed('earlylate', false);
+    const held = await driver.numberOnScreen('ticks');
+    expect(held).toBeLessThanOrEqual(ticks);
+    await pane.getByRole('button', { name: 'Go on from here' }).click();
+    await driver.waitForNumber('ticks', held);
+    await page.getByLabel('Screen of pulse').focus();
+    await page.keyboard.type('other');
+    await typed('earlyother', true);
+
+    // The future that was left.
+    const futures = pane.getByLabel('Other futures');
+    await futures.waitFor();
+    await futures.selectOption({ index: 1 });
+    await typed('earlylate', true);
+    await pane.getByRole('button', { name: 'Back to the present' }).click();
+    await expect.poll(() => pane.getByRole('button', { name: 'Go on from here' }).isEnabled()).toBe(false);
+    await pane.getByRole('button', { name: 'Stop recording' }).click();
+    await pane.getByRole('button', { name: 'Record', exact: true }).waitFor();
+    const after = await driver.numberOnScreen('ticks');
+    await driver.waitForNumber('ticks', after);
+    expect(await driver.errors()).toEqual([]);
+  });
+});
