@@ -1,8 +1,9 @@
-// Saving the machine that is shown: label, effort, progress, cancel, and what it cost.
+// Saving the machine that is shown: label, effort, live or not, progress, cancel, and what it cost.
 
 import type { Progress } from '../base/work.ts';
 import type { SaveReport } from '../engine/save.ts';
 import type { Effort } from '../format/frame-codecs.ts';
+import type { LiveReport } from '../tracking/tracker.ts';
 import { button, choice, element, field } from './dom.ts';
 import type { Job } from './job.ts';
 import type { Notices } from './notices.ts';
@@ -23,6 +24,7 @@ export class SaveForm {
     attributes: { type: 'text', maxlength: 200, placeholder: 'what is it?' },
   });
   readonly #effort = choice(EFFORTS);
+  readonly #live = element('input', { attributes: { type: 'checkbox' } });
   readonly #save = element('button', { className: 'primary', attributes: { type: 'submit' } }, 'Save');
   readonly #bar = element('progress');
   readonly #phase = element('span', { className: 'phase', attributes: { role: 'status' } });
@@ -48,6 +50,12 @@ export class SaveForm {
       },
       field('Label', this.#label, 'field grow'),
       field('Effort', this.#effort),
+      element(
+        'label',
+        { className: 'check', title: 'Let the guest run on while its memory is captured, where it can' },
+        this.#live,
+        'Live',
+      ),
       this.#save,
     );
     this.element = element('div', { className: 'saving' }, form, this.#work, this.#report);
@@ -58,7 +66,9 @@ export class SaveForm {
   async #onSave(workspace: Workspace, notices: Notices, machine: OpenMachine): Promise<void> {
     void navigator.storage?.persist?.();
     const report = await notices.guard(`Saving ${machine.name}`, () =>
-      workspace.save(machine, this.#label.value.trim(), this.#effort.value as Effort),
+      workspace.save(machine, this.#label.value.trim(), this.#effort.value as Effort, {
+        live: this.#live.checked,
+      }),
     );
     if (report === undefined) return;
     this.#label.value = '';
@@ -105,22 +115,36 @@ export class SaveForm {
 
 /** A report as its figures. */
 function describe(report: SaveReport): Node[] {
-  const figures: readonly (readonly [string, string])[] = [
+  const { live } = report;
+  const figures: readonly Figure[] = [
     ['saved as', shortId(report.snapshot.id)],
     ['guest paused', formatMs(report.pauseMs)],
+    ...(live?.mode === 'barrier' ? liveFigures(live) : []),
     ['whole save', formatMs(report.totalMs)],
     ['pages scanned', formatNumber(report.pagesScanned)],
     ['changed', formatNumber(report.pagesChanged)],
     ['new objects', formatNumber(report.objectsNew)],
     ['written', formatBytes(report.bytesWritten)],
   ];
+  const list = element(
+    'dl',
+    { className: 'figures' },
+    ...figures.map(([name, value]) => element('div', {}, element('dt', {}, name), element('dd', {}, value))),
+  );
+  if (live?.mode !== 'stopped') return [list];
+  const reason = live.reason ?? 'it cannot be captured while it runs';
+  return [list, element('p', { className: 'hint' }, `Not live, the guest was stopped: ${reason}.`)];
+}
+
+type Figure = readonly [name: string, value: string];
+
+/** What a capture cost a guest that ran on. */
+function liveFigures(live: LiveReport): Figure[] {
+  const spilled = live.spilled === 0 ? '' : `, ${formatNumber(live.spilled)} without room`;
   return [
-    element(
-      'dl',
-      { className: 'figures' },
-      ...figures.map(([name, value]) =>
-        element('div', {}, element('dt', {}, name), element('dd', {}, value)),
-      ),
-    ),
+    ['longest stall', formatMs(live.longestStallMs)],
+    ['stalls in all', formatMs(live.totalStallMs)],
+    ['copied aside', `${formatCount(live.pagesCopiedAside, 'page')}${spilled}`],
+    ['ring at most', `${formatBytes(live.peakRingBytes)} of ${formatBytes(live.ringBytes)}`],
   ];
 }

@@ -76,9 +76,15 @@ export class Workspace {
     await machine.close();
   }
 
-  save(machine: OpenMachine, label: string, effort: Effort): Promise<SaveReport> {
+  /** Saves a machine; with `live` it runs on meanwhile, where it can: the report says. */
+  save(
+    machine: OpenMachine,
+    label: string,
+    effort: Effort,
+    { live = false }: { readonly live?: boolean } = {},
+  ): Promise<SaveReport> {
     return this.#work(machine, 'Saving', async (client, job) => {
-      const report = await client.save({ label, effort, ...job.options });
+      const report = await client.save({ label, effort, ...(live ? { live: {} } : {}), ...job.options });
       machine.settleAt(report.snapshot.id);
       await this.refresh();
       this.chosen.set(this.snapshots.value.find(({ id }) => id === report.snapshot.id) ?? null);

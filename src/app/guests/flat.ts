@@ -12,6 +12,7 @@ const TURNS_A_LINE = 50;
 export async function openFlat(): Promise<OpenedGuest> {
   const guest = new RestingFlatGuest({
     regions: [{ name: 'ram', bytes: new Uint8Array(MIB), guestAddress: 0 }],
+    tracking: 'barrier',
   });
   const backlog = new Backlog();
   let turns = 0;
