@@ -82,14 +82,15 @@ export class BarrierBlock {
     this.#counters.set([0, 0, shape.slotCount, shape.pageCount, numbers, slots]);
   }
 
-  /** Where the states lie, for compiled code. */
-  get statesAddress(): number {
-    return this.#at + BARRIER_BLOCK.states;
-  }
-
   /** The most pages that the ring held when it was looked at: exact where guest and saver share a thread. */
   get peakPages(): number {
     return Math.max(this.#peak, this.#filled());
+  }
+
+  /** Old pages ever put into the ring. */
+  get written(): number {
+    this.#look();
+    return Atomics.load(this.#counters, 0) >>> 0;
   }
 
   get ringBytes(): number {

@@ -36,7 +36,7 @@ describe('marks under Linux on v86', () => {
   });
 
   it('hold all of a boot: firmware, kernel in memory, unpacking, user space', async () => {
-    expect(guest.traits.tracking).toBe('marks');
+    expect(guest.traits.tracking).toBe('barrier');
     const boot = await marksWindow(guest, async () => {
       await guest.start();
       await shell.untilUp();
@@ -88,7 +88,7 @@ describe('marks under Linux on v86', () => {
       await tracker.commit();
       scanned = captured.pagesScanned;
     }
-    expect(await tracker.describe()).toMatchObject({ tier: 'marks' });
+    expect(await tracker.describe()).toMatchObject({ tier: 'barrier' });
     // The video memory's 8 MiB and what a command writes, instead of 136 MiB.
     expect(scanned).toBeLessThan((8 * MIB) / 4096 + 4000);
     const { missed, ...window } = await marksWindow(guest, () => shell.run(WORK.sort!));

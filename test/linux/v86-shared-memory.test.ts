@@ -22,7 +22,7 @@ beforeAll(async () => {
 afterAll(() => guest.close());
 
 it('boots to a shell and works, with marks', async () => {
-  expect([guest.traits.sharedMemory, guest.traits.tracking]).toEqual([true, 'marks']);
+  expect([guest.traits.sharedMemory, guest.traits.tracking]).toEqual([true, 'barrier']);
   expect(await shell.run('uname -sm')).toBe('Linux i686');
   expect(await shell.run('seq 1 3000 | sort -n | md5sum')).toBe(SORTED);
 });

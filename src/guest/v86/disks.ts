@@ -62,15 +62,19 @@ export function isDiskBusy(cpu: V86Cpu): boolean {
 
 /** Runs `work` while v86's state functions leave disk contents alone. */
 export function withoutDisks<T>(disks: readonly AttachedDisk[], work: () => T): T {
+  const before = disks.map(({ disk }) =>
+    Object.hasOwn(disk, 'set_state') ? { set_state: disk.set_state } : {},
+  );
   for (const { disk } of disks) Object.assign(disk, { get_state: () => [], set_state: () => undefined });
   try {
     return work();
   } finally {
-    for (const { disk } of disks) {
-      // Deleting uncovers the functions of v86's prototype.
+    for (const [index, { disk }] of disks.entries()) {
+      // Deleting uncovers the functions of v86's prototype, below one that follows writes.
       const own = disk as Partial<V86Disk>;
       delete own.get_state;
       delete own.set_state;
+      Object.assign(disk, before[index]);
     }
   }
 }

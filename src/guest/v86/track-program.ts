@@ -1,4 +1,5 @@
-// Rewrites v86's program so that it marks each page of RAM before it writes to it: one byte a page, in its own memory.
+// Rewrites v86's program so that it marks each page of RAM before it writes to it: one byte a page, in its own memory. While
+// a barrier is armed it copies the page aside there, too (`barrier-code.ts`).
 //
 //   do_page_walk(address, for_writing, …) → TLB entry   a page becomes writable in v86's TLB here alone; what compiled
 //                                                        code and the interpreter write goes through that TLB
@@ -25,6 +26,7 @@ import {
   withSection,
   writeSections,
 } from '../../instrument/module-sections.ts';
+import { type BarrierIndices, beforeWriteBody, I32, OP, PAGE_BITS } from './barrier-code.ts';
 
 /** Exported globals: where the map is, where RAM is, and how many pages are marked in it, none while disarmed. */
 export const MARK_GLOBALS = {
@@ -33,34 +35,28 @@ export const MARK_GLOBALS = {
   pageCount: 'vitrine:marks.count',
 } as const;
 
+/** Exported for a barrier: a global with its block's address, the table of its spill function, and what is to be called
+ * with a page before JavaScript writes to it. */
+export const BARRIER_EXPORTS = {
+  block: 'vitrine:barrier.block',
+  spill: 'vitrine:barrier.spill',
+  before: 'vitrine:barrier.before',
+} as const;
+
 const KIND_FUNCTION = 0;
+const KIND_TABLE = 1;
 const KIND_GLOBAL = 3;
 const FUNCTION_NAMES = 1;
 
-const I32 = 0x7f;
 const FUNCTION_TYPE = 0x60;
+const FUNCTION_REFERENCE = 0x70;
 
 /** The two functions: how their mangled names end, and their types. */
 const PAGE_WALK = { name: '12do_page_walk', type: [FUNCTION_TYPE, 5, I32, I32, I32, I32, I32, 1, I32] };
 const DIRTY_PAGE = { name: '18jit_dirty_page_ctx', type: [FUNCTION_TYPE, 2, I32, I32, 0] };
 
-const OP = {
-  if: [0x04, 0x40],
-  end: 0x0b,
-  call: 0x10,
-  localGet: 0x20,
-  localSet: 0x21,
-  globalGet: 0x23,
-  store8: [0x3a, 0, 0],
-  constant: 0x41,
-  lessUnsigned: 0x49,
-  add: 0x6a,
-  subtract: 0x6b,
-  xor: 0x73,
-  shiftRightUnsigned: 0x76,
-} as const;
-
-const PAGE_BITS = 12;
+/** The type of what takes a page: `before`, and what it spills to. */
+const PAGE_TYPE = [FUNCTION_TYPE, 1, I32, 0];
 
 /**
  * v86's program with marks, or the reason why it cannot have any.
@@ -84,8 +80,14 @@ function rewrite(sections: readonly Section[]): OwnedBytes {
   const types = readVector(bytesOf(sections, SECTION.function), (reader) => reader.unsigned());
   const bodies = readVector(bytesOf(sections, SECTION.code), (reader) => reader.bytes(reader.unsigned()));
   const globalCount = new SectionReader(bytesOf(sections, SECTION.global)).unsigned();
-  const [map, first, count] = [0, 1, 2].map((added) => imported.globals + globalCount + added);
-  const globals = { map: map!, first: first!, count: count! };
+  const tables = readTables(sections);
+  const signatures = typesWith(sections, PAGE_TYPE);
+  const [map, first, count, block] = [0, 1, 2, 3].map((added) => imported.globals + globalCount + added);
+  const table = imported.tables + tables.length;
+  const at = { map: map!, first: first!, count: count!, block: block!, table, type: signatures.index };
+  const before = imported.functions + bodies.length;
+  bodies.push(Uint8Array.from(beforeWriteBody(at)));
+  types.push(signatures.index);
 
   const names = functionNames(sections);
   const wrap = (target: typeof PAGE_WALK, body: (original: number) => number[]) => {
@@ -99,74 +101,85 @@ function rewrite(sections: readonly Section[]): OwnedBytes {
     bodies.push(original);
     types.push(type);
   };
-  wrap(PAGE_WALK, (original) => pageWalkBody(original, globals));
-  wrap(DIRTY_PAGE, (original) => dirtyPageBody(original, globals));
+  wrap(PAGE_WALK, (original) => pageWalkBody(original, before, at));
+  wrap(DIRTY_PAGE, (original) => dirtyPageBody(original, before));
 
   const zero = Uint8Array.of(I32, 1, OP.constant, 0, OP.end);
-  const exported = [MARK_GLOBALS.mapAddress, MARK_GLOBALS.firstPage, MARK_GLOBALS.pageCount].map((name, i) =>
-    concatBytes([
-      nameBytes(name),
-      Uint8Array.of(KIND_GLOBAL),
-      unsigned([globals.map, globals.first, globals.count][i]!),
-    ]),
-  );
-  let changed = withSection(sections, { id: SECTION.function, bytes: vector(types.map(unsigned)) });
+  const exported = (name: string, kind: number, index: number) =>
+    concatBytes([nameBytes(name), Uint8Array.of(kind), unsigned(index)]);
+  const added = [
+    exported(MARK_GLOBALS.mapAddress, KIND_GLOBAL, at.map),
+    exported(MARK_GLOBALS.firstPage, KIND_GLOBAL, at.first),
+    exported(MARK_GLOBALS.pageCount, KIND_GLOBAL, at.count),
+    exported(BARRIER_EXPORTS.block, KIND_GLOBAL, at.block),
+    exported(BARRIER_EXPORTS.spill, KIND_TABLE, table),
+    exported(BARRIER_EXPORTS.before, KIND_FUNCTION, before),
+  ];
+  const spillTable = Uint8Array.of(FUNCTION_REFERENCE, 1, 1, 1);
+  let changed = withSection(sections, { id: SECTION.type, bytes: vector(signatures.types) });
+  changed = withSection(changed, { id: SECTION.function, bytes: vector(types.map(unsigned)) });
+  changed = withSection(changed, { id: SECTION.table, bytes: vector([...tables, spillTable]) });
   changed = withSection(changed, {
     id: SECTION.code,
     bytes: vector(bodies.map((body) => concatBytes([unsigned(body.length), body]))),
   });
-  changed = withMore(changed, SECTION.global, [zero, zero, zero]);
-  return writeSections(withMore(changed, SECTION.export, exported));
-}
-
-interface MarkGlobals {
-  readonly map: number;
-  readonly first: number;
-  readonly count: number;
+  changed = withMore(changed, SECTION.global, [zero, zero, zero, zero]);
+  return writeSections(withMore(changed, SECTION.export, added));
 }
 
 /**
- * Walks, then marks the page when the entry is for writing and there is one.
+ * Walks, then sees to the page when the entry is for writing and there is one: what the entry allows is written later.
  *
  * An entry holds `(host address of the page) ^ (guest address)` above its flags, so that an exclusive or with the guest
  * address gives the host page. Pages past RAM (devices) come out past the count, as unsigned numbers.
  */
-function pageWalkBody(original: number, globals: MarkGlobals): number[] {
-  const [address, forWriting, entry, page] = [0, 1, 5, 6];
+function pageWalkBody(original: number, before: number, at: BarrierIndices): number[] {
+  const [address, forWriting, entry] = [0, 1, 5];
   return [
-    ...[1, 2, I32],
+    ...[1, 1, I32],
     ...[0, 1, 2, 3, 4].flatMap((parameter) => [OP.localGet, parameter]),
     ...[OP.call, ...unsigned(original), OP.localSet, entry],
     ...[OP.localGet, forWriting, ...OP.if, OP.localGet, entry, ...OP.if],
     ...[OP.localGet, entry, OP.localGet, address, OP.xor, OP.constant, PAGE_BITS, OP.shiftRightUnsigned],
-    ...[OP.globalGet, ...unsigned(globals.first), OP.subtract, OP.localSet, page],
-    ...markPage(page, globals),
+    ...[OP.globalGet, ...unsigned(at.first), OP.subtract, OP.call, ...unsigned(before)],
     ...[OP.end, OP.end, OP.localGet, entry, OP.end],
   ];
 }
 
-function dirtyPageBody(original: number, globals: MarkGlobals): number[] {
+/** The bound of `before` is what keeps a guest that names a page beyond its RAM, as in a DMA address, inside the map. */
+function dirtyPageBody(original: number, before: number): number[] {
   const page = 1;
   return [
     0,
-    ...markPage(page, globals),
+    ...[OP.localGet, page, OP.call, ...unsigned(before)],
     ...[OP.localGet, 0, OP.localGet, page, OP.call, ...unsigned(original), OP.end],
   ];
 }
 
-/** The bound is what keeps a guest that names a page beyond its RAM, as in a DMA address, inside the map. */
-function markPage(page: number, { map, count }: MarkGlobals): number[] {
-  return [
-    ...[OP.localGet, page, OP.globalGet, ...unsigned(count), OP.lessUnsigned, ...OP.if],
-    ...[OP.globalGet, ...unsigned(map), OP.localGet, page, OP.add, OP.constant, 1, ...OP.store8],
-    OP.end,
-  ];
+/** The module's own tables: it may have none, and the section with them. */
+function readTables(sections: readonly Section[]): Uint8Array[] {
+  const section = findSection(sections, SECTION.table);
+  if (section === undefined) return [];
+  return readVector(section.bytes, (reader) => {
+    const start = reader.at;
+    if (reader.byte() !== FUNCTION_REFERENCE) throw missing('tables of functions alone');
+    if (reader.byte() & 1) reader.unsigned();
+    reader.unsigned();
+    return reader.since(start);
+  });
 }
 
-/** How many functions and globals come before the module's own. */
-function countImports(section: Uint8Array): { readonly functions: number; readonly globals: number } {
+interface ImportCounts {
+  readonly functions: number;
+  readonly globals: number;
+  readonly tables: number;
+}
+
+/** How many functions, globals and tables come before the module's own. */
+function countImports(section: Uint8Array): ImportCounts {
   let functions = 0;
   let globals = 0;
+  let tables = 0;
   readVector(section, (reader) => {
     reader.name();
     reader.name();
@@ -177,14 +190,17 @@ function countImports(section: Uint8Array): { readonly functions: number; readon
     } else if (kind === KIND_GLOBAL) {
       globals++;
       reader.bytes(2);
-    } else if (kind === 1 || kind === 2) {
-      if (kind === 1) reader.byte();
+    } else if (kind === KIND_TABLE || kind === 2) {
+      if (kind === KIND_TABLE) {
+        reader.byte();
+        tables++;
+      }
       const flags = reader.byte();
       reader.unsigned();
       if (flags & 1) reader.unsigned();
     } else throw missing(`imports of kind ${kind}`);
   });
-  return { functions, globals };
+  return { functions, globals, tables };
 }
 
 function functionNames(sections: readonly Section[]): (readonly [index: number, name: string])[] {
@@ -210,19 +226,30 @@ function indexOf(names: readonly (readonly [number, string])[], end: string): nu
 }
 
 function hasType(sections: readonly Section[], index: number, expected: readonly number[]): boolean {
-  const reader = new SectionReader(bytesOf(sections, SECTION.type));
-  const count = reader.unsigned();
-  for (let i = 0; i < count; i++) {
+  return isType(typesOf(sections)[index], expected);
+}
+
+/** The module's types with that one among them, and its index. */
+function typesWith(sections: readonly Section[], wanted: readonly number[]) {
+  const types = typesOf(sections);
+  const present = types.findIndex((type) => isType(type, wanted));
+  if (present >= 0) return { types, index: present };
+  return { types: [...types, Uint8Array.from(wanted)], index: types.length };
+}
+
+function typesOf(sections: readonly Section[]): Uint8Array[] {
+  return readVector(bytesOf(sections, SECTION.type), (reader) => {
     const start = reader.at;
     if (reader.byte() !== FUNCTION_TYPE) throw missing('types of functions alone');
     // Value types of one byte each: v86 uses no typed references.
     reader.bytes(reader.unsigned());
     reader.bytes(reader.unsigned());
-    if (i !== index) continue;
-    const type = reader.since(start);
-    return type.length === expected.length && expected.every((byte, at) => type[at] === byte);
-  }
-  return false;
+    return reader.since(start);
+  });
+}
+
+function isType(type: Uint8Array | undefined, expected: readonly number[]): boolean {
+  return type?.length === expected.length && expected.every((byte, at) => type[at] === byte);
 }
 
 function readVector<T>(section: Uint8Array, read: (reader: SectionReader) => T): T[] {

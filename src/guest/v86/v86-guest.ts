@@ -8,6 +8,7 @@ import { VitrineError } from '../../base/error.ts';
 import { checkRegions, type Region } from '../../memory/region.ts';
 import type { SharedMemory } from '../../memory/shared-memory.ts';
 import { regionOf, type Span } from '../../memory/span.ts';
+import type { Barrier, BarrierOptions } from '../barrier.ts';
 import { answerAtRest, type Doorbell } from '../doorbell.ts';
 import type { DeviceRecord, DirtyTake, Guest, GuestTraits, MachineDescription } from '../guest.ts';
 import { PauseGuard } from '../pause-guard.ts';
@@ -30,14 +31,10 @@ import { MachineState } from './machine-state.ts';
 import type { Screen } from './screen-frame.ts';
 import { allowSharedViews } from './shared-views.ts';
 import { SliceGate } from './slice-gate.ts';
-import { programOf } from './tracked-wasm.ts';
 import { checkInternals, type V86Cpu, type V86Emulator } from './v86-internals.ts';
-import { WriteMarks } from './write-marks.ts';
+import { V86Tracking } from './v86-tracking.ts';
 
 const STATE_RECORD = 'state';
-
-/** The program is v86's with our hooks: proven on the first saves, which cost a scan each as without marks. */
-const AUDIT_SCANS = 3;
 
 /** A drive that waits for its base image longer than this makes a pause fail. */
 const DISK_WAIT_MS = 5000;
@@ -89,7 +86,7 @@ export class V86Guest implements Guest {
   readonly #guard = new PauseGuard();
   readonly #headless: HeadlessScreen | undefined;
   readonly #ownsEmulator: boolean;
-  readonly #marks: WriteMarks | undefined;
+  readonly #tracking: V86Tracking;
   readonly #disallowSharedViews: () => void;
   readonly #serialListeners = new Set<(bytes: Uint8Array<ArrayBuffer>) => void>();
   readonly #onSerialByte = (byte: never) => this.#collectSerial(byte);
@@ -120,11 +117,11 @@ export class V86Guest implements Guest {
         this.#failure = { cause };
       },
     });
-    const marks = armMarks(this.#cpu, options.tracking ?? 'auto');
-    this.#marks = marks instanceof WriteMarks ? marks : undefined;
+    const view = (region: number) => this.#view(region);
+    const parts = { cpu: this.#cpu, disks: this.#disks, regions: this.regions, view };
+    this.#tracking = new V86Tracking(parts, options.tracking ?? 'auto');
     this.traits = {
-      tracking: marks instanceof WriteMarks ? 'marks' : 'none',
-      ...(marks instanceof WriteMarks ? { auditScans: AUDIT_SCANS } : { trackingReason: marks.untracked }),
+      ...this.#tracking.traits,
       ...describeSharing(this.#cpu),
     };
     this.#disallowSharedViews = allowSharedViews(emulator, { keepsScreen: options.screen !== 'replace' });
@@ -209,18 +206,12 @@ export class V86Guest implements Guest {
 
   takeDirty(): DirtyTake {
     this.#guard.requirePaused();
-    const ram = this.#marks?.take() ?? null;
-    let settled = false;
-    return {
-      pages: this.regions.map(({ name }) => (name === 'ram' ? ram : null)),
-      commit: () => {
-        settled = true;
-      },
-      putBack: () => {
-        if (!settled && ram !== null) this.#marks?.putBack(ram);
-        settled = true;
-      },
-    };
+    return this.#tracking.take();
+  }
+
+  openBarrier(options: BarrierOptions): Barrier {
+    this.#guard.requireOpen();
+    return this.#tracking.openBarrier(options);
   }
 
   view(region: number): Uint8Array | undefined {
@@ -239,6 +230,7 @@ export class V86Guest implements Guest {
     this.#guard.requirePaused();
     const region = regionOf(this.regions, span);
     if (span.lengthBytes === 0) return;
+    this.#tracking.beforeWrite(span);
     this.#bytesOf(span.region)!.set(from, span.offsetBytes);
     if (region.name === 'ram') {
       this.#cpu.jit_dirty_cache(span.offsetBytes, span.offsetBytes + span.lengthBytes);
@@ -284,7 +276,7 @@ export class V86Guest implements Guest {
     this.#gate.remove();
     this.#bell.remove();
     this.#clock.remove();
-    this.#marks?.remove();
+    this.#tracking.remove();
     this.#disallowSharedViews();
     if (!this.#ownsEmulator) return;
     const destroyed = this.#emulator.destroy();
@@ -320,6 +312,11 @@ export class V86Guest implements Guest {
     this.#gate.open();
   }
 
+  #view(region: number): Uint8Array {
+    this.#guard.requireOpen();
+    return this.#bytesOf(region)!;
+  }
+
   /** Built at each call: memory that grows leaves older views empty. */
   #bytesOf(region: number): Uint8Array | undefined {
     const { wasm_memory: memory, devices } = this.#cpu;
@@ -347,11 +344,4 @@ export class V86Guest implements Guest {
       for (const listener of this.#serialListeners) listener(bytes);
     });
   }
-}
-
-function armMarks(cpu: V86Cpu, tracking: 'auto' | 'none'): WriteMarks | { readonly untracked: string } {
-  if (tracking === 'none') return { untracked: 'not wanted' };
-  const marks = WriteMarks.arm(cpu);
-  if (marks instanceof WriteMarks) return marks;
-  return { untracked: programOf(cpu.wm.exports)?.untracked ?? marks.untracked };
 }

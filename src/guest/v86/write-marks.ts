@@ -4,11 +4,13 @@
 //
 // Writers in JavaScript nearly all end in `write_blob` or in the program's own writes, which the hook sees. The others
 // are overridden here, on the instance: `zero_memory`, which v86's `restore_state` begins with and the balloon uses;
-// `reset_memory`; and the copy of the BIOS below 4 GiB, through which a guest can write its first megabyte.
+// `reset_memory`; and the copy of the BIOS below 4 GiB, through which a guest can write its first megabyte. They call the
+// hook before they write, since a barrier may want what is there.
 // A page that an embedder writes in `read_memory`'s view is not seen.
 
 import { PageSet } from '../../memory/page-set.ts';
-import { MARK_GLOBALS } from './track-program.ts';
+import type { BarrierExports } from './ram-barrier.ts';
+import { BARRIER_EXPORTS, MARK_GLOBALS } from './track-program.ts';
 import type { V86Cpu } from './v86-internals.ts';
 
 const PAGE_BYTES = 4096;
@@ -18,26 +20,26 @@ const PAGE_BITS = 12;
 const ALIAS = { start: 0xfff0_0000, sizeBytes: 0x10_0000, blockBits: 17 } as const;
 
 /** What the rewritten program exports beside its own. */
-interface MarkExports {
+interface MarkExports extends BarrierExports {
   readonly map: WebAssembly.Global;
   readonly first: WebAssembly.Global;
   readonly count: WebAssembly.Global;
-  readonly allocate: (bytes: number) => number;
-  readonly free: (address: number) => void;
+  /** Marks a page, and copies it aside where a barrier awaits it. */
+  readonly before: (page: number) => void;
 }
 
 export class WriteMarks {
   readonly #cpu: V86Cpu;
-  readonly #exports: MarkExports;
+  readonly exports: MarkExports;
   readonly #pageCount: number;
   readonly #mapAddress: number;
   readonly #remove: () => void;
-  /** Marks that are not in the map: at first all pages, later those that were put back or written from JavaScript. */
+  /** Marks that are not in the map: at first all pages, later those that were put back. */
   #beside: PageSet;
 
   private constructor(cpu: V86Cpu, exports: MarkExports) {
     this.#cpu = cpu;
-    this.#exports = exports;
+    this.exports = exports;
     this.#pageCount = Math.ceil(cpu.mem8.length / PAGE_BYTES);
     this.#beside = PageSet.all(this.#pageCount);
     this.#remove = this.#overrideWriters();
@@ -56,6 +58,9 @@ export class WriteMarks {
       (name) => exports[name],
     );
     const { v86_malloc: allocate, v86_free: free } = exports;
+    const [block, spill, before] = [BARRIER_EXPORTS.block, BARRIER_EXPORTS.spill, BARRIER_EXPORTS.before].map(
+      (name) => exports[name],
+    );
     if (!isGlobal(map) || !isGlobal(first) || !isGlobal(count)) {
       return { untracked: 'v86 was not instantiated by trackedWasmFn' };
     }
@@ -69,20 +74,25 @@ export class WriteMarks {
     if (cpu.mem8.byteOffset % PAGE_BYTES !== 0) return { untracked: 'v86: RAM at no page boundary' };
     // Two guests of one emulator would clear each other's map.
     if (count.value !== 0) return { untracked: 'its marks are in use' };
-    // Safe: the names of `MARK_GLOBALS` are ours, and the two functions were looked at.
-    return new WriteMarks(cpu, { map, first, count, allocate, free } as MarkExports);
+    // Safe: the names of `MARK_GLOBALS` and `BARRIER_EXPORTS` are ours and come together; the two functions were looked at.
+    return new WriteMarks(cpu, { map, first, count, allocate, free, block, spill, before } as MarkExports);
   }
 
   /** All pages marked since the last take; none is marked afterwards. The machine is at rest. */
   take(): PageSet {
     const taken = this.#beside;
     this.#beside = new PageSet(this.#pageCount);
-    const map = this.#map();
-    // Mostly zeros: indexOf skips them at memory speed.
-    for (let page = map.indexOf(1); page >= 0; page = map.indexOf(1, page + 1)) taken.add(page);
-    map.fill(0);
+    addMarked(this.#map(), taken);
+    this.#map().fill(0);
     this.#cpu.full_clear_tlb();
     return taken;
+  }
+
+  /** These bytes are about to be written from outside the program; what of them is no RAM does not matter. */
+  before(address: number, sizeBytes: number): void {
+    if (sizeBytes === 0) return;
+    const last = Math.min(Math.floor((address + sizeBytes - 1) / PAGE_BYTES), this.#pageCount - 1);
+    for (let page = Math.floor(address / PAGE_BYTES); page <= last; page++) this.exports.before(page);
   }
 
   /** Marks pages again. */
@@ -92,8 +102,8 @@ export class WriteMarks {
 
   /** Disarms; the emulator gets its functions and memory back. */
   remove(): void {
-    this.#exports.count.value = 0;
-    this.#exports.free(this.#mapAddress);
+    this.exports.count.value = 0;
+    this.exports.free(this.#mapAddress);
     this.#remove();
   }
 
@@ -106,11 +116,11 @@ export class WriteMarks {
     const cpu = this.#cpu;
     const { reset_memory, zero_memory, load_bios } = cpu;
     cpu.reset_memory = () => {
-      this.#mark(0, cpu.mem8.length);
+      this.before(0, cpu.mem8.length);
       reset_memory.call(cpu);
     };
     cpu.zero_memory = (address, sizeBytes) => {
-      this.#mark(address >>> 0, sizeBytes >>> 0);
+      this.before(address >>> 0, sizeBytes >>> 0);
       zero_memory.call(cpu, address, sizeBytes);
     };
     // A reboot loads the BIOS anew and registers its handlers again.
@@ -132,7 +142,7 @@ export class WriteMarks {
     const before = handlers.slice(first, end);
     for (const [index, write] of before.entries()) {
       handlers[first + index] = (address, value) => {
-        this.#mark(address & (ALIAS.sizeBytes - 1), 1);
+        this.before(address & (ALIAS.sizeBytes - 1), 1);
         write(address, value);
       };
     }
@@ -140,13 +150,20 @@ export class WriteMarks {
       for (const [index, write] of before.entries()) handlers[first + index] = write;
     };
   }
+}
 
-  /** Marks what of these bytes is RAM. */
-  #mark(address: number, sizeBytes: number): void {
-    if (sizeBytes === 0) return;
-    const last = Math.min(Math.floor((address + sizeBytes - 1) / PAGE_BYTES), this.#pageCount - 1);
-    for (let page = Math.floor(address / PAGE_BYTES); page <= last; page++) this.#beside.add(page);
+/**
+ * Adds the pages whose byte is 1, the only other value being 0: four at a time, since a machine that writes hard marks all
+ * its pages and this is in every pause. The product moves the low bits of a word's bytes to bits 24 to 27.
+ */
+function addMarked(map: Uint8Array, pages: PageSet): void {
+  const wholeWords = map.byteOffset % 4 === 0 ? map.length >>> 2 : 0;
+  const fours = new Uint32Array(map.buffer, wholeWords === 0 ? 0 : map.byteOffset, wholeWords);
+  for (let i = 0; i < wholeWords; i++) {
+    const four = fours[i]!;
+    if (four !== 0) pages.words[i >>> 3]! |= ((Math.imul(four, 0x0102_0408) >>> 24) & 15) << ((i & 7) * 4);
   }
+  for (let page = wholeWords * 4; page < map.length; page++) if (map[page] === 1) pages.add(page);
 }
 
 /** Functions that write RAM from JavaScript without a word to the program. */

@@ -55,7 +55,7 @@ async function adoptWriters(change: object = {}) {
 describe('marks of a v86 guest', () => {
   it('are there by default, of RAM alone, all pages at first', async () => {
     const guest = keep(await openPulse());
-    expect(guest.traits).toMatchObject({ tracking: 'marks', auditScans: 3, sharedMemory: false });
+    expect(guest.traits).toMatchObject({ tracking: 'barrier', auditScans: 3, sharedMemory: false });
     await paused(guest, () => {
       const [ram, vram] = guest.takeDirty().pages;
       expect(ram?.size).toBe((4 << 20) / 4096);
@@ -247,7 +247,7 @@ describe('marks of a v86 guest', () => {
       expect((other.v86.cpu as unknown as Record<string, unknown>)[name]).not.toBe(functions[name]);
     }
     const again = keep(adoptV86(other, { ownsEmulator: false }));
-    expect(again.traits.tracking).toBe('marks');
+    expect(again.traits.tracking).toBe('barrier');
     const seen = await marksWindow(again, () => (other.v86.cpu as unknown as Writers).write8(0x21_0000, 9));
     expect(seen).toEqual({ changed: [0x210], marked: [0x210], missed: [] });
     // A second guest at the same time would clear the map of the first one.
@@ -275,7 +275,7 @@ describe('a tracker of a v86 guest', () => {
     expect(scanned.filter((pages) => pages === all).length).toBeGreaterThanOrEqual(3);
     // Video memory is always scanned.
     expect(scanned.at(-1)).toBeLessThan(256 + 300);
-    expect(await tracker.describe()).toMatchObject({ tier: 'marks' });
+    expect(await tracker.describe()).toMatchObject({ tier: 'barrier' });
   });
 
   it('finds a missed mark out, saves the page all the same, and scans from then on', async () => {

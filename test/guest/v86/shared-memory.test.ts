@@ -74,7 +74,7 @@ describe('a v86 guest in shared memory', () => {
     await until(() => compiled.mock.calls.length > before, 'compiled code');
     await Promise.all(compiled.mock.results.map(({ value }) => value));
     compiled.mockRestore();
-    expect(guest.traits.tracking).toBe('marks');
+    expect(guest.traits.tracking).toBe('barrier');
     const saved = await save(guest);
     await runPulse(guest, 64);
     const later = await wordAt(guest, PULSE.loops);
