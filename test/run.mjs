@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { ensureArmCompiler } from './setup/arm-compiler.mjs';
 import { run } from './setup/child.mjs';
 import { ensureChromium } from './setup/chromium.mjs';
 import { lineOf, sumOf, tallyOfCheck, tallyOfVitest } from './setup/tally.mjs';
@@ -25,7 +26,7 @@ const LANES = [
   { name: 'core types', command: ['tsc', '-p', 'tsconfig.core.json'], needs: ['kernels'] },
   { name: 'lint', command: ['biome', 'check', '--error-on-warnings', '.'], needs: [] },
   { name: 'unit', project: 'unit', needs: ['kernels'] },
-  { name: 'emulators', project: 'emulators', needs: ['kernels'] },
+  { name: 'emulators', project: 'emulators', needs: ['kernels'], wants: ['arm-compiler'] },
   { name: 'pack', project: 'pack', needs: ['kernels'], wants: ['chromium'] },
   { name: 'browser', project: 'browser', needs: ['kernels', 'page', 'chromium'] },
   { name: 'linux', project: 'linux', needs: ['kernels', 'guests'] },
@@ -81,6 +82,12 @@ async function prepare(needs) {
   await step('kernels', 'build:wasm');
   await step('page', 'build');
   await step('guests', 'guests');
+  if (needs.has('arm-compiler')) {
+    const absent = await ensureArmCompiler((command, args, rest) =>
+      run(command, args, { cwd: ROOT, ...rest }),
+    );
+    if (absent !== undefined) say(absent);
+  }
   if (needs.has('chromium') && !options['without-browser']) {
     const chromium = await ensureChromium((command, args, rest) =>
       run(command, args, { cwd: ROOT, ...rest }),

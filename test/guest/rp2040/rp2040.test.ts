@@ -67,6 +67,16 @@ describe('Tally', () => {
     expect(word(TALLY.ticks) - ticks).toBe(Math.round((board.nanos - nanos) / 1e7));
   });
 
+  it('loses nothing of what comes in one go', () => {
+    const { ask } = openTally();
+    expect(ask('one\rtwo words\rd\rm')).toBe(
+      [
+        ...['one\r\nyou said: one\r\n> ', 'two words\r\nyou said: two words\r\n> '],
+        ...['d\r\ndma: copied\r\n> ', 'm\r\nmemory: whole\r\n> '],
+      ].join(''),
+    );
+  });
+
   it('finds a page that someone else changed', () => {
     const { ask, board } = openTally();
     board.chip.writeUint8(TALLY.pages + 4100, 1);

@@ -17,6 +17,7 @@ typedef unsigned char u8;
 #define UART_CR 0x40034030u
 #define UART_IMSC 0x40034038u
 #define UART_FR 0x40034018u
+#define UART_RECEIVED (1u << 4)
 #define TIMER_ALARM0 0x40054010u
 #define TIMER_RAWL 0x40054028u
 #define TIMER_INTR 0x40054034u
@@ -218,6 +219,7 @@ static void answer(void) {
     T->line_length = 0;
     T->line_ready = 0;
     say("> ");
+    REG(UART_IMSC) = UART_RECEIVED;
 }
 
 static void on_timer(void) {
@@ -234,13 +236,14 @@ static void on_dma(void) {
 }
 
 static void on_uart(void) {
-    while (!(REG(UART_FR) & 1u << 4)) {
+    while (!T->line_ready && !(REG(UART_FR) & 1u << 4)) {
         const u8 key = (u8)REG(UART_DR);
         T->keys++;
-        if (T->line_ready) continue;
         if (key == '\r' || key == '\n') {
             say("\r\n");
             T->line_ready = 1;
+            // What comes before this line is answered waits in the receiver.
+            REG(UART_IMSC) = 0;
         } else if (key == 0x7f || key == '\b') {
             if (T->line_length) {
                 T->line_length--;
@@ -259,7 +262,7 @@ static void start_devices(void) {
     REG(UART_FBRD) = 52;
     REG(UART_LCR_H) = 0x70;
     REG(UART_CR) = 0x301;
-    REG(UART_IMSC) = 1u << 4;
+    REG(UART_IMSC) = UART_RECEIVED;
     // pull block; mov isr, ~osr; push block
     REG(PIO_INSTR0) = 0x80a0;
     REG(PIO_INSTR0 + 4) = 0xa0cf;
@@ -281,8 +284,9 @@ static void start(void) {
     say("Tally 1, on an RP2040. h for help.\r\n> ");
     T->magic = 0x594c4c54u;  // `TLLY`
     for (;;) {
+        // A line that came just behind the look is found at the next tick.
         if (T->line_ready) answer();
-        if (T->writing) write_page();
+        else if (T->writing) write_page();
         else __asm volatile("wfi");
     }
 }
