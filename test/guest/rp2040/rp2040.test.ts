@@ -3,6 +3,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
+import { nextTask } from '../../../src/base/pacing.ts';
 import { openRp2040, RP2040JS_VERSION, TALLY, TALLY_MAGIC } from '../../../src/guest/rp2040/index.ts';
 import { TALLY_CODE_BASE64, TALLY_COMPILER } from '../../../src/guest/rp2040/tally/tally-code.ts';
 import { openTracker, openVitrine } from '../../../src/index.ts';
@@ -12,6 +13,7 @@ import { guestConformance, type OpenSubject } from '../../../src/testing/guest-c
 import { Random } from '../../../src/testing/random.ts';
 import { verifyRoundTrip } from '../../../src/testing/verify-round-trip.ts';
 import { openScanTracker } from '../../../src/tracking/scan-tracker.ts';
+import { tickingClock } from '../../support/engine.ts';
 import { seedOfRun } from '../../support/seed.ts';
 import { openTally, type TallyBoard } from './boards.ts';
 
@@ -218,6 +220,43 @@ describe('the rp2040', () => {
       other.board.run(500_000),
       other.word(TALLY.random),
     ]);
+    await vitrine.close();
+  });
+
+  it('is saved while it writes hard, as it was at the pause', async () => {
+    const { board, ask } = openTally();
+    ask('w');
+    let truth = new Uint8Array(0);
+    const saveDevices = board.guest.saveDevices.bind(board.guest);
+    board.guest.saveDevices = () => {
+      truth = board.chip.sram.slice();
+      return saveDevices();
+    };
+    const vitrine = await openVitrine({ store: openMemoryStore() });
+    // A clock on which copying takes long, so that the board runs between two slices of it.
+    const tracker = await openScanTracker(board.guest, { openKernels: loadKernels, clock: tickingClock() });
+    const machine = vitrine.adopt('pico', tracker);
+    let isRunning = true;
+    const writing = (async () => {
+      for (; isRunning; await nextTask()) if (!board.guest.rests) board.run(5_000);
+    })();
+    const saved: { readonly id: string; readonly truth: Uint8Array }[] = [];
+    let copiedAside = 0;
+    for (const bufferBytes of [0, 4096, 1 << 20]) {
+      const { live, snapshot } = await machine.save({ live: { bufferBytes } });
+      expect(live).toMatchObject({ mode: 'barrier' });
+      copiedAside += live!.pagesCopiedAside;
+      saved.push({ id: snapshot.id, truth });
+    }
+    isRunning = false;
+    await writing;
+    expect(copiedAside).toBeGreaterThan(0);
+    const other = openTally();
+    const fork = vitrine.adopt('fork', await openTracker(other.board.guest));
+    for (const point of saved) {
+      await fork.restore(point.id);
+      expect(Buffer.compare(other.board.chip.sram, point.truth)).toBe(0);
+    }
     await vitrine.close();
   });
 
