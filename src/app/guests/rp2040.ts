@@ -1,5 +1,6 @@
 // Opens a Raspberry Pi Pico's chip with Tally in its flash. Its serial line is the terminal.
 
+import { isVitrineError } from '../../base/error.ts';
 import { openRp2040, type Rp2040Board, tallyFirmware } from '../../guest/rp2040/index.ts';
 import type { OpenedGuest } from '../../rpc/guest-host.ts';
 import { Backlog } from './backlog.ts';
@@ -45,12 +46,10 @@ class Typist {
   #send(): void {
     this.#timer = undefined;
     try {
-      if (!this.#board.guest.rests) {
-        this.#waiting = this.#waiting.slice(this.#board.sendSerial(this.#waiting));
-      }
-    } catch {
-      // Closed: nobody reads it any more.
-      return;
+      this.#waiting = this.#waiting.slice(this.#board.sendSerial(this.#waiting));
+    } catch (error) {
+      // It rests, and takes them afterwards; closed, it never does.
+      if (!isVitrineError(error, 'wrong-state')) return;
     }
     if (this.#waiting.length > 0) this.#timer = setTimeout(() => this.#send(), RETRY_MS);
   }

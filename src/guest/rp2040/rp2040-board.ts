@@ -58,6 +58,8 @@ export class Rp2040Board {
   readonly #serialListeners = new Set<(bytes: Uint8Array) => void>();
   /** Whether its user wants it to run by itself. */
   #started = false;
+  /** The emulator threw: it is in the middle of an instruction for good. */
+  #failure: VitrineError | undefined;
 
   constructor(config: Rp2040Config) {
     const { firmware, bootrom } = config;
@@ -74,7 +76,7 @@ export class Rp2040Board {
     }
     this.#runner = new ChipRunner(this.chip);
     const { clock = SYSTEM_CLOCK } = config;
-    this.#pace = new Pace({ run: (cycles) => this.#drive(cycles), clock });
+    this.#pace = new Pace({ run: (cycles) => this.#turn(cycles), clock });
     const place = `register 0x${RP2040_DOORBELL_ADDRESS.toString(16)}`;
     this.#doorbell = new DoorbellDesk(place, 'the instruction', clock);
     new DoorbellRegister(this.#doorbell, () => this.#runner.stopSoon()).placeIn(this.chip);
@@ -130,7 +132,7 @@ export class Rp2040Board {
    * Runs here and now, as fast as it can: that many cycles, of 8 ns on its clock. Returns those that were run: fewer when it
    * sleeps and only input can wake it, or when it rang and rests until it is answered. Equal states do equal things.
    *
-   * Throws `wrong-state` while the guest rests, `guest-closed`.
+   * Throws `wrong-state` while the guest rests, `guest-closed`; `guest-failed` when the emulator throws, and ever after.
    */
   run(cycles: number): number {
     this.guest.requireRunning();
@@ -172,20 +174,42 @@ export class Rp2040Board {
   #drive(cycles: number): number {
     let done = 0;
     for (;;) {
-      done += this.#runner.run(cycles - done);
+      done += this.#execute(cycles - done);
       if (!this.#doorbell.isRung) return done;
       answerAtRest(this.guest, this.#doorbell);
       if (done >= cycles || this.guest.rests) return done;
     }
   }
 
+  #execute(cycles: number): number {
+    if (this.#failure !== undefined) throw this.#failure;
+    try {
+      return this.#runner.run(cycles);
+    } catch (cause) {
+      this.#failure = new VitrineError('guest-failed', { guest: 'rp2040' }, { cause });
+      this.#pace.stop();
+      throw this.#failure;
+    }
+  }
+
+  /** A turn beside other work: whoever pauses or runs the guest next hears of a failure. */
+  #turn(cycles: number): number {
+    try {
+      return this.#drive(cycles);
+    } catch (error) {
+      if (error === this.#failure) return 0;
+      throw error;
+    }
+  }
+
   #rest(): void {
+    if (this.#failure !== undefined) throw this.#failure;
     if (this.#runner.isInside) throw new VitrineError('guest-not-quiescent', { inside: 'an instruction' });
     this.#pace.stop();
   }
 
   #follow(): void {
-    if (this.#started && !this.guest.rests) this.#pace.start();
+    if (this.#started && !this.guest.rests && this.#failure === undefined) this.#pace.start();
   }
 
   /** Registers as the chip has them when it starts. Flash stays: the package's `reset` would erase it. */

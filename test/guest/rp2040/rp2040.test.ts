@@ -10,6 +10,7 @@ import { openTracker, openVitrine } from '../../../src/index.ts';
 import { loadKernels } from '../../../src/kernel/load.ts';
 import { openMemoryStore } from '../../../src/store/memory-store.ts';
 import { guestConformance, type OpenSubject } from '../../../src/testing/guest-conformance.ts';
+import { codeOf } from '../../../src/testing/guest-suites/subject.ts';
 import { Random } from '../../../src/testing/random.ts';
 import { verifyRoundTrip } from '../../../src/testing/verify-round-trip.ts';
 import { openScanTracker } from '../../../src/tracking/scan-tracker.ts';
@@ -366,6 +367,23 @@ describe('the rp2040', () => {
     board.guest.pauseNow!();
     expect(() => board.run(1)).toThrow(/wrong-state/);
     board.guest.resumeNow!();
+  });
+
+  it('that throws has failed, and says so from then on', async () => {
+    for (const byItself of [true, false]) {
+      const { board } = openTally();
+      board.chip.core.executeInstruction = () => {
+        throw new RangeError('no such instruction');
+      };
+      if (byItself) {
+        board.start();
+        await expect
+          .poll(() => codeOf(() => board.guest.pause().then(() => board.guest.resume())))
+          .toBe('guest-failed');
+      } else expect(() => board.run(1_300_000)).toThrow(/guest-failed/);
+      expect(() => board.run(1)).toThrow(/guest-failed/);
+      await expect(board.guest.pause()).rejects.toThrow(/guest-failed/);
+    }
   });
 
   it('refuses firmware that does not fit, and a flash that no chip has', () => {
