@@ -2,7 +2,13 @@
 // rest is the record `graph`, taken by walking its objects.
 
 import type { OwnedBytes } from '../../base/bytes.ts';
-import { type CooperatingOptions, type Cooperation, cooperatingGuest } from '../cooperating.ts';
+import { VitrineError } from '../../base/error.ts';
+import {
+  type CooperatingOptions,
+  type CooperatingRegion,
+  type Cooperation,
+  cooperatingGuest,
+} from '../cooperating.ts';
 import type { DeviceRecord, MachineDescription } from '../guest.ts';
 import { ObjectGraph } from './object-graph.ts';
 
@@ -34,12 +40,13 @@ export interface ObjectGraphCooperation extends Cooperation {
 /**
  * Makes a guest of an emulator in plain JavaScript. Every instance that snapshots should go into is made in the same way.
  *
- * Throws `unsupported` with the path of what cannot be saved, `argument-invalid` as `cooperatingGuest` does.
+ * Throws `unsupported` with the path of what cannot be saved; `argument-invalid` as `cooperatingGuest` does, and when regions
+ * leave a part of their buffer out, since nobody would save it.
  */
 export function objectGraphGuest(options: ObjectGraphOptions): ObjectGraphCooperation {
   const { root, wiring, classes, machine, ...rest } = options;
   const graph = new ObjectGraph(root, {
-    regionBuffers: options.regions.map(({ bytes }) => bytes.buffer),
+    regionBuffers: wholeBuffersOf(options.regions),
     ...(wiring && { wiring }),
     ...(classes && { classes }),
   });
@@ -54,6 +61,19 @@ export function objectGraphGuest(options: ObjectGraphOptions): ObjectGraphCooper
     graph,
     nameDifference: (a, b) => graph.difference(graphRecordOf(a), graphRecordOf(b)),
   };
+}
+
+function wholeBuffersOf(regions: readonly CooperatingRegion[]): ArrayBufferLike[] {
+  const covered = new Map<ArrayBufferLike, number>();
+  for (const { bytes } of regions) {
+    covered.set(bytes.buffer, (covered.get(bytes.buffer) ?? 0) + bytes.length);
+  }
+  for (const { name, bytes } of regions) {
+    const leftOutBytes = bytes.buffer.byteLength - covered.get(bytes.buffer)!;
+    if (leftOutBytes !== 0)
+      throw new VitrineError('argument-invalid', { name: 'regions', region: name, leftOutBytes });
+  }
+  return [...covered.keys()];
 }
 
 function graphRecordOf(records: readonly DeviceRecord[]): OwnedBytes {

@@ -128,3 +128,23 @@ describe('verifyRoundTrip', () => {
     });
   });
 });
+
+describe('objectGraphGuest', () => {
+  it('refuses regions that leave a part of their buffer to nobody', () => {
+    const heap = new Uint8Array(8192);
+    const parts = [heap.subarray(0, 4096), heap.subarray(4096)] as const;
+    const open = (regions: readonly { readonly name: string; readonly bytes: Uint8Array }[]) =>
+      objectGraphGuest({
+        root: { ram: parts[0], video: parts[1] },
+        machine: { kind: 'toy', version: '1', architecture: 'toy', config: {} },
+        regions,
+      });
+    const [ram, video] = [
+      { name: 'ram', bytes: parts[0] },
+      { name: 'video', bytes: parts[1] },
+    ];
+    expect(() => open([ram])).toThrow(/argument-invalid.*4096/);
+    expect(open([ram, video]).graph.save().length).toBeLessThan(100);
+    expect(open([]).graph.save().length).toBeGreaterThan(8192);
+  });
+});
