@@ -52,7 +52,7 @@ export {
   sharedBytes,
 } from './memory/shared-memory.ts';
 export { regionOf, type Span, spansAtAddress } from './memory/span.ts';
-export { type OpenRewindOptions, openRewind } from './open-rewind.ts';
+export { type OpenRewindOptions, openRewind, reopenRewind } from './open-rewind.ts';
 export { type OpenVitrineOptions, openTracker, openVitrine } from './open-vitrine.ts';
 export { type OpenVitrineWorkerOptions, openVitrineWorker } from './open-vitrine-worker.ts';
 export { EpochTimer, type EpochTimerOptions } from './rewind/epoch-timer.ts';
@@ -64,6 +64,7 @@ export type {
   RewindStats,
   SeekReport,
 } from './rewind/rewind-report.ts';
+export { type FlushReport, RewindStore } from './rewind/rewind-store.ts';
 export { EngineClient, type GuestAtPort, MachineClient, startEngine } from './rpc/engine-client.ts';
 export type { EngineInfo, StoreSpec } from './rpc/engine-host.ts';
 export { GuestClient, type JoinOptions, startGuest } from './rpc/guest-client.ts';

@@ -1,7 +1,13 @@
 // A history of a guest of this thread, with what it needs loaded.
 
 import { loadCodecs } from './codec/load.ts';
-import { openRewind as openRewindWith, type Rewind, type RewindOptions } from './rewind/rewind.ts';
+import {
+  openRewind as openWith,
+  type RewindOptions,
+  reopenRewind as reopenWith,
+} from './rewind/open-rewind.ts';
+import type { Rewind } from './rewind/rewind.ts';
+import type { RewindStore } from './rewind/rewind-store.ts';
 import type { FollowedTracker } from './tracking/follower.ts';
 
 /** A budget, and what is loaded when it is left out. */
@@ -21,5 +27,30 @@ export type OpenRewindOptions = Partial<RewindOptions>;
  * await rewind.resume();
  */
 export async function openRewind(tracker: FollowedTracker, options: OpenRewindOptions = {}): Promise<Rewind> {
-  return openRewindWith(tracker, { ...options, codecs: options.codecs ?? (await loadCodecs()) });
+  return openWith(tracker, await complete(options));
+}
+
+/**
+ * Opens the history that `Rewind.flush` wrote, in a new process or page: `restore` brings the guest to the snapshot that it
+ * is told from. Null when there is none.
+ *
+ * Throws as `openRewind`, `format-*`, `object-missing`, `guest-mismatch`, and what `restore` throws.
+ *
+ * @example
+ * const kept = new RewindStore(store, 'my-machine');
+ * await rewind.flush(kept, async () => (await machine.save({ label: 'rewind' })).snapshot.id);
+ * // later
+ * const rewind = await reopenRewind(tracker, kept, (snapshot) => machine.restore(snapshot));
+ */
+export async function reopenRewind(
+  tracker: FollowedTracker,
+  store: RewindStore,
+  restore: (snapshot: string) => Promise<unknown>,
+  options: OpenRewindOptions = {},
+): Promise<Rewind | null> {
+  return reopenWith(tracker, await complete(options), store, restore);
+}
+
+async function complete(options: OpenRewindOptions): Promise<RewindOptions> {
+  return { ...options, codecs: options.codecs ?? (await loadCodecs()) };
 }

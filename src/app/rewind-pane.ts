@@ -10,6 +10,7 @@ import { button, choice, element, field, setOptions } from './dom.ts';
 import type { Notices } from './notices.ts';
 import type { OpenMachine } from './open-machine.ts';
 import { formatBytes, formatCount, formatMs, formatSpan } from './quantity.ts';
+import { RewindKeeper } from './rewind-keeper.ts';
 import { drawTimeline } from './rewind-timeline.ts';
 import type { Workspace } from './workspace.ts';
 
@@ -21,6 +22,7 @@ const LEAP = 10;
 
 export class RewindPane {
   readonly element: HTMLElement;
+  readonly #workspace: Workspace;
   readonly #notices: Notices;
   readonly #about = element(
     'p',
@@ -28,6 +30,12 @@ export class RewindPane {
     'Keeps the recent past of this machine, to go back to any moment and on from there.',
   );
   readonly #record = button('Record', () => void this.#start(), { className: 'primary' });
+  readonly #reopen = button('Open the past that was kept', () => void this.#openKept());
+  readonly #keep = element('input', {
+    attributes: { type: 'checkbox' },
+    on: { change: () => void this.#setKept(this.#keep.checked) },
+  });
+  readonly #keeper: RewindKeeper;
   readonly #canvas = element('canvas', { className: 'timeline', attributes: { role: 'img' } });
   readonly #slider = element('input', {
     attributes: { type: 'range', min: 0, step: 'any' },
@@ -59,7 +67,12 @@ export class RewindPane {
   #isSeeking = false;
 
   constructor(workspace: Workspace, notices: Notices) {
+    this.#workspace = workspace;
     this.#notices = notices;
+    this.#keeper = new RewindKeeper(workspace, (error) => {
+      this.#keep.checked = false;
+      notices.error(error, 'The past is not kept any more');
+    });
     const bookmark = element(
       'form',
       {
@@ -88,12 +101,20 @@ export class RewindPane {
         this.#goOn,
         this.#present,
         button('Stop recording', () => void this.#stop()),
+        element('label', { className: 'check' }, this.#keep, 'Keep across reloads'),
       ),
       bookmark,
       element('div', { className: 'choices' }, this.#bookmarksField, this.#futuresField),
       this.#figures,
     );
-    this.element = element('div', { className: 'rewind' }, this.#about, this.#record, this.#controls);
+    this.element = element(
+      'div',
+      { className: 'rewind' },
+      this.#about,
+      this.#record,
+      this.#reopen,
+      this.#controls,
+    );
     workspace.current.watch((machine) => void this.#follow(machine));
     workspace.engine.watch(() => void this.#follow(workspace.current.value));
     document.addEventListener('visibilitychange', () => {
@@ -109,12 +130,17 @@ export class RewindPane {
     this.#stats = null;
     this.#presentId = null;
     this.#wanted = null;
+    this.#keep.checked = false;
+    this.#reopen.hidden = true;
+    void this.#keeper.keep(null);
     this.#show();
     if (machine === null) return;
     const client = await machine.joined.catch(() => null);
     if (client === null || this.#machine !== machine) return;
     this.#rewind = client.rewind;
     await this.#refreshQuietly();
+    const isStored = this.#stats === null && (await client.rewind.isStored().catch(() => false));
+    if (this.#machine === machine) this.#reopen.hidden = !isStored;
   }
 
   async #start(): Promise<void> {
@@ -125,7 +151,27 @@ export class RewindPane {
     });
   }
 
+  /** After a reload: the machine goes on from where its past was kept last. */
+  async #openKept(): Promise<void> {
+    const machine = this.#machine;
+    await this.#guard('Opening the past that was kept', async (rewind) => {
+      if (machine === null) return;
+      await rewind.reopen((snapshot) => this.#workspace.restore(machine, snapshot), { epochMs: EPOCH_MS });
+      this.#reopen.hidden = true;
+      await this.#refresh(rewind);
+      this.#keep.checked = true;
+      await this.#setKept(true);
+    });
+  }
+
+  async #setKept(isKept: boolean): Promise<void> {
+    const client = isKept ? await this.#machine?.joined : undefined;
+    await this.#keeper.keep(client ?? null);
+  }
+
   async #stop(): Promise<void> {
+    this.#keep.checked = false;
+    await this.#keeper.keep(null);
     await this.#guard('Ending the recording', async (rewind) => {
       await rewind.stop();
       this.#presentId = null;
@@ -271,6 +317,7 @@ export class RewindPane {
   #show(): void {
     const stats = this.#stats;
     this.#record.hidden = stats !== null;
+    if (stats !== null) this.#reopen.hidden = true;
     this.#record.disabled = this.#rewind === null;
     this.#about.hidden = stats !== null;
     this.#controls.hidden = stats === null;

@@ -8,6 +8,8 @@
 import type { OwnedBytes } from '../base/bytes.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Codecs } from '../codec/codec.ts';
+import type { DeviceRecord } from '../guest/guest.ts';
+import type { Units } from './units.ts';
 import { xorInto } from './xor.ts';
 
 /** Pages of one unit, in ascending order. */
@@ -33,6 +35,12 @@ export interface Delta {
 
 /** What the platform needs for an object and its fields, about. */
 const OBJECT_BYTES = 64;
+
+/** What a delta of these takes in memory. */
+export function sizeOfDelta(parts: readonly DeltaPart[], frames: readonly DeltaFrame[]): number {
+  const ofParts = parts.reduce((sum, { pages }) => sum + OBJECT_BYTES + 4 * pages.length, 0);
+  return frames.reduce((sum, { bytes }) => sum + OBJECT_BYTES + bytes.length, OBJECT_BYTES + ofParts);
+}
 
 /** Called between frames: long work gives the thread back there. */
 export type Breathe = () => Promise<void>;
@@ -134,6 +142,20 @@ export class DeltaReader {
     this.#plain = this.#codecs.byId(codec).decode(bytes, plainBytes);
     this.#at = 0;
   }
+}
+
+/** Records told from nothing, as a delta. */
+export function deltaOfRecords(records: readonly DeviceRecord[], units: Units, codecs: Codecs): Delta {
+  const writer = new DeltaWriter(codecs);
+  const byUnit = records.map(({ name, bytes }) => ({ ...units.ofRecord(name), bytes }));
+  for (const { unit, pageBytes, bytes } of byUnit.sort((a, b) => a.unit - b.unit)) {
+    for (let at = 0; at < bytes.length; at += pageBytes) {
+      const page = new Uint8Array(pageBytes);
+      page.set(bytes.subarray(at, at + pageBytes));
+      if (page.some((byte) => byte !== 0)) writer.add(unit, at / pageBytes, page);
+    }
+  }
+  return writer.finish();
 }
 
 /** The delta that does what `first` and then `second` do. Pages that end up the same are left out. */

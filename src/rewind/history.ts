@@ -17,6 +17,8 @@ import { POINT_BYTES, type Point, type PointFields, type PointId, Timeline } fro
 export interface Taken {
   readonly change: Change;
   readonly fields: PointFields;
+  /** Where it is in the tree, once it was admitted. */
+  point?: Point;
 }
 
 /** What became of an instant. */
@@ -45,6 +47,14 @@ export class History implements Reported {
   begin(fields: PointFields): void {
     this.#tree = new Timeline(fields, this.#tree?.nextId);
     this.#waiting = null;
+  }
+
+  /** Starts with a tree that was stored; the guest is at `head` and goes on from there. */
+  async beginWith(tree: Timeline, head: Point, breathe: Breathe): Promise<void> {
+    tree.head = head;
+    tree.tip = head;
+    this.#tree = tree;
+    await this.#makeRoom(0, null, breathe);
   }
 
   get tree(): Timeline {

@@ -8,14 +8,16 @@
 
 import { type Clock, SYSTEM_CLOCK } from '../base/clock.ts';
 import { isVitrineError, VitrineError } from '../base/error.ts';
-import { LIMITS, MIB } from '../base/limits.ts';
 import { Pacing } from '../base/pacing.ts';
 import type { Codecs } from '../codec/codec.ts';
-import type { Departure, FollowedTracker, Instant } from '../tracking/follower.ts';
-import { DeltaReader } from './delta.ts';
+import type { DeviceRecord } from '../guest/guest.ts';
+import type { FollowedTracker, Instant } from '../tracking/follower.ts';
+import { composeArrival } from './arrival.ts';
+import { deltaOfRecords } from './delta.ts';
 import { type Admitted, History, type Taken } from './history.ts';
 import { Intake } from './intake.ts';
-import { RecordComposer } from './record-composer.ts';
+import type { RewindOptions } from './open-rewind.ts';
+import { rebuildHistory } from './reopen.ts';
 import {
   type EpochOutcome,
   type RewindPoint,
@@ -24,50 +26,20 @@ import {
   RewindTally,
   type SeekReport,
 } from './rewind-report.ts';
+import type { FlushReport, OpenedHistory, RewindStore } from './rewind-store.ts';
 import type { Point, PointId } from './timeline.ts';
-import { Units } from './units.ts';
-import { xorInto } from './xor.ts';
+import type { Units } from './units.ts';
 
-const DEFAULT_BUDGET_BYTES = 64 * MIB;
-/** Least bytes that hold anything at all. */
-const MIN_BUDGET_BYTES = 64 * 1024;
 /** Work in one go between two turns of a guest of the same thread: an eighth of a frame at 60 Hz. */
 const SLICE_MS = 2;
 /** Codes that say that the guest or its tracker is at something else: the next epoch will do. */
 const NOT_NOW = ['wrong-state', 'guest-not-quiescent', 'busy'] as const;
 
-export interface RewindOptions {
-  readonly codecs: Codecs;
-  /** 64 MiB when left out. The history never holds more; work under way has buffers of its own. */
-  readonly budgetBytes?: number;
-  /**
-   * What happens when bookmarks leave no room for the present: `hold` stops the guest until one is forgotten, `forget` gives
-   * the oldest one up. `hold` when left out: a bookmark is never lost.
-   */
-  readonly whenFull?: 'hold' | 'forget';
-  /** `LIMITS.maxRewindPoints` when left out; history is thinned to stay below. */
-  readonly maxPoints?: number;
-  readonly clock?: Clock;
-}
-
-/**
- * Starts a history of the guest of `tracker`, which goes on to serve an engine. The first point is now.
- *
- * Throws `argument-invalid` for a budget that holds nothing, `busy` when the tracker is followed already, and what the
- * guest throws.
- */
-export async function openRewind(tracker: FollowedTracker, options: RewindOptions): Promise<Rewind> {
-  const { budgetBytes = DEFAULT_BUDGET_BYTES, maxPoints = LIMITS.maxRewindPoints } = options;
-  if (!Number.isSafeInteger(budgetBytes) || budgetBytes < MIN_BUDGET_BYTES) {
-    throw new VitrineError('argument-invalid', { name: 'budgetBytes', value: budgetBytes });
-  }
-  if (!Number.isSafeInteger(maxPoints) || maxPoints < 2 || maxPoints > LIMITS.maxRewindPoints) {
-    throw new VitrineError('argument-invalid', { name: 'maxPoints', value: maxPoints });
-  }
-  const { regions } = await tracker.describe();
-  const rewind = new Rewind(tracker, new Units(regions), { ...options, budgetBytes, maxPoints });
-  await rewind.start();
-  return rewind;
+/** A save's instant: its point, unless it was the head, and its records. */
+interface Capture {
+  readonly taken: Taken | null;
+  readonly head: Point;
+  readonly devices: readonly DeviceRecord[];
 }
 
 export class Rewind {
@@ -87,7 +59,9 @@ export class Rewind {
   #lastJob: Promise<unknown> = Promise.resolve();
   #ranMs = 0;
   #sinceMs = 0;
-  #arriving: Intake['devices'] = [];
+  /** The capture under way, and those that were committed since a flush began. */
+  #capture: Capture | null = null;
+  #committed: Capture[] = [];
 
   /** Use `openRewind`. */
   constructor(
@@ -103,18 +77,24 @@ export class Rewind {
     this.#history = new History({ whenFull: 'hold', ...options }, this.#tally);
   }
 
-  /** Called once, by `openRewind`. */
-  async start(): Promise<void> {
+  /** Called once, by `openRewind` and `reopenRewind`; with a stored history when the guest is at its anchor and held there. */
+  async start(stored?: OpenedHistory): Promise<void> {
     await this.#tracker.follow({
       losing: (region, page, bytes) => this.#intake.lose(region, page, bytes),
       captured: (instant) => this.#takeCapture(instant),
-      committed: () => {},
+      committed: () => {
+        if (this.#capture !== null) this.#committed.push(this.#capture);
+        this.#capture = null;
+      },
     });
+    const found = stored === undefined ? undefined : rebuildHistory(stored, this.#units, this.#codecs);
     await this.#tracker.epoch(({ devices }) => {
-      this.#intake.settleAt(devices);
+      this.#intake.settleAt(found?.devices ?? devices);
       this.#sinceMs = this.#clock.nowMs();
-      this.#history.begin(this.#fieldsNow());
+      this.#ranMs = found?.head.atMs ?? 0;
+      if (found === undefined) this.#history.begin(this.#fieldsNow());
     });
+    if (found !== undefined) await this.#history.beginWith(found.tree, found.head, this.#breathe());
   }
 
   get state(): RewindState {
@@ -176,6 +156,7 @@ export class Rewind {
       const pacing = this.#pacing();
       await this.#hold();
       let pointsPassed = 0;
+      let arriving: readonly DeviceRecord[] = [];
       try {
         const { pagesWritten } = await this.#tracker.travel(
           async (here) => {
@@ -185,9 +166,12 @@ export class Rewind {
             this.#find(id);
             const way = this.#history.wayTo(target);
             pointsPassed = way.length;
-            return this.#goTo(here, target, way, pacing);
+            const journey = { devices: this.#intake.devices, way, shape: target.shape };
+            const breathe = () => pacing.breathe();
+            arriving = await composeArrival(here, journey, this.#units, this.#codecs, breathe);
+            return arriving;
           },
-          () => this.#arrive(target),
+          () => this.#arrive(target, arriving),
         );
         return { pointsPassed, pagesWritten, workMs: pacing.workedMs };
       } catch (error) {
@@ -232,6 +216,46 @@ export class Rewind {
     });
   }
 
+  /**
+   * Keeps the history in a store: `save` makes a snapshot of the guest, with an engine on the same tracker, and answers with
+   * its id. The history is told from that; without it it cannot be opened again.
+   *
+   * The first flush writes all, later ones what is new. On failure the one before is as it was. Throws `busy` when another
+   * save came between, `rewind-full`, and what `save` and the store throw.
+   */
+  async flush(store: RewindStore, save: () => Promise<string>): Promise<FlushReport> {
+    this.beginFlush();
+    return this.endFlush(store, await save());
+  }
+
+  /** The first half of `flush`, for a save that is made elsewhere. */
+  beginFlush(): void {
+    this.#requireOpen();
+    this.#committed = [];
+  }
+
+  /** The second half: `anchor` is the one snapshot saved since. */
+  async endFlush(store: RewindStore, anchor: string): Promise<FlushReport> {
+    return this.#doing(async () => {
+      this.#requireOpen();
+      await this.#admitAll(null);
+      if (this.#state === 'full') throw this.#history.fullError();
+      const [capture, another] = this.#committed;
+      const point = capture?.taken === null ? capture.head : capture?.taken.point;
+      if (capture === undefined || another !== undefined || this.#history.find(point?.id ?? 0) !== point) {
+        throw new VitrineError('busy', { underWay: 'another save' });
+      }
+      const { tree } = this.#history;
+      return store.flush({
+        ...{ anchor, anchorPoint: point!.id, tip: tree.tip.id, nextId: tree.nextId },
+        regions: (await this.#tracker.describe()).regions,
+        recordNames: this.#units.recordNames,
+        records: deltaOfRecords(capture.devices, this.#units, this.#codecs),
+        points: [...tree.points()],
+      });
+    });
+  }
+
   /** Ends the history and lets the guest go on where it is. May be called again. */
   async stop(): Promise<void> {
     if (this.#state === 'stopped') return;
@@ -265,7 +289,8 @@ export class Rewind {
 
   #takeCapture(instant: Instant): void {
     if (this.#state === 'stopped') return;
-    this.#take(instant);
+    const taken = this.#take(instant);
+    this.#capture = { taken, head: this.#history.head, devices: this.#intake.devices };
     void this.#doing(() => this.#admitAll(null)).catch(() => {});
   }
 
@@ -276,6 +301,7 @@ export class Rewind {
     for (let taken = this.#taken.shift(); taken !== undefined; taken = this.#taken.shift()) {
       const admitted: Admitted = await this.#history.admit(taken, target, () => pacing.breathe());
       taken.change.release();
+      if (admitted !== 'full') taken.point = this.#history.head;
       isNew ||= admitted === 'new';
       if (admitted === 'full') {
         this.#state = 'full';
@@ -286,32 +312,8 @@ export class Rewind {
     return isNew;
   }
 
-  /** Puts the target's pages and gives its records. `intake.devices` are those of the head, exactly. */
-  async #goTo(here: Departure, target: Point, way: ReturnType<History['wayTo']>, pacing: Pacing) {
-    const records = new RecordComposer(this.#units, this.#intake.devices);
-    const scratch = new Uint8Array(LIMITS.maxPageBytes);
-    for (const delta of way) {
-      const reader = new DeltaReader(delta, this.#codecs);
-      for (let frames = 0; reader.next(); ) {
-        const { unit, page, bytes } = reader;
-        if (this.#units.isRegion(unit)) {
-          const whole = scratch.subarray(0, bytes.length);
-          whole.set(here.page(unit, page));
-          xorInto(whole, bytes);
-          here.put(unit, page, whole);
-        } else records.xor(unit, page, bytes);
-        if (reader.framesRead > frames) {
-          frames = reader.framesRead;
-          await pacing.breathe();
-        }
-      }
-    }
-    this.#arriving = records.finish(target.shape);
-    return this.#arriving;
-  }
-
-  #arrive(target: Point): void {
-    this.#intake.settleAt(this.#arriving);
+  #arrive(target: Point, devices: readonly DeviceRecord[]): void {
+    this.#intake.settleAt(devices);
     this.#history.settleAt(target);
     this.#ranMs = target.atMs;
     this.#state = 'scrubbing';

@@ -8,6 +8,7 @@
 // and never merges or drops a point by itself.
 
 import { assert } from '../base/assert.ts';
+import { VitrineError } from '../base/error.ts';
 import type { Delta } from './delta.ts';
 import type { DeviceShape } from './intake.ts';
 
@@ -31,6 +32,14 @@ export interface Point {
   label: string | null;
 }
 
+/** A point of a tree that is built again. */
+export interface RebuiltPoint extends PointFields {
+  readonly id: PointId;
+  readonly parent: PointId | null;
+  readonly label: string | null;
+  readonly delta: Delta | null;
+}
+
 /** What a point is made of. */
 export type PointFields = Pick<Point, 'shape' | 'atMs' | 'wallMs'>;
 
@@ -49,6 +58,29 @@ export class Timeline {
     this.root = this.#make(fields, null, null);
     this.head = this.root;
     this.tip = this.root;
+  }
+
+  /**
+   * A tree of points that were in one, the root first and parents before children. Throws `format-range` when they cannot
+   * have been.
+   */
+  static rebuild(points: readonly RebuiltPoint[], nextId: PointId): Timeline {
+    const [root, ...others] = points;
+    const refuse = (point: PointId): never => {
+      throw new VitrineError('format-range', { record: 'rewind index', field: 'point', point });
+    };
+    if (root === undefined || root.parent !== null || root.id < 1) return refuse(0);
+    const tree = new Timeline(root, root.id);
+    tree.root.label = root.label;
+    for (const { id, parent, label, delta, ...fields } of others) {
+      const above = parent === null ? undefined : tree.find(parent);
+      if (above === undefined || delta === null || id < tree.#nextId) return refuse(id);
+      tree.#nextId = id;
+      tree.add(above, delta, fields).label = label;
+    }
+    if (nextId < tree.#nextId) refuse(nextId);
+    tree.#nextId = nextId;
+    return tree;
   }
 
   get usedBytes(): number {
@@ -154,7 +186,9 @@ export class Timeline {
   }
 
   #make(fields: PointFields, parent: Point | null, delta: Delta | null): Point {
-    const point: Point = { ...fields, id: this.#nextId++, parent, children: [], delta, label: null };
+    const { shape, atMs, wallMs } = fields;
+    const rest = { parent, children: [], delta, label: null };
+    const point: Point = { id: this.#nextId++, shape, atMs, wallMs, ...rest };
     if (parent !== null && parent.children.push(point) > 1) this.#leafCount++;
     this.#points.set(point.id, point);
     this.#usedBytes += POINT_BYTES + (delta?.sizeBytes ?? 0);

@@ -36,7 +36,7 @@ import { exposeTracker } from './tracker-port.ts';
 export async function startEngine(worker: Worker, store: StoreSpec): Promise<EngineClient> {
   const supervised = await supervise<EngineHost>(worker);
   try {
-    return new EngineClient(supervised, await supervised.api.open(store));
+    return new EngineClient(supervised, await supervised.api.open(store), store);
   } catch (error) {
     supervised.terminate();
     throw error;
@@ -55,9 +55,11 @@ export class EngineClient {
   readonly info: EngineInfo;
   readonly #worker: SupervisedWorker<EngineHost>;
   readonly #api: Remote<EngineHost>;
+  readonly #store: StoreSpec;
   #closed = false;
 
-  constructor(worker: SupervisedWorker<EngineHost>, info: EngineInfo) {
+  constructor(worker: SupervisedWorker<EngineHost>, info: EngineInfo, store: StoreSpec) {
+    this.#store = store;
     this.#worker = worker;
     this.#api = worker.api;
     this.info = info;
@@ -90,7 +92,8 @@ export class EngineClient {
       port = channel.port2;
     }
     await this.#api.adopt(name, transfer(port, [port]), offer, track);
-    return new MachineClient(name, this.#api, (options, call) => this.#run(options, call));
+    const run: RunJob = (options, call) => this.#run(options, call);
+    return new MachineClient(name, this.#api, run, this.#store);
   }
 
   log(options: { readonly machine?: string } = {}): Promise<SnapshotInfo[]> {
@@ -169,12 +172,12 @@ export class MachineClient {
   readonly #api: Remote<EngineHost>;
   readonly #run: RunJob;
 
-  constructor(name: string, api: Remote<EngineHost>, run: RunJob) {
+  constructor(name: string, api: Remote<EngineHost>, run: RunJob, store: StoreSpec) {
     this.name = name;
     this.#api = api;
     this.#run = run;
-    this.rewind = new RewindClient(((verb, ...parameters) =>
-      this.#api.rewind(this.name, verb, parameters)) as CallRewind);
+    const call = ((verb, ...parameters) => api.rewind(name, verb, parameters)) as CallRewind;
+    this.rewind = new RewindClient(call, { store, name });
   }
 
   save(options: SaveOptions = {}): Promise<SaveReport> {

@@ -4,11 +4,14 @@
 import { VitrineError } from '../base/error.ts';
 import { loadCodecs } from '../codec/load.ts';
 import { EpochTimer } from '../rewind/epoch-timer.ts';
-import { openRewind, type Rewind } from '../rewind/rewind.ts';
+import { openRewind, openStoredRewind } from '../rewind/open-rewind.ts';
+import type { Rewind } from '../rewind/rewind.ts';
 import type { RewindPoint, RewindStats, SeekReport } from '../rewind/rewind-report.ts';
+import { type FlushReport, type OpenedHistory, RewindStore } from '../rewind/rewind-store.ts';
 import type { PointId } from '../rewind/timeline.ts';
 import type { FollowedTracker } from '../tracking/follower.ts';
 import type { Tracker } from '../tracking/tracker.ts';
+import type { StoreSpec } from './engine-host.ts';
 
 /** How to record a history. */
 export interface RewindStartOptions {
@@ -33,6 +36,22 @@ export interface RewindCalls {
   bookmark(point: PointId, label: string): Promise<void>;
   forget(point: PointId): Promise<void>;
   setSuspended(isSuspended: boolean): Promise<void>;
+  /** Before and after the snapshot that the history is to be told from. */
+  beginFlush(): Promise<void>;
+  endFlush(place: HistoryPlace, anchor: string): Promise<FlushReport>;
+  /** Whether there is a stored history. */
+  isStored(place: HistoryPlace): Promise<boolean>;
+  /** Holds the guest and answers with the snapshot to restore; null when there is no history, and nothing is held then. */
+  beginReopen(place: HistoryPlace): Promise<string | null>;
+  /** Opens the history, unless the restore failed, and lets the guest go on. */
+  endReopen(options: RewindStartOptions, isRestored: boolean): Promise<void>;
+}
+
+/** Which history in which store. */
+export interface HistoryPlace {
+  readonly store: StoreSpec;
+  /** The machine's. */
+  readonly name: string;
 }
 
 export type RewindVerb = keyof RewindCalls;
@@ -58,6 +77,9 @@ export class RewindHost implements RewindCalls {
   #rewind: Rewind | null = null;
   #opening: Promise<Rewind> | null = null;
   #timer: EpochTimer | null = null;
+  /** A stored history whose snapshot is being restored. */
+  #stored: OpenedHistory | null = null;
+  readonly #stores = new Map<string, Promise<RewindStore>>();
 
   constructor(tracker: FollowedTracker) {
     this.#tracker = tracker;
@@ -80,6 +102,45 @@ export class RewindHost implements RewindCalls {
       return rewind.stats();
     } finally {
       this.#opening = null;
+    }
+  }
+
+  async beginFlush(): Promise<void> {
+    this.#open.beginFlush();
+  }
+
+  async endFlush(place: HistoryPlace, anchor: string): Promise<FlushReport> {
+    return this.#open.endFlush(await this.#storeAt(place), anchor);
+  }
+
+  async isStored(place: HistoryPlace): Promise<boolean> {
+    return (await (await this.#storeAt(place)).anchor()) !== null;
+  }
+
+  async beginReopen(place: HistoryPlace): Promise<string | null> {
+    if (this.#rewind !== null || this.#stored !== null) {
+      throw new VitrineError('wrong-state', { actual: 'a history', required: 'none' });
+    }
+    const { regions } = await this.#tracker.describe();
+    const stored = await (await this.#storeAt(place)).open(regions);
+    if (stored === undefined) return null;
+    await this.#tracker.hold();
+    this.#stored = stored;
+    return stored.index.anchor;
+  }
+
+  async endReopen(options: RewindStartOptions, isRestored: boolean): Promise<void> {
+    const stored = this.#stored;
+    if (stored === null) throw new VitrineError('wrong-state', { actual: 'idle', required: 'beginReopen' });
+    this.#stored = null;
+    try {
+      if (!isRestored) return;
+      const { epochMs = DEFAULT_EPOCH_MS, ...rest } = options;
+      const codecs = await loadCodecs();
+      this.#rewind = await openStoredRewind(this.#tracker, { ...rest, codecs }, stored);
+      this.#timer = new EpochTimer(this.#rewind, { epochMs });
+    } finally {
+      await this.#tracker.release();
     }
   }
 
@@ -119,8 +180,27 @@ export class RewindHost implements RewindCalls {
     this.#rewind?.setSuspended(isSuspended);
   }
 
+  /** The store is opened in this worker, once for each place: what was written once is known then. */
+  #storeAt(place: HistoryPlace): Promise<RewindStore> {
+    const key = JSON.stringify(place);
+    let store = this.#stores.get(key);
+    if (store === undefined) {
+      store = openStore(place);
+      this.#stores.set(key, store);
+      store.catch(() => this.#stores.delete(key));
+    }
+    return store;
+  }
+
   get #open(): Rewind {
     if (this.#rewind !== null) return this.#rewind;
     throw new VitrineError('wrong-state', { actual: 'no history', required: 'rewind.start' });
   }
+}
+
+async function openStore({ store, name }: HistoryPlace): Promise<RewindStore> {
+  if (store.kind !== 'idb')
+    throw new VitrineError('unsupported', { missing: 'a store of more than one worker' });
+  const { openIdbStore } = await import('../store/idb-store.ts');
+  return new RewindStore(await openIdbStore(store.name), name);
 }

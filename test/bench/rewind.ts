@@ -5,7 +5,8 @@
 import { loadCodecs } from '../../src/codec/load.ts';
 import { loadKernels } from '../../src/kernel/load.ts';
 import { EpochTimer } from '../../src/rewind/epoch-timer.ts';
-import { openRewind, type Rewind } from '../../src/rewind/rewind.ts';
+import { openRewind } from '../../src/rewind/open-rewind.ts';
+import type { Rewind } from '../../src/rewind/rewind.ts';
 import { openScanTracker } from '../../src/tracking/scan-tracker.ts';
 import { bootLinux, hasLinux, type LinuxBench } from './linux.ts';
 import { type BenchResult, type BenchRow, median, takeTurns } from './row.ts';

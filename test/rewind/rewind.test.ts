@@ -4,7 +4,8 @@
 import { describe, expect, it } from 'vitest';
 import { VitrineError } from '../../src/base/error.ts';
 import { loadCodecs } from '../../src/codec/load.ts';
-import { openRewind, type Rewind } from '../../src/rewind/rewind.ts';
+import { openRewind } from '../../src/rewind/open-rewind.ts';
+import type { Rewind } from '../../src/rewind/rewind.ts';
 import { Random } from '../../src/testing/random.ts';
 import { openTestEngine } from '../support/engine.ts';
 import { seedOfRun } from '../support/seed.ts';

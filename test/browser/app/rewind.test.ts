@@ -1,5 +1,6 @@
 // Rewind on the page: drag along a machine's past by keys, see it on its screen, go on from there, come back.
 
+import type { Page } from 'playwright';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Harness, openHarness } from '../harness.ts';
 import { PageDriver } from './page-driver.ts';
@@ -42,20 +43,14 @@ describe.each([
         return (await machine.rewind.points()).length;
       });
     await expect.poll(points).toBeGreaterThan(3);
-    const typed = (text: string, isThere: boolean) =>
-      page.waitForFunction(
-        ([wanted, expected]) =>
-          document.querySelector('.machine:not([hidden]) .screen pre')?.textContent?.includes(wanted) ===
-          expected,
-        [text, isThere] as const,
-      );
+    const typed = (text: string, isThere: boolean) => typedOn(page, text, isThere);
     await page.getByLabel('Screen of pulse').focus();
     await page.keyboard.type('early');
     await typed('> early', true);
     await expect.poll(points).toBeGreaterThan(6);
     await pane.getByLabel('Bookmark', { exact: true }).fill('early typed');
     await pane.getByRole('button', { name: 'Bookmark this moment' }).click();
-    await pane.getByLabel('Bookmarks').waitFor();
+    await pane.getByLabel('Bookmarks', { exact: true }).waitFor();
     await page.getByLabel('Screen of pulse').focus();
     await page.keyboard.type('late');
     await typed('earlylate', true);
@@ -73,7 +68,7 @@ describe.each([
     await page.screenshot({ path: `${OUT}rewind-${mode}.png`, fullPage: true });
 
     // To the bookmark: held there, with its text.
-    await pane.getByLabel('Bookmarks').selectOption({ label: 'early typed' });
+    await pane.getByLabel('Bookmarks', { exact: true }).selectOption({ label: 'early typed' });
     await typed('> early', true);
     await typed('earlylate', false);
     const held = await driver.numberOnScreen('ticks');
@@ -97,4 +92,53 @@ describe.each([
     await driver.waitForNumber('ticks', after);
     expect(await driver.errors()).toEqual([]);
   });
+
+  it('keeps the past across a reload', async () => {
+    const page = await harness.context.newPage();
+    await page.setViewportSize({ width: 1280, height: 1000 });
+    const driver = new PageDriver(page);
+    await driver.open(server.origin);
+    await driver.waitForOutput('pulse', 'MEMORY OK');
+    const pane = page.getByRole('region', { name: 'Rewind' });
+    await pane.getByRole('button', { name: 'Record', exact: true }).click();
+    const points = () =>
+      page.evaluate(async () => {
+        const machine = await window.vitrine.workspace.current.value!.joined;
+        return (await machine.rewind.points()).length;
+      });
+    await expect.poll(points).toBeGreaterThan(3);
+    await page.getByLabel('Screen of pulse').focus();
+    await page.keyboard.type('before');
+    await typedOn(page, '> before', true);
+    await expect.poll(points).toBeGreaterThan(6);
+    await pane.getByLabel('Keep across reloads').check();
+    await driver.snapshot('the past is kept up to here').waitFor();
+    const kept = () =>
+      page.evaluate(async () => (await window.vitrine.workspace.current.value!.joined).rewind.isStored());
+    await expect.poll(kept).toBe(true);
+
+    await page.reload();
+    await driver.waitForOutput('pulse', 'MEMORY OK');
+    await pane.getByRole('button', { name: 'Open the past that was kept' }).click();
+    await pane.getByRole('slider', { name: 'Moment' }).waitFor();
+    await typedOn(page, '> before', true);
+    expect(await points()).toBeGreaterThan(6);
+    await pane.getByRole('slider', { name: 'Moment' }).focus();
+    await page.keyboard.press('Home');
+    await typedOn(page, '> before', false);
+    await pane.getByRole('button', { name: 'Go on from here' }).click();
+    const ticks = await driver.numberOnScreen('ticks');
+    await driver.waitForNumber('ticks', ticks);
+    expect(await driver.errors()).toEqual([]);
+  });
 });
+
+/** Waits until the screen on show holds a text, or does not. */
+async function typedOn(page: Page, text: string, isThere: boolean): Promise<void> {
+  await page.waitForFunction(
+    ([wanted, expected]) =>
+      document.querySelector('.machine:not([hidden]) .screen pre')?.textContent?.includes(wanted) ===
+      expected,
+    [text, isThere] as const,
+  );
+}
