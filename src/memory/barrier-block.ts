@@ -106,13 +106,15 @@ export class BarrierBlock {
     for (let i = 0; i < words.length; i++) {
       let word = words[i]!;
       if (word === 0) continue;
-      const first = i * 32;
-      // Whole words are the usual case when much was written, and a bit at a time would be paid in the pause.
       if (word === 0xffff_ffff) {
-        states.fill(PAGE_STATE.awaited, first, Math.min(first + 32, pageCount));
+        // Many whole words in a row are the usual case when much was written, and this is in the pause.
+        const first = i;
+        while (i + 1 < words.length && words[i + 1] === 0xffff_ffff) i++;
+        states.fill(PAGE_STATE.awaited, first * 32, Math.min((i + 1) * 32, pageCount));
         continue;
       }
-      for (; word !== 0; word &= word - 1) states[first + 31 - Math.clz32(word & -word)] = PAGE_STATE.awaited;
+      for (; word !== 0; word &= word - 1)
+        states[i * 32 + 31 - Math.clz32(word & -word)] = PAGE_STATE.awaited;
     }
   }
 

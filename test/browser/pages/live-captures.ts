@@ -1,0 +1,70 @@
+// Live captures of a PC that writes all its memory, checked against copies made in their pauses. Runs on a page's thread and in
+// a worker.
+
+import { openV86 } from '../../../src/guest/v86/open-v86.ts';
+import { loadKernels } from '../../../src/kernel/load.ts';
+import { pageCountOf } from '../../../src/memory/region.ts';
+import { openScanTracker } from '../../../src/tracking/scan-tracker.ts';
+import type { LiveReport } from '../../../src/tracking/tracker.ts';
+import { HARD_WRITER, hardWriter } from '../../support/hard-writer.ts';
+
+export interface LiveCaptures {
+  readonly reports: readonly LiveReport[];
+  /** Pages that were not what they were in the pause: none. */
+  readonly wrongPages: number;
+  readonly isShared: boolean;
+}
+
+/** One capture with each ring. `wasmUrl` is where v86's program is. */
+export async function liveCaptures(wasmUrl: string, rings: readonly number[]): Promise<LiveCaptures> {
+  const memoryBytes = 8 * 2 ** 20;
+  const rom = new Uint8Array(65_536).fill(0xff);
+  rom.set(hardWriter(memoryBytes));
+  rom.set([0xea, 0, 0, 0, 0xf0], 0xfff0);
+  const guest = await openV86({ wasm: { url: wasmUrl }, memoryBytes, bios: { bytes: rom }, memory: 'auto' });
+  let truth: Uint8Array[] = [];
+  const saveDevices = guest.saveDevices.bind(guest);
+  guest.saveDevices = () => {
+    truth = guest.regions.map(({ id }) => guest.view(id)!.slice());
+    return saveDevices();
+  };
+  const rounds = async () => {
+    const word = new Uint8Array(4);
+    await guest.pause();
+    guest.readPages({ region: 0, offsetBytes: HARD_WRITER.rounds, lengthBytes: 4 }, word);
+    await guest.resume();
+    return new DataView(word.buffer).getUint32(0, true);
+  };
+  /** All memory is written once more. */
+  const another = async () => {
+    const from = await rounds();
+    while ((await rounds()) < from + 2) await new Promise((next) => setTimeout(next, 1));
+  };
+  const tracker = await openScanTracker(guest, { openKernels: () => loadKernels() });
+  await guest.start();
+  const reports: LiveReport[] = [];
+  let wrongPages = 0;
+  for (const bufferBytes of rings) {
+    await another();
+    const { live } = await tracker.capture({ full: false, live: { bufferBytes } });
+    reports.push(live!);
+    for (const region of guest.regions) {
+      const pages = Uint32Array.from({ length: pageCountOf(region) }, (_, page) => page);
+      const { bytes } = await tracker.readPages(region.id, pages);
+      for (const page of pages) {
+        const at = page * region.pageBytes;
+        const end = Math.min(at + region.pageBytes, region.sizeBytes);
+        if (differ(bytes, truth[region.id]!, at, end)) wrongPages++;
+      }
+    }
+    await tracker.commit();
+  }
+  await another();
+  await tracker.close();
+  return { reports, wrongPages, isShared: guest.traits.sharedMemory };
+}
+
+function differ(a: Uint8Array, b: Uint8Array, from: number, to: number): boolean {
+  for (let at = from; at < to; at++) if (a[at] !== b[at]) return true;
+  return false;
+}
