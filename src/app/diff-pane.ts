@@ -57,6 +57,13 @@ export class DiffPane {
     this.element = element('div', { className: 'diff' }, form, this.#result);
     workspace.machines.watch(() => this.#listSources());
     workspace.snapshots.watch(() => this.#listSources());
+    // What is on show is what one means, until one says otherwise.
+    workspace.current.watch((machine) => {
+      if (machine !== null) this.#propose(this.#to, { kind: 'live', machine });
+    });
+    workspace.chosen.watch((snapshot) => {
+      if (snapshot !== null) this.#propose(this.#from, { kind: 'snapshot', snapshot });
+    });
   }
 
   /** Compares and shows. */
@@ -98,6 +105,11 @@ export class DiffPane {
     parts.push(element('p', { className: 'hint' }, devices));
     this.#result.replaceChildren(...parts);
     this.#shown = [from, to];
+  }
+
+  #propose(select: HTMLSelectElement, source: MemorySource): void {
+    this.#listSources();
+    select.value = keyOf(source);
   }
 
   #listSources(): void {

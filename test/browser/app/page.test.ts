@@ -151,6 +151,12 @@ describe.each([
     await again.waitForOutput('micropython', 'first twice');
 
     await again.choose('x is second');
+    // What is chosen and what is shown are proposed for a comparison.
+    const compared = again.page.locator('.diff form option:checked');
+    expect((await compared.allTextContents()).map((title) => title.replace(/ \(.*/, ''))).toEqual([
+      'x is second',
+      'micropython, now',
+    ]);
     await again.act('Fork');
     await again.notice('micropython-fork-1 goes on').waitFor();
     await again.type('x += " forked"; print(x)\n');
