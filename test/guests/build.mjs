@@ -10,18 +10,18 @@ import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from '
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { AptI386 } from './apt-i386.mjs';
-import { buildInitrd } from './initrd.mjs';
+import { buildInitrd, MODULES } from './initrd.mjs';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
 const OUT = join(ROOT, '.guests');
 const MANIFEST = join(OUT, 'manifest.json');
 
 /** Raised when the files are made in another way. */
-const RECIPE = 1;
+const RECIPE = 2;
 
 /** What the start script and the tests call; the guest has all of busybox where this machine can run it. */
 const NEEDED_APPLETS =
-  'sh ash awk cat cp cttyhack cut date dd dmesg echo env expr false find free grep gunzip gzip head hexdump hostname kill ln ls md5sum mkdir mount mv od printf ps rm sed seq setsid sha256sum sleep sort stty sync tail tee test time top touch tr true umount uname uniq uptime vi wc xargs yes'.split(
+  'sh ash awk cat cp cttyhack cut date dd dmesg echo env expr false find free grep gunzip gzip head hexdump hostname insmod kill ln ls md5sum mkdir mount mv od printf ps rm sed seq setsid sha256sum sleep sort stty sync tail tee test time top touch tr true umount uname uniq uptime vi wc xargs yes'.split(
     ' ',
   );
 
@@ -49,9 +49,13 @@ function build() {
 
   const release = kernelPackage.replace('linux-image-', '');
   const program = readFileSync(join(busybox.folder, 'bin/busybox'));
+  const drivers = join(kernel.folder, `lib/modules/${release}/kernel/drivers/virtio`);
+  const modules = Object.fromEntries(
+    MODULES.map((name) => [name, readFileSync(join(drivers, `${name}.ko`))]),
+  );
   const files = {
     vmlinuz: readFileSync(join(kernel.folder, `boot/vmlinuz-${release}`)),
-    initrd: buildInitrd(program, appletsOf(join(busybox.folder, 'bin/busybox'))),
+    initrd: buildInitrd(program, appletsOf(join(busybox.folder, 'bin/busybox')), modules),
     bios: readFileSync(join(seabios.folder, 'usr/share/seabios/bios.bin')),
     vgabios: readFileSync(join(seabios.folder, 'usr/share/seabios/vgabios-stdvga.bin')),
   };

@@ -2,10 +2,22 @@
 //
 //   per entry: "070701", 13 fields of 8 hexadecimal digits, the name with a zero, padding to 4, the data, padding to 4
 //
-// It holds busybox, a link for each of its programs, and a start script: one shell on the serial line, one on the
-// screen. It is not compressed: unpacking took the guest longer than reading.
+// It holds busybox, a link for each of its programs, `vitrine` (vitrine.S), the kernel's balloon driver, and a start
+// script: one shell on the serial line, one on the screen. It is not compressed: unpacking took the guest longer than reading.
 
-const FOLDERS = ['bin', 'dev', 'etc', 'proc', 'root', 'sys', 'tmp'];
+import { VITRINE_PROGRAM_BASE64 } from './vitrine-program.mjs';
+
+const FOLDERS = ['bin', 'dev', 'etc', 'lib', 'lib/modules', 'proc', 'root', 'sys', 'tmp'];
+
+/** The balloon's driver and what it needs, in the order in which they are loaded. */
+export const MODULES = [
+  'virtio',
+  'virtio_ring',
+  'virtio_pci_legacy_dev',
+  'virtio_pci_modern_dev',
+  'virtio_pci',
+  'virtio_balloon',
+];
 
 const INIT = `#!/bin/sh
 export PATH=/bin HOME=/root TERM=linux PS1='# '
@@ -14,14 +26,15 @@ mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev 2>/dev/null
 mount -t tmpfs tmpfs /tmp
 hostname vitrine
+for module in ${MODULES.join(' ')}; do insmod /lib/modules/$module.ko 2>/dev/null; done
 cd /root
 (while :; do setsid sh -c 'exec sh </dev/tty1 >/dev/tty1 2>&1'; done) &
 echo "vitrine: $(uname -r) is up"
 while :; do setsid cttyhack sh; done
 `;
 
-/** The archive: `busybox` is the program's bytes, `applets` the names it answers to. */
-export function buildInitrd(busybox, applets) {
+/** The archive: `busybox` is the program's bytes, `applets` the names it answers to, `modules` the drivers by name. */
+export function buildInitrd(busybox, applets, modules) {
   const parts = [];
   let inode = 1;
   const entry = (name, mode, data = Buffer.alloc(0), device = [0, 0]) => {
@@ -38,6 +51,8 @@ export function buildInitrd(busybox, applets) {
   for (const applet of applets) {
     if (applet !== 'busybox') entry(`bin/${applet}`, 0o120777, Buffer.from('busybox'));
   }
+  entry('bin/vitrine', 0o100755, Buffer.from(VITRINE_PROGRAM_BASE64, 'base64'));
+  for (const [name, bytes] of Object.entries(modules)) entry(`lib/modules/${name}.ko`, 0o100644, bytes);
   entry('init', 0o100755, Buffer.from(INIT));
   entry('TRAILER!!!', 0);
   return Buffer.concat(parts);
