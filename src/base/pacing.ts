@@ -45,3 +45,15 @@ export function nextTask(): Promise<void> {
     port2.postMessage(null);
   });
 }
+
+/** Resolves when `work` has settled, or after `mostMs`; other tasks have their turns meanwhile. */
+export async function settledOrLate(work: Promise<unknown>, clock: Clock, mostMs: number): Promise<void> {
+  const startMs = clock.nowMs();
+  let isSettled = false;
+  const settle = (): void => {
+    isSettled = true;
+  };
+  work.then(settle, settle);
+  do await nextTask();
+  while (!isSettled && clock.nowMs() - startMs < mostMs);
+}

@@ -183,14 +183,15 @@ export class Machine {
   }
 
   /** A live capture takes its time, so that it can be given up on the way. */
-  async #capture(full: boolean, { live, signal }: SaveOptions): Promise<CapturedInstant> {
-    if (live === undefined) return this.#tracker.capture({ full });
+  async #capture(full: boolean, { live, signal, freePages }: SaveOptions): Promise<CapturedInstant> {
+    const skipFree = freePages !== 'keep';
+    if (live === undefined) return this.#tracker.capture({ full, skipFree });
     const cancel = (): void => {
       this.#tracker.cancelCapture().catch(() => {});
     };
     signal?.addEventListener('abort', cancel);
     try {
-      return await this.#tracker.capture({ full, live });
+      return await this.#tracker.capture({ full, live, skipFree });
     } catch (error) {
       throwIfAborted(signal);
       throw error;

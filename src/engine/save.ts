@@ -29,6 +29,11 @@ export interface SaveOptions extends WorkOptions {
    * instant all the same. A guest that cannot is stopped as usual; the report says so, and what the guest had to wait.
    */
   readonly live?: LiveOptions;
+  /**
+   * `skip`, when left out: pages that the guest says are free, and did not write since it was asked, are saved as zeros.
+   * `keep` asks nobody and saves every byte.
+   */
+  readonly freePages?: 'skip' | 'keep';
 }
 
 /** What a save did and cost. */
@@ -40,6 +45,8 @@ export interface SaveReport {
   readonly pagesScanned: number;
   /** Pages whose content differs from the parent's. */
   readonly pagesChanged: number;
+  /** Pages saved as zeros because they are free in the guest. */
+  readonly pagesSkippedFree: number;
   /** Objects that the store did not hold yet. */
   readonly objectsNew: number;
   readonly bytesWritten: number;
@@ -138,6 +145,7 @@ export async function saveInstant(
     totalMs: parts.clock.nowMs() - startMs,
     pagesScanned: instant.pagesScanned,
     pagesChanged,
+    pagesSkippedFree: instant.pagesSkippedFree ?? 0,
     objectsNew: written.objectsNew,
     bytesWritten: written.bytesWritten + bytes.length,
     ...(instant.live === undefined ? {} : { live: instant.live }),

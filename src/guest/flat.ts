@@ -22,6 +22,7 @@ import { regionOf, type Span } from '../memory/span.ts';
 import type { Barrier, BarrierOptions } from './barrier.ts';
 import { DirtyMarks } from './dirty-marks.ts';
 import { answerAtRest, DoorbellDesk } from './doorbell.ts';
+import type { FreePageRequest, FreeSpanListener } from './free-pages.ts';
 import type {
   ConfigValue,
   DeviceRecord,
@@ -71,6 +72,7 @@ export class FlatGuest implements Guest {
   #random: number;
   #checksum = 0;
   #steps = 0;
+  #freeSpans: Span[] = [];
 
   /** Throws `argument-invalid` when the regions cannot be those of a machine. */
   constructor(options: FlatGuestOptions) {
@@ -117,6 +119,29 @@ export class FlatGuest implements Guest {
     this.#guard.requireRunning();
     this.#put({ region, offsetBytes, lengthBytes: bytes.length }, bytes);
   }
+
+  /**
+   * Whether the machine's program uses a span from now on: what it says of free pages. One that uses them all the same
+   * lies, and its snapshots hold zeros there. Throws as `run`, and `span-out-of-range`.
+   */
+  setFree(span: Span, isFree: boolean): void {
+    this.#guard.requireRunning();
+    regionOf(this.regions, span);
+    this.#freeSpans = this.#freeSpans.filter(
+      ({ region, offsetBytes, lengthBytes }) =>
+        region !== span.region ||
+        offsetBytes + lengthBytes <= span.offsetBytes ||
+        span.offsetBytes + span.lengthBytes <= offsetBytes,
+    );
+    if (isFree) this.#freeSpans.push(span);
+  }
+
+  /** It tells at once what its program said so far. */
+  readonly freePageHint: (tell: FreeSpanListener) => FreePageRequest = (tell) => {
+    this.#guard.requirePaused();
+    for (const span of this.#freeSpans) tell(span);
+    return { done: Promise.resolve(), end: () => {} };
+  };
 
   /** Rings its doorbell, as the machine's program would between two steps. Throws as `run`. */
   ring(word: number): void {

@@ -9,6 +9,7 @@ import type { SharedMemory } from '../memory/shared-memory.ts';
 import type { Span } from '../memory/span.ts';
 import type { Barrier, BarrierOptions } from './barrier.ts';
 import type { Doorbell } from './doorbell.ts';
+import type { FreePageRequest, FreeSpanListener } from './free-pages.ts';
 
 /** One value of a machine's configuration. */
 export type ConfigValue = string | number | boolean;
@@ -135,6 +136,12 @@ export interface Guest {
    * Validates before it changes anything: throws `guest-state-invalid` and leaves the devices as they were.
    */
   loadDevices(records: readonly DeviceRecord[]): void | Promise<void>;
+
+  /**
+   * Asks the guest which of its pages are free; it tells as it runs on, or never. What it says is not trusted. Only while
+   * paused; a question under way is ended first.
+   */
+  readonly freePageHint?: ((tell: FreeSpanListener) => FreePageRequest) | undefined;
 
   /** Ends the guest. May be called again. */
   close(): Promise<void>;

@@ -69,6 +69,12 @@ export class PageSet {
     for (let i = 0; i < this.words.length; i++) this.words[i]! &= ~other.words[i]!;
   }
 
+  /** Removes every page that is not in `other`, which is of the same region. */
+  keepAll(other: PageSet): void {
+    assert(other.pageCount === this.pageCount, 'sets are of one region');
+    for (let i = 0; i < this.words.length; i++) this.words[i]! &= other.words[i]!;
+  }
+
   /** How many pages it holds. */
   get size(): number {
     let count = 0;

@@ -3,7 +3,7 @@
 // meanwhile the capture finds.
 
 import type { Clock } from '../base/clock.ts';
-import type { Guest } from '../guest/guest.ts';
+import type { DirtyTake, Guest } from '../guest/guest.ts';
 import type { PageSet } from '../memory/page-set.ts';
 import type { Mirror } from './mirror.ts';
 import { Slices } from './slices.ts';
@@ -19,13 +19,14 @@ export async function copyAhead(
   mirror: Mirror,
   pending: readonly PageSet[],
   slices: Slices,
+  takeMarks: () => DirtyTake,
 ): Promise<void> {
   // Every page is looked at below, so earlier marks say no more; from here on they tell what the guest changes meanwhile,
   // which is what an audit of the marks compares with.
   await guest.pause({ marks: true });
-  let take: ReturnType<Guest['takeDirty']>;
+  let take: DirtyTake;
   try {
-    take = guest.takeDirty();
+    take = takeMarks();
   } finally {
     await guest.resume();
   }

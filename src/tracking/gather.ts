@@ -1,22 +1,25 @@
 // Pages gathered from the mirror for whoever encodes them, each with what it held at the last committed capture where that
 // was kept. Copies: the guest runs on meanwhile, and the next scan overwrites the mirror.
 
+import type { PageSet } from '../memory/page-set.ts';
 import type { Mirror } from './mirror.ts';
 import type { PreviousPages } from './previous-pages.ts';
 import type { GatheredPages } from './tracker.ts';
 
-/** Copies `pages` of a region out of the mirror, in the order asked for. */
+/** Copies `pages` of a region out of the mirror, in the order asked for; those of `zeros` are zeros. */
 export function gatherPages(
   mirror: Mirror,
   previousPages: PreviousPages,
   region: number,
   pages: Uint32Array,
+  zeros: PageSet,
 ): GatheredPages {
   const { pageBytes } = mirror.regions[region]!;
   const bytes = new Uint8Array(pages.length * pageBytes);
   const previous: Uint8Array[] = [];
   const previousOf: number[] = [];
   for (const [index, page] of pages.entries()) {
+    if (zeros.has(page)) continue;
     bytes.set(mirror.page(region, page), index * pageBytes);
     const old = previousPages.get(region, page, pageBytes);
     if (old === undefined) continue;

@@ -6,6 +6,8 @@
 //   staged    its mirror was overwritten for a restore that did not come about, or not yet.
 //   unseen    the guest marked it, the mark was taken already (by a reset), and the mirror has not looked yet. A scan takes
 //             marks without looking for the checkpoint: it tells the checkpoint.
+//   left out  the last committed capture holds zeros for it, for it was free; its mirror holds what the guest holds. Such a
+//             page stays pending.
 //
 // It neither pauses the guest nor knows in which state the tracker is.
 
@@ -15,6 +17,8 @@ import { type PageRun, PageSet } from '../memory/page-set.ts';
 import { pageCountOf } from '../memory/region.ts';
 import type { Checkpoint, ResetSteps } from './checkpoint.ts';
 import type { Follower } from './follower.ts';
+import { FreePages } from './free-pages.ts';
+import { LeftOut } from './left-out.ts';
 import { MarkAudit } from './mark-audit.ts';
 import type { ChangeListener, Mirror } from './mirror.ts';
 import { PreviousPages } from './previous-pages.ts';
@@ -35,6 +39,8 @@ export class PageLedger {
   readonly audit: MarkAudit;
   /** How often the books were closed: captures and restores that were committed. */
   epoch = 0;
+  readonly free: FreePages;
+  readonly leftOut: LeftOut;
   /** Told of what the guest wrote and of what the mirror loses, while there is one. */
   checkpoint: Checkpoint | undefined;
   /** Told of what the mirror loses, while there is one. */
@@ -48,6 +54,8 @@ export class PageLedger {
     this.previous = new PreviousPages(guest.regions.length, PREVIOUS_BYTES);
     this.#unseen = new SuspectPages(guest.regions);
     this.audit = new MarkAudit(guest.traits.auditScans ?? 0);
+    this.free = new FreePages(guest);
+    this.leftOut = new LeftOut(guest.regions, this.free);
   }
 
   /** How changed pages are found now, and why not better. */
@@ -103,7 +111,21 @@ export class PageLedger {
 
   /** The guest's marks, taken; what is not believed counts as not told. Settled by `settle`, or put back. */
   take(): DirtyTake {
-    return this.audit.judged(this.#guest.takeDirty());
+    const take = this.audit.judged(this.#guest.takeDirty());
+    this.free.written(take.pages);
+    return take;
+  }
+
+  /** Asks the paused guest which pages are free; resolves with its answer, perhaps never. */
+  askFree(): Promise<void> {
+    const taken = this.takeForLater();
+    this.checkpoint?.suspect(taken);
+    return this.free.ask();
+  }
+
+  /** How many pages the next scan will look at as far as marks were taken; none where the guest cannot tell. */
+  get unseenCount(): number {
+    return this.#guest.regions.reduce((sum, { id }) => sum + (this.#unseen.of(id)?.size ?? 0), 0);
   }
 
   /** Pages to look at: those marked, and those whose mirror was overwritten by a restore that failed. Null for all. */
@@ -168,6 +190,7 @@ export class PageLedger {
 
   /** The guest was given what was staged. */
   settleStaged(): void {
+    this.free.forget();
     const take = this.take();
     take.commit();
     this.checkpoint?.suspect(take.pages);
@@ -176,15 +199,25 @@ export class PageLedger {
     for (const staged of this.staged) staged.clear();
   }
 
-  /** What the mirror holds is safe. */
+  /** What the mirror holds is what the base holds. */
   forgetPending(): void {
     this.epoch++;
     for (const pages of this.pending) pages.clear();
+    this.leftOut.clear();
+    this.previous.clear();
+  }
+
+  /** The captured instant is safe; of the pages it left out for being free the base holds zeros. */
+  settleCaptured(): void {
+    this.epoch++;
+    for (const pages of this.pending) pages.clear();
+    this.leftOut.settle(this.pending);
     this.previous.clear();
   }
 
   /** A reset to the checkpoint, with the marks taken before and after it. */
   *resetSteps(checkpoint: Checkpoint): ResetSteps {
+    this.free.forget();
     checkpoint.suspect(this.takeForLater());
     const isAudited = this.audit.isDue;
     const report = yield* checkpoint.reset(isAudited ? (...seen) => this.audit.see(...seen) : undefined);

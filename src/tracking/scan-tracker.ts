@@ -10,6 +10,7 @@ import type { DeviceRecord, Guest, PauseNeeds } from '../guest/guest.ts';
 import type { Kernels } from '../kernel/kernels.ts';
 import { checkRegions } from '../memory/region.ts';
 import type { Span } from '../memory/span.ts';
+import { askFree } from './ask-free.ts';
 import { checkPages } from './check-pages.ts';
 import { Checkpoint, resetNow, resetWaiting } from './checkpoint.ts';
 import { copyAhead, warmUpSlices } from './copy-ahead.ts';
@@ -20,7 +21,6 @@ import { captureLive, liveSlices } from './live-capture.ts';
 import { Mirror } from './mirror.ts';
 import { PageLedger } from './page-ledger.ts';
 import { peekGuest } from './peek.ts';
-import type { Slices } from './slices.ts';
 import { swapIn } from './swap.ts';
 import type {
   AppliedRestore,
@@ -88,12 +88,15 @@ export class ScanTracker implements FollowedTracker {
     return { machine, regions, traits, ...this.#ledger.tier };
   }
 
-  async capture({ full, live }: CaptureOptions): Promise<CapturedInstant> {
+  async capture({ full, live, skipFree = false }: CaptureOptions): Promise<CapturedInstant> {
     return this.#enter('idle', 'captured', async () => {
+      if (skipFree && this.#isWarm) await askFree(this.#guest, this.#ledger, this.#clock);
+      else if (skipFree) this.#ledger.free.askAtNextTake();
       const instant =
         live === undefined ? await this.#captureStopped(full) : await this.#captureLive(full, live);
       this.#ledger.follower?.captured(this.#instant(instant.devices));
-      return instant;
+      const pagesSkippedFree = this.#ledger.leftOut.choose(instant.changed, full, skipFree);
+      return { ...instant, pagesSkippedFree };
     });
   }
 
@@ -104,12 +107,12 @@ export class ScanTracker implements FollowedTracker {
   async readPages(region: number, pages: Uint32Array): Promise<GatheredPages> {
     this.#require('captured');
     checkPages(this.#guest.regions, region, pages);
-    return gatherPages(this.#mirror, this.#ledger.previous, region, pages);
+    return gatherPages(this.#mirror, this.#ledger.previous, region, pages, this.#ledger.leftOut.of(region));
   }
 
   async commit(): Promise<void> {
     this.#require('captured');
-    this.#ledger.forgetPending();
+    this.#ledger.settleCaptured();
     this.#ledger.follower?.committed();
     this.#state = 'idle';
   }
@@ -263,6 +266,7 @@ export class ScanTracker implements FollowedTracker {
     this.#state = 'closed';
     this.#ledger.checkpoint = undefined;
     this.#ledger.follower = null;
+    this.#ledger.free.close();
     await this.doorbell.stop();
     await this.#guest.close();
   }
@@ -297,9 +301,9 @@ export class ScanTracker implements FollowedTracker {
     }
   }
 
-  async #warmUp(slices?: Slices): Promise<void> {
+  async #warmUp(slices = warmUpSlices(this.#clock)): Promise<void> {
     if (this.#isWarm) return;
-    await copyAhead(this.#guest, this.#mirror, this.#ledger.pending, slices ?? warmUpSlices(this.#clock));
+    await copyAhead(this.#guest, this.#mirror, this.#ledger.pending, slices, () => this.#ledger.take());
     this.#isWarm = true;
   }
 

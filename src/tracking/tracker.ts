@@ -62,6 +62,11 @@ export interface CaptureOptions {
   readonly full: boolean;
   /** Let the guest run on, where it can be: the report says whether. */
   readonly live?: LiveOptions;
+  /**
+   * Ask the guest which pages are free, where it can tell, and take those that it did not write since as zeros. An answer is
+   * waited for a moment, only where that is less than storing what was written.
+   */
+  readonly skipFree?: boolean;
 }
 
 /** One instant of the guest. Its pages are read from the mirror with `readPages` until `commit` or `putBack`. */
@@ -76,6 +81,8 @@ export interface CapturedInstant {
   readonly epoch: number;
   /** Where a live capture was asked for. */
   readonly live?: LiveReport;
+  /** Pages that hold something in the guest and are zeros in this instant, for the guest said that they are free. */
+  readonly pagesSkippedFree?: number;
 }
 
 /** Pages gathered from the mirror, in the order asked for. */

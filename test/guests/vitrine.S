@@ -15,6 +15,19 @@
         .set SYS_IOPL, 110
 
         .text
+saved:  .ascii  "saved\n"
+        .set    saved_length, . - saved
+restored: .ascii "restored\n"
+        .set    restored_length, . - restored
+refused: .ascii "refused\n"
+        .set    refused_length, . - refused
+nobody: .ascii  "nobody\n"
+        .set    nobody_length, . - nobody
+root:   .ascii  "vitrine: needs root\n"
+        .set    root_length, . - root
+help:   .ascii  "usage: vitrine save | vitrine reset\n"
+        .set    help_length, . - help
+
 _start: pop     eax                     # arguments, with the program's own name
         cmp     eax, 2
         jne     usage
@@ -71,16 +84,3 @@ end:    mov     eax, SYS_WRITE
         mov     eax, SYS_EXIT
         mov     ebx, edi
         int     0x80
-
-saved:  .ascii  "saved\n"
-        .set    saved_length, . - saved
-restored: .ascii "restored\n"
-        .set    restored_length, . - restored
-refused: .ascii "refused\n"
-        .set    refused_length, . - refused
-nobody: .ascii  "nobody\n"
-        .set    nobody_length, . - nobody
-root:   .ascii  "vitrine: needs root\n"
-        .set    root_length, . - root
-help:   .ascii  "usage: vitrine save | vitrine reset\n"
-        .set    help_length, . - help

@@ -1,5 +1,5 @@
 // State of a v86 machine that v86's own state functions leave out: input that waits in queues, the position in a
-// firmware value, the address-line port, ACPI's timer.
+// firmware value, the address-line port, ACPI's timer, the balloon's command.
 
 import type { FrozenTime } from './guest-clock.ts';
 import { relativeTo } from './guest-clock.ts';
@@ -20,11 +20,12 @@ type Extras = [
   sound: [write: Uint8Array, read: Uint8Array] | null,
   machine: [firmwareAt: number, a20: number],
   acpi: [timerMs: number, lastValue: number, imprecision: number, lastTimer: number] | null,
+  balloon: [command: number] | null,
 ];
 
 /** Reads it. Queues are left as they are. */
 export function captureExtras(cpu: V86Cpu, frozen: FrozenTime): StateValue[] {
-  const { ps2, sb16, acpi } = cpu.devices;
+  const { ps2, sb16, acpi, virtio_balloon: balloon } = cpu.devices;
   const extras: Extras = [
     uartsOf(cpu).map((uart) => (uart === undefined ? null : Uint8Array.from(uart.input))),
     peekQueue(ps2.kbd_buffer),
@@ -40,6 +41,7 @@ export function captureExtras(cpu: V86Cpu, frozen: FrozenTime): StateValue[] {
           acpi.timer_imprecision_offset,
           acpi.last_timer,
         ],
+    balloon === undefined ? null : [balloon.fp_cmd],
   ];
   return extras as StateValue[];
 }
@@ -47,8 +49,8 @@ export function captureExtras(cpu: V86Cpu, frozen: FrozenTime): StateValue[] {
 /** Puts it back, after v86's own functions, which clear some of it. Returns the offset of ACPI's timer. */
 export function applyExtras(cpu: V86Cpu, values: StateValue[], monotonicMs: number): number {
   // Safe: checkExtras went through it.
-  const [serial, keyboard, mouse, ps2State, sound, machine, acpiState] = values as Extras;
-  const { ps2, sb16, acpi } = cpu.devices;
+  const [serial, keyboard, mouse, ps2State, sound, machine, acpiState, balloonState] = values as Extras;
+  const { ps2, sb16, acpi, virtio_balloon: balloon } = cpu.devices;
   for (const [index, uart] of uartsOf(cpu).entries()) if (uart) uart.input = [...(serial[index] ?? [])];
   fillQueue(ps2.kbd_buffer, keyboard);
   fillQueue(ps2.mouse_buffer, mouse);
@@ -59,6 +61,7 @@ export function applyExtras(cpu: V86Cpu, values: StateValue[], monotonicMs: numb
   }
   cpu.fw_pointer = machine[0];
   cpu.io.port_write8(PORT_A20, machine[1]);
+  if (balloon !== undefined && balloonState !== null) balloon.fp_cmd = balloonState[0];
   if (acpi === undefined || acpiState === null) return 0;
   acpi.timer_last_value = acpiState[1];
   acpi.timer_imprecision_offset = acpiState[2];
@@ -68,9 +71,9 @@ export function applyExtras(cpu: V86Cpu, values: StateValue[], monotonicMs: numb
 
 /** Why these are not the extras of this machine, or undefined when they are. */
 export function checkExtras(cpu: V86Cpu, value: StateValue): string | undefined {
-  const { sb16, acpi } = cpu.devices;
-  if (!Array.isArray(value) || value.length !== 7) return 'extras';
-  const [serial, keyboard, mouse, ps2, sound, machine, timer] = value;
+  const { sb16, acpi, virtio_balloon } = cpu.devices;
+  if (!Array.isArray(value) || value.length !== 8) return 'extras';
+  const [serial, keyboard, mouse, ps2, sound, machine, timer, balloon] = value;
   const uarts = uartsOf(cpu);
   if (!Array.isArray(serial) || serial.length !== uarts.length) return 'extras.serial';
   for (const [index, uart] of uarts.entries()) {
@@ -84,7 +87,9 @@ export function checkExtras(cpu: V86Cpu, value: StateValue): string | undefined 
   } else if (!Array.isArray(sound) || sound.length !== 2 || !sound.every(isQueue)) return 'extras.sound';
   if (!areLike(machine, [0, 0])) return 'extras.machine';
   const timerGood = acpi === undefined ? timer === null : areLike(timer, [0, 0, 0, 0]);
-  return timerGood ? undefined : 'extras.acpi';
+  if (!timerGood) return 'extras.acpi';
+  const balloonGood = virtio_balloon === undefined ? balloon === null : areLike(balloon, [0]);
+  return balloonGood ? undefined : 'extras.balloon';
 }
 
 function uartsOf({ devices }: V86Cpu) {

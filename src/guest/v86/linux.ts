@@ -16,9 +16,12 @@ export interface LinuxImages {
 /** Enough for the initial RAM disk, which v86 puts at 64 MiB, and room to work. */
 const MEMORY_BYTES = 128 * MIB;
 
-/** `quiet` saves a second of boot; a shell is on the serial line and one on the screen. */
+/**
+ * `quiet` saves a second of boot; a shell is on the serial line and one on the screen. With `init_on_alloc`, Debian's default,
+ * the kernel would fill every page with zeros that it tells the balloon about: 36 ms for each 4 MiB.
+ */
 const COMMAND_LINE =
-  'console=tty0 console=ttyS0,115200 quiet tsc=reliable mitigations=off random.trust_cpu=on nomodeset';
+  'console=tty0 console=ttyS0,115200 quiet tsc=reliable mitigations=off random.trust_cpu=on nomodeset init_on_alloc=0';
 
 /** A PC that boots Linux to a shell on its first serial port. `wasm` says where v86's program is. */
 export function linuxConfig(
@@ -30,6 +33,7 @@ export function linuxConfig(
     wasm,
     memoryBytes: MEMORY_BYTES,
     vgaMemoryBytes: 8 * MIB,
+    balloon: true,
     bios: images.bios,
     vgaBios: images.vgaBios,
     kernel: { image: images.kernel, initrd: images.initrd, commandLine: COMMAND_LINE },

@@ -29,6 +29,8 @@ export interface V86Config {
   readonly disks?: { readonly [drive in 'hda' | 'hdb' | 'fda' | 'fdb' | 'cdrom']?: DiskSource };
   /** False when left out. */
   readonly acpi?: boolean;
+  /** A memory balloon, by which a kernel with its driver says which pages are free. False when left out. */
+  readonly balloon?: boolean;
   /** None when left out. */
   readonly network?: 'none' | 'ne2k' | 'virtio';
   /** Extra serial ports, 1 to 3; none when left out. */
@@ -165,6 +167,7 @@ async function toV86Options(config: V86Config): Promise<Record<string, unknown>>
     cmdline: kernel?.commandLine,
     ...Object.fromEntries(drives),
     acpi: config.acpi ?? false,
+    virtio_balloon: config.balloon ?? false,
     net_device: network === 'none' ? NO_NETWORK : { type: network },
     uart1: config.serialPorts?.includes(1) ?? false,
     uart2: config.serialPorts?.includes(2) ?? false,

@@ -10,6 +10,7 @@ import type { SharedMemory } from '../../memory/shared-memory.ts';
 import { regionOf, type Span } from '../../memory/span.ts';
 import type { Barrier, BarrierOptions } from '../barrier.ts';
 import { answerAtRest, type Doorbell } from '../doorbell.ts';
+import type { FreePageRequest, FreeSpanListener } from '../free-pages.ts';
 import type { DeviceRecord, DirtyTake, Guest, GuestTraits, MachineDescription } from '../guest.ts';
 import { PauseGuard } from '../pause-guard.ts';
 import { describeMachine, listRegions } from './describe-machine.ts';
@@ -24,6 +25,7 @@ import {
   loadWrittenBlocks,
 } from './disks.ts';
 import { V86Doorbell } from './doorbell.ts';
+import { V86FreePages } from './free-pages.ts';
 import { GuestClock } from './guest-clock.ts';
 import { attachHeadlessScreen, type HeadlessScreen } from './headless-screen.ts';
 import { InputGate } from './input-gate.ts';
@@ -80,6 +82,9 @@ export class V86Guest implements Guest {
   readonly #disks: readonly AttachedDisk[];
   readonly #gate: SliceGate;
   readonly #bell: V86Doorbell;
+  readonly #freePages: V86FreePages | undefined;
+  /** There where the machine has a balloon. */
+  readonly freePageHint: ((tell: FreeSpanListener) => FreePageRequest) | undefined;
   readonly #input: InputGate;
   readonly #clock: GuestClock;
   readonly #state: MachineState;
@@ -111,12 +116,17 @@ export class V86Guest implements Guest {
     this.#bell = new V86Doorbell(this.#cpu);
     this.doorbell = this.#bell.desk;
     this.#gate = new SliceGate(emulator.v86, {
-      onSlice: () => this.#clock.thaw(),
+      onSlice: () => {
+        this.#clock.thaw();
+        this.#freePages?.onSlice();
+      },
       onSliceEnd: () => answerAtRest(this, this.#bell.desk),
       onFailure: (cause) => {
         this.#failure = { cause };
       },
     });
+    this.#freePages = V86FreePages.of(this.#cpu, () => this.#gate.nudge());
+    this.freePageHint = this.#freePages && ((tell) => this.#askFreePages(tell));
     const view = (region: number) => this.#view(region);
     const parts = { cpu: this.#cpu, disks: this.#disks, regions: this.regions, view };
     this.#tracking = new V86Tracking(parts, options.tracking ?? 'auto');
@@ -275,6 +285,7 @@ export class V86Guest implements Guest {
     this.#input.remove();
     this.#gate.remove();
     this.#bell.remove();
+    this.#freePages?.remove();
     this.#clock.remove();
     this.#tracking.remove();
     this.#disallowSharedViews();
@@ -315,6 +326,11 @@ export class V86Guest implements Guest {
   #view(region: number): Uint8Array {
     this.#guard.requireOpen();
     return this.#bytesOf(region)!;
+  }
+
+  #askFreePages(tell: FreeSpanListener): FreePageRequest {
+    this.#guard.requirePaused();
+    return this.#freePages!.ask(tell);
   }
 
   /** Built at each call: memory that grows leaves older views empty. */

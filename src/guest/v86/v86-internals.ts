@@ -4,6 +4,7 @@
 // Property names survive in `libv86.mjs` because it is compiled without renaming; `v86_all.js` is not usable.
 
 import { VitrineError } from '../../base/error.ts';
+import type { V86Balloon } from './free-pages.ts';
 
 /** The build whose internals these are: the exact npm version. */
 export const V86_VERSION = '0.5.462+g5f9a90f';
@@ -192,6 +193,7 @@ export interface V86Vga extends V86Stateful {
 }
 
 export interface V86Devices {
+  readonly virtio_balloon?: V86Balloon;
   readonly vga: V86Vga;
   readonly pci: V86Pci;
   readonly pit: V86Pit;
