@@ -31,7 +31,7 @@ class AnsweringGuest extends FlatGuest {
   };
 }
 
-async function open(memory: Uint8Array, tracking: 'none' | 'marks' = 'marks') {
+async function open(memory: Uint8Array, tracking: 'none' | 'marks' | 'barrier' = 'marks') {
   const regions = [{ name: 'ram', bytes: memory, pageBytes: PAGE }];
   const guest = new AnsweringGuest({ regions, tracking });
   const tracker = await openScanTracker(guest, { openKernels: () => loadKernels() });
@@ -101,6 +101,22 @@ describe('a page that the guest says is free', () => {
     expect(await capture(tracker)).toBe('1x');
     await tracker.commit();
     expect(await capture(tracker)).toBe('');
+  });
+
+  it('is left out of a live capture too', async () => {
+    const { guest, tracker, free } = await open(pages('abcd'), 'barrier');
+    await capture(tracker);
+    await tracker.commit();
+    write(guest, 1, 'x');
+    write(guest, 2, 'y');
+    const capturing = tracker.capture({ ...SKIP, live: {} });
+    await untilAsked(guest, 2);
+    free(1);
+    const { live, pagesSkippedFree } = await capturing;
+    expect(live?.mode).toBe('barrier');
+    expect(pagesSkippedFree).toBe(1);
+    const { bytes } = await tracker.readPages(0, Uint32Array.of(1, 2));
+    expect(picture(bytes)).toBe('.y');
   });
 
   it('counts when it is asked for later with every byte kept', async () => {
