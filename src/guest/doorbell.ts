@@ -148,6 +148,11 @@ export class DoorbellDesk implements Doorbell {
     }
   }
 
+  /** The guest cannot rest for the ring in hand. */
+  refuse(): void {
+    if (this.#ring !== undefined) this.#settle('refused');
+  }
+
   /** State was loaded into the guest: whoever asked in it was restored. */
   restored(): void {
     this.#word = DOORBELL_WORDS.restored;
@@ -200,13 +205,15 @@ export function answerAtRest(guest: Guest, desk: DoorbellDesk): void {
   void answerLater(guest, desk);
 }
 
-/** A guest that was closed or failed meanwhile needs no answer. */
+/** A guest that was closed or failed meanwhile needs no answer; one that cannot rest is refused. */
 async function answerLater(guest: Guest, desk: DoorbellDesk): Promise<void> {
   try {
     await guest.pause();
     await desk.attend();
     await guest.resume();
-  } catch {}
+  } catch {
+    desk.refuse();
+  }
 }
 
 function requestOf(word: number): DoorbellRequest | undefined {

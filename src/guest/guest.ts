@@ -81,7 +81,7 @@ export interface Guest {
   /** Where its shared regions lie, for readers in other workers; there when `traits.sharedMemory` is. */
   readonly shared?: SharedMemory | undefined;
   /** Where its own programs ask to be saved or put back; undefined where they cannot. */
-  readonly doorbell?: Doorbell;
+  readonly doorbell?: Doorbell | undefined;
 
   /**
    * Brings the guest to rest at a point where its memory and devices are consistent.

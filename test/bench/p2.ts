@@ -7,6 +7,7 @@ import { loadKernels } from '../../src/kernel/load.ts';
 import { type FuzzTargetExports, fuzzTargetModule } from '../../src/testing/fuzz-target.ts';
 import { fuzzExample } from '../../src/testing/index.ts';
 import { openScanTracker } from '../../src/tracking/scan-tracker.ts';
+import { askingGuest } from './doorbell.ts';
 import { bootLinux, hasLinux } from './linux.ts';
 import { type BenchResult, type BenchRow, median, mediansOf, seeded, takeTurns } from './row.ts';
 import { javascriptGuest } from './rp2040.ts';
@@ -25,6 +26,9 @@ export async function run(): Promise<BenchRow> {
   const javascript = await javascriptGuest();
   results.push(...javascript.results);
   notes.push(...javascript.notes);
+  const asking = await askingGuest();
+  results.push(...asking.results);
+  notes.push(...asking.notes);
   if (hasLinux()) {
     const linux = await linuxGuest();
     results.push(...linux.results);

@@ -5,6 +5,7 @@ import { loadKernels } from '../../src/kernel/load.ts';
 import { openVitrine } from '../../src/open-vitrine.ts';
 import { openMemoryStore } from '../../src/store/memory-store.ts';
 import { openScanTracker } from '../../src/tracking/scan-tracker.ts';
+import { savesOfFreedMemory } from './free-pages.ts';
 import { bootLinux, hasLinux } from './linux.ts';
 import { type BenchRow, median } from './row.ts';
 import { hasZstd, zstdSize } from './zstd.ts';
@@ -70,6 +71,7 @@ export async function run(): Promise<BenchRow> {
     peer.zstdBytes.push(packed.bytes);
   }
   await guest.close();
+  const freed = await savesOfFreedMemory();
   const [ms, bytes] = [median(ours.ms), median(ours.bytes)];
   const ratio = (name: string, unitOurs: number, unitPeer: number, goal: number) =>
     ({
@@ -108,12 +110,14 @@ export async function run(): Promise<BenchRow> {
         goal: 20,
         ours: median(proving.pauseMs.slice(0, PROVING - 1)),
       },
+      ...freed.results,
     ],
     notes: [
       `128 MiB of RAM, ${ROUNDS} commands; a median of ${median(ours.pages)} pages changed, ${Math.round(bytes / KIB)} KiB written; ` +
         `the first, full save took ${Math.round(full.totalMs)} ms and ${Math.round(full.bytesWritten / KIB)} KiB.`,
       `Changed pages are found by ${tier}${tierReason === undefined ? '' : ` (${tierReason})`}; the first saves compare all of RAM to prove the marks, and took ${Math.round(median(proving.ms.slice(0, PROVING - 1)))} ms. ` +
         'The rest of the time is encoding and digests. Both sides keep the result in memory.',
+      ...freed.notes,
     ],
   };
 }

@@ -19,6 +19,18 @@ export interface EmscriptenFs {
   lookupPath(path: string): { readonly node: FsNode };
   rmdir(path: string): void;
   unlink(path: string): void;
+  makedev(major: number, minor: number): number;
+  registerDevice(device: number, operations: DeviceOperations): void;
+  mkdev(path: string, mode: number, device: number): unknown;
+}
+
+/** What stands behind a file that is a device. */
+export interface DeviceOperations {
+  open(stream: { seekable?: boolean }): void;
+  close(): void;
+  /** Returns how many bytes it gave; 0 is the end. */
+  read(stream: object, into: Int8Array, offset: number, length: number): number;
+  write(stream: object, from: Int8Array, offset: number, length: number): number;
 }
 
 interface FsNode {

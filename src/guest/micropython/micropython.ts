@@ -12,6 +12,7 @@ import { MIB } from '../../base/limits.ts';
 import { type CaughtInstance, catchInstance } from '../wasm/catch-instance.ts';
 import { RecordReader, RecordWriter } from '../wasm/record-bytes.ts';
 import { type HostState, WasmInstanceGuest, type WasmInstanceOptions } from '../wasm/wasm-instance.ts';
+import { addBellFile } from './bell-file.ts';
 import { type EmscriptenFs, putFileTree, readFileTree, takeFileTree, writeFileTree } from './file-tree.ts';
 import { GlueGlobals } from './glue-globals.ts';
 import { readHandles, writeHandles } from './handles.ts';
@@ -112,7 +113,7 @@ export class MicroPythonGuest extends WasmInstanceGuest {
 
   /** Use `openMicroPython`. */
   constructor(caught: CaughtInstance, options: WasmInstanceOptions, parts: Parts) {
-    super(caught, { ...options, hostState: hostStateOf(parts) });
+    super(caught, { ...options, hostState: hostStateOf(parts), doorbell: addBellFile(parts.python.FS) });
     this.#parts = parts;
   }
 
@@ -128,10 +129,15 @@ export class MicroPythonGuest extends WasmInstanceGuest {
    *
    * Settles when the session has answered. Throws `guest-failed` when the program itself stops, `guest-closed`.
    */
-  type(text: string): Promise<void> {
-    return this.enter(() => {
-      for (const byte of new TextEncoder().encode(text.replaceAll(/\r\n?|\n/g, KEY.enter))) this.#feed(byte);
-    });
+  async type(text: string): Promise<void> {
+    const bytes = new TextEncoder().encode(text.replaceAll(/\r\n?|\n/g, KEY.enter));
+    let at = 0;
+    const feed = () => {
+      // Between two characters its stack is empty: what rang in the last statement is answered before the next one.
+      while (at < bytes.length && this.doorbell?.isRung !== true) this.#feed(bytes[at++]!);
+    };
+    do await this.enter(feed);
+    while (at < bytes.length);
   }
 
   /** Runs some lines as they are: typed at the prompt, their indentation would be doubled. Throws as `type`. */

@@ -17,6 +17,8 @@ export class CallGate {
   #state: 'running' | 'pausing' | 'paused' | 'closed' = 'running';
   /** Told when the last call has left. */
   #onEmpty: (() => void) | undefined;
+  /** Told when the last call has left and no pause waits for it: the program rests, for this moment at least. */
+  onRest: (() => void) | undefined;
   /** Told when the gate is open again. */
   #waiting: (() => void)[] = [];
 
@@ -114,7 +116,9 @@ export class CallGate {
 
   #leave(): void {
     this.#depth--;
-    if (this.#depth === 0) this.#onEmpty?.();
+    if (this.#depth > 0) return;
+    this.#onEmpty?.();
+    this.onRest?.();
   }
 
   #isClosed(): boolean {

@@ -1,4 +1,5 @@
 // `vitrine/guest/wasm`: any WebAssembly program as a guest.
 
 export { type CaughtInstance, catchInstance, instantiateCaught } from './catch-instance.ts';
+export { type WasmDoorbell, type WasmDoorbellImports, wasmDoorbell } from './doorbell.ts';
 export { type HostState, WasmInstanceGuest, type WasmInstanceOptions } from './wasm-instance.ts';

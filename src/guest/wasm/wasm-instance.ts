@@ -17,6 +17,7 @@ import { pageCountOf, type Region } from '../../memory/region.ts';
 import { regionOf, type Span } from '../../memory/span.ts';
 import type { Barrier, BarrierOptions } from '../barrier.ts';
 import { DirtyMarks } from '../dirty-marks.ts';
+import { answerAtRest, type DoorbellDesk } from '../doorbell.ts';
 import type {
   ConfigValue,
   DeviceRecord,
@@ -64,6 +65,8 @@ export interface WasmInstanceOptions {
   readonly config?: Readonly<Record<string, ConfigValue>>;
   readonly pageBytes?: number;
   readonly hostState?: HostState;
+  /** Where the program asks by itself: see `wasmDoorbell`. None when left out. */
+  readonly doorbell?: DoorbellDesk;
   /** Whether the program may be frozen now, asked when no call is inside. Always, when left out. */
   readonly isQuiescent?: () => boolean;
   /** How the memory is grown from outside. Found by the program's imports when left out. */
@@ -76,6 +79,7 @@ export class WasmInstanceGuest implements Guest {
   readonly machine: MachineDescription;
   readonly regions: readonly Region[];
   readonly traits: GuestTraits;
+  readonly doorbell: DoorbellDesk | undefined;
   readonly #caught: CaughtInstance;
   readonly #options: WasmInstanceOptions;
   readonly #guard = new PauseGuard();
@@ -95,6 +99,9 @@ export class WasmInstanceGuest implements Guest {
     const { instance, internals, imports, moduleBytes, marked } = caught;
     this.#caught = caught;
     this.#options = options;
+    const { doorbell } = options;
+    this.doorbell = doorbell;
+    if (doorbell !== undefined) caught.gate.onRest = () => answerAtRest(this, doorbell);
     const { memory } = internals;
     // Safe: the name is that of the module's own memory.
     this.#memory = memory && (instance.exports[memory.exportName] as WebAssembly.Memory);
@@ -293,6 +300,7 @@ export class WasmInstanceGuest implements Guest {
     this.#tables.apply(tables);
     this.#globals.apply(globals);
     this.#extent.restored(globals.memoryPages, this.#actualPages());
+    this.doorbell?.restored();
   }
 
   async close(): Promise<void> {

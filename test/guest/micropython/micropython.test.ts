@@ -4,9 +4,11 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { MIB } from '../../../src/base/limits.ts';
 import type { Guest } from '../../../src/guest/guest.ts';
 import { type MicroPythonGuest, openMicroPython } from '../../../src/guest/micropython/micropython.ts';
+import { loadKernels } from '../../../src/kernel/load.ts';
 import { guestConformance } from '../../../src/testing/guest-conformance.ts';
 import { putInstant, takeInstant } from '../../../src/testing/guest-suites/instant.ts';
 import { whilePaused } from '../../../src/testing/guest-suites/subject.ts';
+import { openScanTracker } from '../../../src/tracking/scan-tracker.ts';
 import { loadMicroPython, wasmUrl } from '../../support/micropython-loader.ts';
 
 const opened: Guest[] = [];
@@ -185,5 +187,43 @@ describe('a MicroPython session', () => {
     expect(await type('\x03')).toContain('>>> ');
     await type('\x04');
     expect(await ask('3 * 3')).toBe('9');
+  });
+});
+
+describe('a Python session that asks by itself', () => {
+  const RING = "def ring(word):\n    with open('/dev/vitrine', 'w') as bell:\n        bell.write(word)\n";
+  const HEARD = "open('/dev/vitrine').read()";
+
+  it('is saved at the end of its statement, and comes back there, in another session too', async () => {
+    const { guest, ask } = await openSession();
+    const tracker = await openScanTracker(guest, { openKernels: () => loadKernels() });
+    await guest.paste(RING);
+    expect(await ask(HEARD)).toBe("'nobody'");
+    await tracker.doorbell.serve({ serve: 'checkpoint', maxPerSecond: 1e6 });
+    await ask('x = 1');
+    // The statement that rings is part of what is saved; the lines behind it are not.
+    await guest.type("ring('save'); x += 10\rx += 100\r");
+    expect(await ask(`x, ${HEARD}`)).toBe("(111, 'saved')");
+    await guest.type("ring('reset'); x = 0\r");
+    expect(await ask(`x, ${HEARD}`)).toBe("(11, 'restored')");
+    await ask('x += 100');
+    const saved = await take(guest);
+    await tracker.doorbell.stop();
+    await ask("ring('save')");
+    expect(await ask(HEARD)).toBe("'nobody'");
+
+    const other = await openSession();
+    await whilePaused(other.guest, () => putInstant(other.guest, saved));
+    expect(await other.ask(`x, ${HEARD}`)).toBe("(111, 'restored')");
+  });
+
+  it('is refused what it may not have, and may ring as often as it likes', async () => {
+    const { guest, ask } = await openSession();
+    await guest.paste(RING);
+    guest.doorbell!.serve(() => 'first', { maxPerSecond: 1e-6 });
+    await ask("ring('save')");
+    await ask("for i in range(500): ring('save')\r");
+    expect(await ask(HEARD)).toBe("'refused'");
+    expect(guest.doorbell!.counts.saves).toBe(1);
   });
 });
