@@ -20,6 +20,10 @@ import type { DeviceRecord, DirtyTake, Guest, GuestTraits, MachineDescription } 
 import { PauseGuard } from './pause-guard.ts';
 import { type WriteListener, WriteWatch } from './write-watch.ts';
 
+// What an author with a doorbell needs beside it.
+export { type Clock, SYSTEM_CLOCK } from '../base/clock.ts';
+export { answerAtRest, DoorbellDesk } from './doorbell.ts';
+
 /** Scans that check the author's word when nothing else is said. */
 const AUDIT_SCANS = 3;
 

@@ -2,12 +2,19 @@
 
 import { describe, expect, it } from 'vitest';
 import { VitrineError } from '../../../src/base/error.ts';
-import { type CooperatingOptions, cooperatingGuest } from '../../../src/guest/cooperating.ts';
+import {
+  answerAtRest,
+  type CooperatingOptions,
+  cooperatingGuest,
+  DoorbellDesk,
+  SYSTEM_CLOCK,
+} from '../../../src/guest/cooperating.ts';
 import type { MachineDescription } from '../../../src/guest/guest.ts';
 import { loadKernels } from '../../../src/kernel/load.ts';
 import { PageSet } from '../../../src/memory/page-set.ts';
 import { guestConformance, type OpenSubject } from '../../../src/testing/guest-conformance.ts';
 import { openScanTracker } from '../../../src/tracking/scan-tracker.ts';
+import { openTestEngine } from '../../support/engine.ts';
 import { pages } from '../../support/pages.ts';
 
 const MACHINE: MachineDescription = {
@@ -165,6 +172,33 @@ describe('a cooperating guest', () => {
     busy = false;
     await guest.pause();
     expect(guest.rests).toBe(true);
+  });
+
+  it('asks by itself, is answered between two instructions, and reads how it came back', async () => {
+    const doorbell = new DoorbellDesk('a step to 0', 'the instruction', SYSTEM_CLOCK);
+    const { abacus, guest } = openAbacus({ doorbell, tracking: 'marks' });
+    const vitrine = await openTestEngine();
+    const tracker = await openScanTracker(guest, { openKernels: loadKernels });
+    const served = await vitrine.adopt('abacus', tracker).serveDoorbell({ maxPerSecond: 1e9 });
+    const ring = async (letter: string) => {
+      expect(doorbell.ring(letter.charCodeAt(0))).toBe(true);
+      answerAtRest(guest, doorbell);
+      await expect.poll(() => guest.rests).toBe(false);
+      return String.fromCharCode(doorbell.word);
+    };
+    abacus.run(10);
+    const [at, sum] = [abacus.at, abacus.sum];
+    expect(await ring('s')).toBe('s');
+    for (let round = 0; round < 3; round++) {
+      abacus.run(25);
+      expect([abacus.at, abacus.sum]).not.toEqual([at, sum]);
+      expect(await ring('r')).toBe('r');
+      expect([abacus.at, abacus.sum]).toEqual([at, sum]);
+    }
+    expect(await served.report()).toMatchObject({ saves: 1, resets: 3 });
+    expect(guest.doorbell).toBe(doorbell);
+    await vitrine.close();
+    expect(doorbell.ring(0x73)).toBe(false);
   });
 
   it('puts back the parts that were loaded before one that refused', () => {
