@@ -88,6 +88,11 @@ describe('engine and guest in workers', () => {
     expect(snapshots).toBe(1);
   });
 
+  it('save a guest while it runs, give that up, and leave it whole when the engine dies in it', async () => {
+    const outcomes = await page.evaluate(() => rpcPage.liveSaves());
+    expect(outcomes).toEqual(['barrier', 'none', 'barrier', 'aborted', 'worker-lost died']);
+  });
+
   it('bring a guest back to its checkpoint, saves in between or not', async () => {
     const { early, said, pagesWritten, late } = await page.evaluate(() => rpcPage.resets());
     expect([early, late]).toEqual(['wrong-state', 'wrong-state']);

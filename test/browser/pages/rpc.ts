@@ -113,6 +113,42 @@ const rpcPage = {
     return { outcomes, phases: [...phases], snapshots };
   },
 
+  /**
+   * Live saves of a guest with a barrier: one let end, one given up and one whose engine dies while its pages are captured;
+   * what they give, and whether the guest then serves another engine.
+   */
+  async liveSaves(): Promise<string[]> {
+    const options = { sizeBytes: 64 * MIB, barrier: true };
+    const guest = await startGuest(openGuestWorker(), { name: 'flat', options });
+    const heard: ((text: string) => void)[] = [];
+    await guest.onOutput((text) => heard.shift()?.(text));
+    const live = { bufferBytes: MIB };
+    const worker = openEngineWorker();
+    const engine = await openVitrineWorker({ store: MEMORY, worker });
+    const machine = await guest.join(engine, 'flat', { track: 'guest' });
+    const modes = [(await machine.save({ live })).live?.mode ?? 'none'];
+    modes.push((await machine.save()).live?.mode ?? 'none');
+    await guest.write('run');
+    await guest.write('tell');
+    /** Resolves when devices are saved: the barrier is armed next, and then all pages are looked at. */
+    const inCapture = () => new Promise<string>((resolve) => heard.push(resolve));
+    const controller = new AbortController();
+    const givenUp = outcome(machine.save({ live, full: true, signal: controller.signal }));
+    await inCapture();
+    controller.abort();
+    const outcomes = [await givenUp];
+    const lost = outcome(machine.save({ live, full: true }));
+    await inCapture();
+    worker.terminate();
+    outcomes.push(await lost);
+    const heir = await openVitrineWorker({ store: MEMORY });
+    const again = await guest.join(heir, 'flat', { track: 'guest' });
+    modes.push((await again.save({ live })).live?.mode ?? 'none');
+    await guest.close();
+    await heir.close();
+    return [...modes, ...outcomes];
+  },
+
   /** A reset without a checkpoint; what the guest says after the checkpoint and after each reset; one that was dropped. */
   async resets(): Promise<{ early: string; said: string[]; pagesWritten: number[]; late: string }> {
     const engine = await openVitrineWorker({ store: MEMORY });
