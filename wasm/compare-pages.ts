@@ -12,6 +12,10 @@
 //
 // Two pages are four streams for the prefetcher, and a line that one load has asked for is there for the other three.
 //
+// That was an Intel Xeon. On an AMD EPYC with busy neighbours, 4 MiB at a time, memcmp reads 14 and this file 6.2; one page at
+// a time 6.3, four pages together 8.2, eight 6.1, touching lines first takes a third of any of them. Nothing tried is best on
+// both: four pages would cost the Xeon one part in twenty.
+//
 // Lengths are counted down instead of comparing addresses with an end: a run may end at 2^32, which is 0.
 
 const STAGE_BYTES: u32 = 256;
