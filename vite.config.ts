@@ -26,7 +26,7 @@ const CONTENT_SECURITY_POLICY = [
 /** Tests that run whole emulators: seconds each, so that the quick check goes without them. */
 const EMULATOR_TESTS = [
   'test/guest/{v86,pulse,micropython,rp2040}/**/*.test.ts',
-  'test/guest/wasm/marks.test.ts',
+  'test/guest/wasm/{marks,live}.test.ts',
   'test/rpc/port-v86.test.ts',
   'test/engine/v86.test.ts',
   'test/tracking/checkpoint-guests.test.ts',

@@ -53,7 +53,7 @@ export interface Barrier {
 
   /**
    * The bytes of a covered region in place, also while the guest runs: what `release` then says true of is as it was when
-   * armed. Valid until the next await.
+   * armed. Shorter than the region where the guest's memory has not come so far: the rest is zeros. Valid until the next await.
    */
   view(region: number): Uint8Array;
 

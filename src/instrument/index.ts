@@ -9,6 +9,14 @@ export {
   type MemoryDescription,
   type Shared,
 } from './instrument.ts';
-export { clearMarks, guestBytesOf, isDamaged, type MapLayout, marksIn } from './map-layout.ts';
+export {
+  clearMarks,
+  guestBytesOf,
+  isDamaged,
+  isTouched,
+  type MapLayout,
+  marksIn,
+  touchPage,
+} from './map-layout.ts';
 export { mapOf } from './map-section.ts';
 export { type RuntimeInstrumenter, runtimeInstrumenter } from './runtime-modules.ts';

@@ -138,6 +138,18 @@ export function clearMarks(buffer: ArrayBufferLike, layout: MapLayout): void {
   for (const page of layout.alwaysPages) map.fill(0, page * GRANULES + 1, (page + 1) * GRANULES);
 }
 
+/** Whether a page was touched, and not by a store that ends in the page after it. */
+export function isTouched(buffer: ArrayBufferLike, layout: MapLayout, page: number): boolean {
+  const at = baseOf(buffer, layout) + page * GRANULES + 1;
+  return new Uint8Array(buffer, at, 1)[0] !== untouchedByte(layout);
+}
+
+/** Touches a page from outside, as a store in the middle of it does. A barrier is not told. */
+export function touchPage(buffer: ArrayBufferLike, layout: MapLayout, page: number): void {
+  const at = baseOf(buffer, layout) + page * GRANULES + 1;
+  new Uint8Array(buffer, at, GRANULES - 1).fill(layout.kind === 'barriers' ? 0 : 1);
+}
+
 function untouchedByte({ kind }: MapLayout): number {
   return kind === 'barriers' ? 1 : 0;
 }

@@ -150,8 +150,10 @@ export class Mirror {
     const offsetBytes = first * pageBytes;
     const lengthBytes = Math.min(count * pageBytes, sizeBytes - offsetBytes);
     const staging = kernels.arena.bytes(work.staging, count * pageBytes);
-    if (lengthBytes < staging.length) staging.fill(0, lengthBytes);
-    staging.set(regionBytes.subarray(offsetBytes, offsetBytes + lengthBytes));
+    // The last page may be short, and so may the bytes: what a memory has not come to yet is zeros.
+    const present = regionBytes.subarray(offsetBytes, offsetBytes + lengthBytes);
+    if (present.length < staging.length) staging.fill(0, present.length);
+    staging.set(present);
     for (let index = 0; index < count; index++) {
       if (!isValid(first + index)) staging.set(this.page(region, first + index), index * pageBytes);
     }

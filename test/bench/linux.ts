@@ -40,6 +40,8 @@ export interface LinuxBenchOptions {
   readonly tracking?: 'auto' | 'none';
   /** Takes the marks so often while it boots; never when left out. */
   readonly epochMs?: number;
+  /** In place of all that: makes the instance of v86's program. */
+  readonly wasmFn?: (imports: WebAssembly.Imports) => Promise<WebAssembly.Exports>;
 }
 
 /** Runs `work` while the guest's marks are taken every `epochMs`; never without. */
@@ -69,15 +71,16 @@ export async function inEpochs<T>(
 
 /** Boots to the shell; the screen is left out, as nobody looks. */
 export async function bootLinux(options: LinuxBenchOptions = {}): Promise<LinuxBench> {
-  const { memoryMiB = 128, tracking = 'auto', epochMs } = options;
+  const { memoryMiB = 128, tracking = 'auto', epochMs, wasmFn } = options;
   const image = (name: string) => ({ buffer: new Uint8Array(readFileSync(join(IMAGES, name))).buffer });
   const wasm = readFileSync(fileURLToPath(import.meta.resolve('v86')).replace('libv86.mjs', 'v86.wasm'));
   const emulator = new V86({
     wasm_fn:
-      tracking === 'auto'
+      wasmFn ??
+      (tracking === 'auto'
         ? trackedWasmFn(Uint8Array.from(wasm))
         : async (imports: WebAssembly.Imports) =>
-            (await WebAssembly.instantiate(wasm, imports)).instance.exports,
+            (await WebAssembly.instantiate(wasm, imports)).instance.exports),
     memory_size: memoryMiB * MIB,
     vga_memory_size: MIB,
     bios: image('bios'),

@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { MIB } from '../../src/base/limits.ts';
 import { PULSE, PULSE_FACTS, pulseRom } from '../../src/guest/pulse/pulse.ts';
 import { until, v86Bytes } from '../guest/v86/machines.ts';
+import { changedPages } from './changed-pages.ts';
 import { InstrumentedV86 } from './instrumented-v86.ts';
 
 const WINDOWS = 6;
@@ -38,18 +39,6 @@ async function startPulse(kind: 'marks' | 'barriers') {
     await emulator.stop();
   };
   return { program, work, close: () => emulator.destroy() };
-}
-
-function changedPages(before: Uint8Array, after: Uint8Array, pageBytes: number): number[] {
-  const changed: number[] = [];
-  for (let page = 0; page * pageBytes < after.length; page++) {
-    const [start, end] = [page * pageBytes, (page + 1) * pageBytes];
-    // What was not there was zeros.
-    const old = new Uint8Array(pageBytes);
-    old.set(before.subarray(start, end));
-    if (Buffer.compare(old, after.subarray(start, end)) !== 0) changed.push(page);
-  }
-  return changed;
 }
 
 describe('v86, instrumented throughout', () => {

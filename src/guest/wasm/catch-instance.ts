@@ -12,6 +12,7 @@ import { VitrineError } from '../../base/error.ts';
 import { INSTRUMENT_EXPORTS, instrument, type MapLayout, mapOf } from '../../instrument/index.ts';
 import { CallGate } from './call-gate.ts';
 import { type ExportInternalsOptions, exportInternals, type ModuleInternals } from './export-internals.ts';
+import { GlueWatch, watchExport } from './glue-writes.ts';
 import { MarkedMemory } from './marked-memory.ts';
 import { type FreshTables, takeFreshTables } from './table-state.ts';
 
@@ -91,8 +92,9 @@ export async function instantiateCaught(
 ): Promise<{ readonly exports: WebAssembly.Exports; readonly caught: CaughtInstance }> {
   const original = ownBytes(module);
   const { bytes, ...known } = rewrite(original, options);
-  const { instance } = await WebAssembly.instantiate(bytes, imports);
-  const caught = caughtOf(instance, imports, { original, ...known });
+  const glue = new GlueWatch(imports, { isInstrumented: known.map !== undefined });
+  const { instance } = await WebAssembly.instantiate(bytes, glue.imports);
+  const caught = caughtOf(instance, { imports, glue }, { original, ...known });
   return { exports: gatedInstance(caught).exports, caught };
 }
 
@@ -189,15 +191,19 @@ function hook(
   };
   const pass = (
     instance: WebAssembly.Instance,
-    imports: WebAssembly.Imports | undefined,
+    given: GivenImports,
     known: KnownModule | undefined,
   ): WebAssembly.Instance => {
     // A module from before the load shows what it exports and no more: it is passed on as it is.
     if (known === undefined) return instance;
-    const caught = caughtOf(instance, imports, known);
+    const caught = caughtOf(instance, given, known);
     on.caught(caught);
     return gatedInstance(caught);
   };
+  const give = (imports: WebAssembly.Imports | undefined, known: KnownModule | undefined): GivenImports => ({
+    imports,
+    glue: new GlueWatch(imports, { isInstrumented: known?.map !== undefined }),
+  });
   const compileBytes = (source: BufferSource): Promise<WebAssembly.Module> =>
     rewritten(source, async (bytes, known) => remember(await compile(bytes), known));
   const instantiateAny = async (
@@ -205,12 +211,15 @@ function hook(
     imports?: WebAssembly.Imports,
   ): Promise<WebAssembly.Instance | WebAssembly.WebAssemblyInstantiatedSource> => {
     if (source instanceof Module) {
-      return pass(await instantiate(source, imports), imports, knownModules.get(source));
+      const known = knownModules.get(source);
+      const given = give(imports, known);
+      return pass(await instantiate(source, given.glue.imports), given, known);
     }
     return rewritten(source, async (bytes, known) => {
-      const { module, instance } = await instantiate(bytes, imports);
+      const given = give(imports, known);
+      const { module, instance } = await instantiate(bytes, given.glue.imports);
       remember(module, known);
-      return { module, instance: pass(instance, imports, known) };
+      return { module, instance: pass(instance, given, known) };
     });
   };
 
@@ -221,8 +230,11 @@ function hook(
         rewritten(source, (bytes, known) => remember(new target(bytes), known)),
     }),
     Instance: new Proxy(Instance, {
-      construct: (target, [module, imports]: [WebAssembly.Module, WebAssembly.Imports | undefined]) =>
-        pass(new target(module, imports), imports, knownModules.get(module)),
+      construct: (target, [module, imports]: [WebAssembly.Module, WebAssembly.Imports | undefined]) => {
+        const known = knownModules.get(module);
+        const given = give(imports, known);
+        return pass(new target(module, given.glue.imports), given, known);
+      },
     }),
     compile: async (source: BufferSource) => compileBytes(source),
     compileStreaming: async (source: Response | PromiseLike<Response>) =>
@@ -244,9 +256,15 @@ function hook(
   };
 }
 
+/** What a loader handed in, and as the instance got it. */
+interface GivenImports {
+  readonly imports: WebAssembly.Imports | undefined;
+  readonly glue: GlueWatch;
+}
+
 function caughtOf(
   instance: WebAssembly.Instance,
-  imports: WebAssembly.Imports | undefined,
+  { imports, glue }: GivenImports,
   { original, internals, map }: KnownModule,
 ): CaughtInstance {
   const freshTables = takeFreshTables(instance.exports, internals.tables);
@@ -255,11 +273,13 @@ function caughtOf(
   if (map === undefined || internals.memory === undefined) return parts;
   // Safe: the name is that of the module's own memory.
   const memory = instance.exports[internals.memory.exportName] as WebAssembly.Memory;
-  return { ...parts, marked: new MarkedMemory(memory, instance.exports, map) };
+  const marked = new MarkedMemory(memory, instance.exports, map);
+  glue.begin(marked.touch);
+  return { ...parts, marked };
 }
 
 /** An instance as the loader gets it: of the right class, its functions behind the gate, without the added names. */
-function gatedInstance({ instance, internals, gate }: CaughtInstance): WebAssembly.Instance {
+function gatedInstance({ instance, internals, gate, marked }: CaughtInstance): WebAssembly.Instance {
   const exports: WebAssembly.Exports = Object.create(null);
   for (const [name, value] of Object.entries(instance.exports)) {
     if (internals.added.includes(name)) continue;
@@ -269,7 +289,7 @@ function gatedInstance({ instance, internals, gate }: CaughtInstance): WebAssemb
     }
     // Safe: a function among the exports is callable with any arguments; WebAssembly converts them.
     const call = value as (...args: unknown[]) => unknown;
-    exports[name] = gate.wrap(call);
+    exports[name] = gate.wrap(marked === undefined ? call : watchExport(call, marked.touch));
   }
   return Object.create(WebAssembly.Instance.prototype, {
     exports: { value: Object.freeze(exports), enumerable: true },

@@ -12,8 +12,10 @@ import {
   guestBytesOf,
   INSTRUMENT_EXPORTS,
   isDamaged,
+  isTouched,
   type MapLayout,
   marksIn,
+  touchPage,
 } from '../../instrument/index.ts';
 import type { DirtyMarks } from '../dirty-marks.ts';
 
@@ -22,6 +24,8 @@ export class MarkedMemory {
   readonly #memory: WebAssembly.Memory;
   readonly #exports: WebAssembly.Exports;
   readonly #growGuest: (pages: number) => number;
+  /** Called for pages that are touched from here, while a barrier is armed. */
+  #beforeWrite: BeforeWrite | undefined;
 
   /** Replaces the `grow` of the memory for all who hold it. Nothing is marked yet. */
   constructor(memory: WebAssembly.Memory, exports: WebAssembly.Exports, layout: MapLayout) {
@@ -69,9 +73,24 @@ export class MarkedMemory {
   /** Has `beforeWrite` called once for each page before the program writes to it. The marks were moved before. */
   arm(beforeWrite: BeforeWrite): void {
     armBarrier(this.#exports, this.#memory, this.layout, beforeWrite);
+    this.#beforeWrite = beforeWrite;
   }
 
   disarm(): void {
     disarmBarrier(this.#exports);
+    this.#beforeWrite = undefined;
   }
+
+  /** Touches these bytes, or as many of them as are the guest's, as the program would before it writes them. */
+  readonly touch = (address: number, lengthBytes: number): void => {
+    const { buffer } = this.#memory;
+    const end = Math.min(address + lengthBytes, guestBytesOf(buffer, this.layout));
+    const { pageBytes } = this.layout;
+    for (let page = Math.floor(address / pageBytes); page * pageBytes < end; page++) {
+      if (!isTouched(buffer, this.layout, page)) {
+        this.#beforeWrite?.(page);
+        touchPage(buffer, this.layout, page);
+      }
+    }
+  };
 }
