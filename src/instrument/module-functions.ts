@@ -45,6 +45,22 @@ export function functionsOf(sections: readonly Section[]): ModuleFunctions {
   return { types, all, importedCount };
 }
 
+/** How many arguments each imported function is given, by `module\nname`. Throws as `functionsOf`. */
+export function importAritiesOf(sections: readonly Section[]): ReadonlyMap<string, number> {
+  const { types } = functionsOf(sections);
+  const arities = new Map<string, number>();
+  each(sections, SECTION.import, (reader) => {
+    const start = reader.at;
+    const { kind, functionType, typeAt } = passImport(reader);
+    if (kind !== KIND.function) return;
+    const names = new SectionReader(reader.since(start).subarray(0, typeAt - start));
+    const key = `${names.name()}\n${names.name()}`;
+    // One name may be imported twice, as functions of two types.
+    arities.set(key, Math.max(arities.get(key) ?? 0, types[functionType]?.parameters ?? 0));
+  });
+  return arities;
+}
+
 /** Limits of a memory as they are written. */
 export interface WrittenLimits {
   readonly minimum: number;

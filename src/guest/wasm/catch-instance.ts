@@ -10,9 +10,11 @@
 import { type OwnedBytes, ownBytes } from '../../base/bytes.ts';
 import { VitrineError } from '../../base/error.ts';
 import { INSTRUMENT_EXPORTS, instrument, type MapLayout, mapOf } from '../../instrument/index.ts';
+import { importAritiesOf } from '../../instrument/module-functions.ts';
+import { readSections } from '../../instrument/module-sections.ts';
 import { CallGate } from './call-gate.ts';
 import { type ExportInternalsOptions, exportInternals, type ModuleInternals } from './export-internals.ts';
-import { GlueWatch, watchExport } from './glue-writes.ts';
+import { GlueWatch } from './glue-writes.ts';
 import { MarkedMemory } from './marked-memory.ts';
 import { type FreshTables, takeFreshTables } from './table-state.ts';
 
@@ -30,6 +32,8 @@ export interface CaughtInstance {
   readonly gate: CallGate;
   /** Where the program marks what it writes, if that was asked for. */
   readonly marked?: MarkedMemory;
+  /** What the loader may write by itself, watched; of a program that marks. */
+  readonly glue?: GlueWatch;
 }
 
 export interface CatchOptions extends ExportInternalsOptions {
@@ -92,9 +96,9 @@ export async function instantiateCaught(
 ): Promise<{ readonly exports: WebAssembly.Exports; readonly caught: CaughtInstance }> {
   const original = ownBytes(module);
   const { bytes, ...known } = rewrite(original, options);
-  const glue = new GlueWatch(imports, { isInstrumented: known.map !== undefined });
-  const { instance } = await WebAssembly.instantiate(bytes, glue.imports);
-  const caught = caughtOf(instance, { imports, glue }, { original, ...known });
+  const given = giveImports(imports, { original, ...known });
+  const { instance } = await WebAssembly.instantiate(bytes, given.watched);
+  const caught = caughtOf(instance, given, { original, ...known });
   return { exports: gatedInstance(caught).exports, caught };
 }
 
@@ -200,10 +204,6 @@ function hook(
     on.caught(caught);
     return gatedInstance(caught);
   };
-  const give = (imports: WebAssembly.Imports | undefined, known: KnownModule | undefined): GivenImports => ({
-    imports,
-    glue: new GlueWatch(imports, { isInstrumented: known?.map !== undefined }),
-  });
   const compileBytes = (source: BufferSource): Promise<WebAssembly.Module> =>
     rewritten(source, async (bytes, known) => remember(await compile(bytes), known));
   const instantiateAny = async (
@@ -212,12 +212,12 @@ function hook(
   ): Promise<WebAssembly.Instance | WebAssembly.WebAssemblyInstantiatedSource> => {
     if (source instanceof Module) {
       const known = knownModules.get(source);
-      const given = give(imports, known);
-      return pass(await instantiate(source, given.glue.imports), given, known);
+      const given = giveImports(imports, known);
+      return pass(await instantiate(source, given.watched), given, known);
     }
     return rewritten(source, async (bytes, known) => {
-      const given = give(imports, known);
-      const { module, instance } = await instantiate(bytes, given.glue.imports);
+      const given = giveImports(imports, known);
+      const { module, instance } = await instantiate(bytes, given.watched);
       remember(module, known);
       return { module, instance: pass(instance, given, known) };
     });
@@ -232,8 +232,8 @@ function hook(
     Instance: new Proxy(Instance, {
       construct: (target, [module, imports]: [WebAssembly.Module, WebAssembly.Imports | undefined]) => {
         const known = knownModules.get(module);
-        const given = give(imports, known);
-        return pass(new target(module, given.glue.imports), given, known);
+        const given = giveImports(imports, known);
+        return pass(new target(module, given.watched), given, known);
       },
     }),
     compile: async (source: BufferSource) => compileBytes(source),
@@ -256,10 +256,20 @@ function hook(
   };
 }
 
-/** What a loader handed in, and as the instance got it. */
+/** What a loader handed in, and as the instance gets it. */
 interface GivenImports {
   readonly imports: WebAssembly.Imports | undefined;
+  readonly watched: WebAssembly.Imports | undefined;
   readonly glue: GlueWatch;
+}
+
+/** Only barriers need the imports watched. */
+function giveImports(imports: WebAssembly.Imports | undefined, known: KnownModule | undefined): GivenImports {
+  const glue = new GlueWatch();
+  if (imports === undefined || known?.map?.kind !== 'barriers') return { imports, watched: imports, glue };
+  const arities = importAritiesOf(readSections(known.original));
+  const watched = glue.imports(imports, (module, name) => arities.get(`${module}\n${name}`));
+  return { imports, watched, glue };
 }
 
 function caughtOf(
@@ -273,13 +283,11 @@ function caughtOf(
   if (map === undefined || internals.memory === undefined) return parts;
   // Safe: the name is that of the module's own memory.
   const memory = instance.exports[internals.memory.exportName] as WebAssembly.Memory;
-  const marked = new MarkedMemory(memory, instance.exports, map);
-  glue.begin(marked.touch);
-  return { ...parts, marked };
+  return { ...parts, marked: new MarkedMemory(memory, instance.exports, map, glue), glue };
 }
 
 /** An instance as the loader gets it: of the right class, its functions behind the gate, without the added names. */
-function gatedInstance({ instance, internals, gate, marked }: CaughtInstance): WebAssembly.Instance {
+function gatedInstance({ instance, internals, gate, glue }: CaughtInstance): WebAssembly.Instance {
   const exports: WebAssembly.Exports = Object.create(null);
   for (const [name, value] of Object.entries(instance.exports)) {
     if (internals.added.includes(name)) continue;
@@ -289,7 +297,7 @@ function gatedInstance({ instance, internals, gate, marked }: CaughtInstance): W
     }
     // Safe: a function among the exports is callable with any arguments; WebAssembly converts them.
     const call = value as (...args: unknown[]) => unknown;
-    exports[name] = gate.wrap(marked === undefined ? call : watchExport(call, marked.touch));
+    exports[name] = gate.wrap(glue === undefined ? call : glue.export(call));
   }
   return Object.create(WebAssembly.Instance.prototype, {
     exports: { value: Object.freeze(exports), enumerable: true },

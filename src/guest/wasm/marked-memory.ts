@@ -18,17 +18,20 @@ import {
   touchPage,
 } from '../../instrument/index.ts';
 import type { DirtyMarks } from '../dirty-marks.ts';
+import type { GlueWatch } from './glue-writes.ts';
 
 export class MarkedMemory {
   readonly layout: MapLayout;
   readonly #memory: WebAssembly.Memory;
   readonly #exports: WebAssembly.Exports;
   readonly #growGuest: (pages: number) => number;
+  readonly #glue: GlueWatch;
   /** Called for pages that are touched from here, while a barrier is armed. */
   #beforeWrite: BeforeWrite | undefined;
 
   /** Replaces the `grow` of the memory for all who hold it. Nothing is marked yet. */
-  constructor(memory: WebAssembly.Memory, exports: WebAssembly.Exports, layout: MapLayout) {
+  constructor(memory: WebAssembly.Memory, exports: WebAssembly.Exports, layout: MapLayout, glue: GlueWatch) {
+    this.#glue = glue;
     this.layout = layout;
     this.#memory = memory;
     this.#exports = exports;
@@ -74,11 +77,13 @@ export class MarkedMemory {
   arm(beforeWrite: BeforeWrite): void {
     armBarrier(this.#exports, this.#memory, this.layout, beforeWrite);
     this.#beforeWrite = beforeWrite;
+    this.#glue.touch = this.touch;
   }
 
   disarm(): void {
     disarmBarrier(this.#exports);
     this.#beforeWrite = undefined;
+    this.#glue.touch = undefined;
   }
 
   /** Touches these bytes, or as many of them as are the guest's, as the program would before it writes them. */
