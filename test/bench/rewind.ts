@@ -15,6 +15,7 @@ const EPOCHS = 12;
 const STATES = 3;
 const ROUNDS = 7;
 const FRAME_BYTES = 65_536;
+const FRAME_MS = 1000 / 60;
 const LOOP = 'i=0; while [ $i -lt 12000 ]; do i=$((i+1)); done';
 
 /** What the shell does over and over; null for nothing. */
@@ -45,7 +46,9 @@ export async function run(): Promise<BenchRow> {
       results.push(...(await measureWork(machine, rewind, { name, command, epochMs, peer })));
     }
   }
+  results.push(...(await measureFrames(machine, rewind)));
   results.push(...(await measureSlowdown(machine, rewind)));
+  results.push(...(await measureSeeks(rewind)));
   const { longestPauseMs } = rewind.stats();
   await machine.guest.close();
   return {
@@ -129,6 +132,51 @@ async function measureWork(
   ];
 }
 
+/** An epoch a frame at 60 Hz: what is left of the 16.7 ms is the guest's. */
+async function measureFrames({ shell }: LinuxBench, rewind: Rewind): Promise<BenchResult[]> {
+  const workMs: number[] = [];
+  let isEnded = false;
+  const working = shell(LOOP).finally(() => {
+    isEnded = true;
+  });
+  while (!isEnded) {
+    await new Promise((next) => setTimeout(next, FRAME_MS));
+    if ((await rewind.epoch()) === 'taken') workMs.push(rewind.lastWorkMs);
+  }
+  await working;
+  const sorted = workMs.sort((a, b) => a - b);
+  return [
+    row('an epoch a frame: work, median', median(workMs), 'ms'),
+    {
+      ...row('an epoch a frame: work, 95 of 100', sorted[Math.floor(sorted.length * 0.95)]!, 'ms'),
+      goal: FRAME_MS,
+    },
+  ];
+}
+
+/** From the newest point to the oldest and back, then point by point. */
+async function measureSeeks(rewind: Rewind): Promise<BenchResult[]> {
+  const points = rewind.points();
+  const [oldest, newest] = [points[0]!, points.at(-1)!];
+  const far: number[] = [];
+  const near: number[] = [];
+  const timed = async (into: number[], id: number): Promise<void> => {
+    const startMs = performance.now();
+    await rewind.seek(id);
+    into.push(performance.now() - startMs);
+  };
+  for (let round = 0; round < ROUNDS; round++) {
+    await timed(far, oldest.id);
+    await timed(far, newest.id);
+  }
+  for (let back = 2; back < 2 + 2 * ROUNDS; back++) await timed(near, points.at(-back)!.id);
+  await rewind.resume();
+  return [
+    row(`seek across ${points.length} points`, median(far), 'ms'),
+    row('seek to the neighbouring point', median(near), 'ms'),
+  ];
+}
+
 /** The same loop with and without epochs, taking turns. */
 async function measureSlowdown({ shell }: LinuxBench, rewind: Rewind): Promise<BenchResult[]> {
   const timed = async (epochMs: number | null): Promise<number> => {
@@ -141,7 +189,7 @@ async function measureSlowdown({ shell }: LinuxBench, rewind: Rewind): Promise<B
   const ms = await takeTurns(ROUNDS, {
     none: () => timed(null),
     ten: () => timed(100),
-    sixty: () => timed(1000 / 60),
+    sixty: () => timed(FRAME_MS),
   });
   return [
     {

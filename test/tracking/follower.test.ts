@@ -4,6 +4,7 @@
 import { describe, expect, it } from 'vitest';
 import { copyBytes } from '../../src/base/bytes.ts';
 import { VitrineError } from '../../src/base/error.ts';
+import { nextTask } from '../../src/base/pacing.ts';
 import { FlatGuest } from '../../src/guest/flat.ts';
 import type { DeviceRecord } from '../../src/guest/guest.ts';
 import { loadKernels } from '../../src/kernel/load.ts';
@@ -11,6 +12,7 @@ import { PageSet } from '../../src/memory/page-set.ts';
 import { Random } from '../../src/testing/random.ts';
 import type { Follower } from '../../src/tracking/follower.ts';
 import { openScanTracker, type ScanTracker } from '../../src/tracking/scan-tracker.ts';
+import { tickingClock } from '../support/engine.ts';
 import { expectSame } from '../support/same.ts';
 import { seedOfRun } from '../support/seed.ts';
 
@@ -46,10 +48,11 @@ class Copy implements Follower {
   }
 }
 
-async function open(tracking: 'none' | 'marks') {
+async function open(tracking: 'none' | 'marks' | 'barrier') {
   const memory = new Uint8Array(PAGE * PAGES);
   const guest = new FlatGuest({ regions: [{ name: 'ram', bytes: memory, pageBytes: PAGE }], tracking });
-  const tracker = await openScanTracker(guest, { openKernels: () => loadKernels() });
+  // By this clock each step of a live capture is a slice.
+  const tracker = await openScanTracker(guest, { openKernels: () => loadKernels(), clock: tickingClock() });
   const copy = new Copy();
   await tracker.follow(copy);
   const epoch = () =>
@@ -71,14 +74,14 @@ async function restore(tracker: ScanTracker, image: Uint8Array, devices: readonl
   await tracker.applyRestore(devices);
 }
 
-describe.each(['none', 'marks'] as const)('a guest that marks %s, followed', (tracking) => {
+describe.each(['none', 'marks', 'barrier'] as const)('a guest whose tracking is %s, followed', (tracking) => {
   it('is known exactly at each epoch, through saves, restores, resets and travels', async () => {
     const random = new Random(seedOfRun());
     const { guest, memory, tracker, copy, epoch } = await open(tracking);
     let saved = { image: copyBytes(memory), devices: [] as readonly DeviceRecord[] };
     for (let round = 0; round < 200; round++) {
       guest.run(random.below(40));
-      const act = random.below(7);
+      const act = random.below(8);
       if (act === 0 || saved.devices.length === 0) {
         const { devices } = await tracker.capture({ full: false });
         saved = { image: copyBytes(memory), devices };
@@ -101,6 +104,19 @@ describe.each(['none', 'marks'] as const)('a guest that marks %s, followed', (tr
         });
         await travel;
         expectSame(memory, image);
+      } else if (act === 6) {
+        const capturing = tracker.capture({ full: false, live: { bufferBytes: random.pick([0, 4 * PAGE]) } });
+        // It runs on while its pages are brought in, where it can be captured so.
+        for (let turn = 0; turn < 3; turn++) {
+          await nextTask();
+          try {
+            guest.run(random.below(20));
+          } catch (error) {
+            expect(error).toMatchObject({ code: 'wrong-state' });
+          }
+        }
+        await capturing;
+        await tracker.commit();
       }
       await epoch();
       expectSame(copy.image, memory);
