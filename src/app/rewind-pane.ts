@@ -48,9 +48,9 @@ export class RewindPane {
   readonly #label = element('input', {
     attributes: { type: 'text', maxlength: 200, placeholder: 'what happened?' },
   });
-  readonly #bookmarks = choice([], (id) => void this.#seek(Number(id)));
+  readonly #bookmarks = choice([], (id) => this.#choose(id));
   readonly #forget = button('Forget it', () => void this.#forgetBookmark(), { className: 'quiet' });
-  readonly #futures = choice([], (id) => void this.#seek(Number(id)));
+  readonly #futures = choice([], (id) => this.#choose(id));
   readonly #futuresField = field('Other futures', this.#futures);
   readonly #bookmarksField = field('Bookmarks', this.#bookmarks);
   readonly #full = element('p', { className: 'full', attributes: { role: 'alert' } });
@@ -218,6 +218,11 @@ export class RewindPane {
     });
   }
 
+  /** The first option of a list is none. */
+  #choose(id: string): void {
+    if (id !== '') void this.#seek(Number(id));
+  }
+
   #onDrag(): void {
     const { first } = this.#span();
     const atMs = first + Number(this.#slider.value);
@@ -289,11 +294,16 @@ export class RewindPane {
     this.#show();
   }
 
-  /** The clock asks; whatever fails is shown by whoever does something. */
+  /** The clock asks. */
   async #refreshQuietly(): Promise<void> {
     const rewind = this.#rewind;
     if (rewind === null || document.hidden || this.#isSeeking || this.#stats?.state === 'scrubbing') return;
-    await this.#refresh(rewind).catch(() => {
+    const machine = this.#machine;
+    await this.#refresh(rewind).catch((error: unknown) => {
+      if (this.#machine !== machine) return;
+      if (this.#stats !== null && machine?.lost.value === null) {
+        this.#notices.error(error, 'The recording ended');
+      }
       this.#stats = null;
       this.#show();
     });
@@ -349,6 +359,7 @@ export class RewindPane {
     const when = (point: RewindPoint) => `${formatSpan(point.atMs)} after the start`;
     this.#bookmarksField.hidden = bookmarks.length === 0;
     fill(this.#bookmarks, bookmarks, (point) => point.label ?? '', head);
+    this.#forget.disabled = this.#bookmarks.value === '';
     this.#futuresField.hidden = ends.length === 0;
     fill(this.#futures, ends, (point) => `left ${when(point)}`, undefined);
     const { taken, skippedBehind, skippedBusy, skippedSuspended } = stats.epochs;

@@ -55,6 +55,7 @@ export class History implements Reported {
     tree.tip = head;
     this.#tree = tree;
     await this.#makeRoom(0, null, breathe);
+    this.#tally.peakBytes = tree.usedBytes;
   }
 
   get tree(): Timeline {
@@ -143,12 +144,19 @@ export class History implements Reported {
 
   /** Gives an instant its point, after the head. `target` does not make room for it. */
   async admit({ change, fields }: Taken, target: Point | null, breathe: Breathe): Promise<Admitted> {
-    const delta = await this.#encode(change, breathe);
-    if (delta.parts.length === 0 && fields.shape === this.#tree.head.shape) return 'unchanged';
-    if (this.#waiting !== null) {
-      const both = await composeDeltas(this.#waiting.delta, delta, this.#options.codecs, breathe);
+    try {
+      const delta = await this.#encode(change, breathe);
+      if (delta.parts.length === 0 && fields.shape === this.#tree.head.shape) return 'unchanged';
+      const waiting = this.#waiting?.delta;
+      const both =
+        waiting === undefined ? delta : await composeDeltas(waiting, delta, this.#options.codecs, breathe);
       this.#waiting = { delta: both, fields };
-    } else this.#waiting = { delta, fields };
+    } catch (error) {
+      // Without this change nothing before it can be reached.
+      this.#tally.restarts++;
+      this.begin(fields);
+      throw error;
+    }
     return (await this.admitWaiting(breathe, target)) ? 'new' : 'full';
   }
 

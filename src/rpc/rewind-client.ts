@@ -45,7 +45,7 @@ export class RewindClient {
     return this.#call('points', options);
   }
 
-  /** Figures; null while there is no history. */
+  /** Figures; null while there is no history. Throws once what ended a recording. */
   stats(): Promise<RewindStats | null> {
     return this.#call('stats');
   }

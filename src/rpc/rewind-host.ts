@@ -2,12 +2,10 @@
 // memory, in the engine's. `RewindClient` is the other end.
 
 import { VitrineError } from '../base/error.ts';
-import { loadCodecs } from '../codec/load.ts';
-import { EpochTimer } from '../rewind/epoch-timer.ts';
-import { openRewind, openStoredRewind } from '../rewind/open-rewind.ts';
+import type { EpochTimer } from '../rewind/epoch-timer.ts';
 import type { Rewind } from '../rewind/rewind.ts';
 import type { RewindPoint, RewindStats, SeekReport } from '../rewind/rewind-report.ts';
-import { type FlushReport, type OpenedHistory, RewindStore } from '../rewind/rewind-store.ts';
+import type { FlushReport, OpenedHistory, RewindStore } from '../rewind/rewind-store.ts';
 import type { PointId } from '../rewind/timeline.ts';
 import type { FollowedTracker } from '../tracking/follower.ts';
 import type { Tracker } from '../tracking/tracker.ts';
@@ -29,7 +27,7 @@ export interface RewindCalls {
   start(options: RewindStartOptions): Promise<RewindStats>;
   stop(): Promise<void>;
   points(options: { readonly branches?: boolean }): Promise<RewindPoint[]>;
-  /** Null while there is no history. */
+  /** Null while there is no history. Throws once what ended a recording. */
   stats(): Promise<RewindStats | null>;
   seek(point: PointId): Promise<SeekReport>;
   resume(): Promise<void>;
@@ -77,6 +75,8 @@ export class RewindHost implements RewindCalls {
   #rewind: Rewind | null = null;
   #opening: Promise<Rewind> | null = null;
   #timer: EpochTimer | null = null;
+  /** Why the recording ended, until somebody asks. */
+  #failure: { readonly cause: unknown } | null = null;
   /** A stored history whose snapshot is being restored. */
   #stored: OpenedHistory | null = null;
   readonly #stores = new Map<string, Promise<RewindStore>>();
@@ -89,15 +89,13 @@ export class RewindHost implements RewindCalls {
     if (this.#rewind !== null) return this.#rewind.stats();
     const { epochMs = DEFAULT_EPOCH_MS, ...rest } = options;
     if (!(epochMs >= 1)) throw new VitrineError('argument-invalid', { name: 'epochMs', value: epochMs });
-    const opening =
-      this.#opening ?? loadCodecs().then((codecs) => openRewind(this.#tracker, { ...rest, codecs }));
+    const opening = this.#opening ?? this.#begin(rest);
     this.#opening = opening;
     try {
       const rewind = await opening;
       if (this.#rewind === null) {
         this.#rewind = rewind;
-        // A guest that was closed has no more epochs; whoever asks for its history hears why.
-        this.#timer = new EpochTimer(rewind, { epochMs });
+        await this.#record(epochMs);
       }
       return rewind.stats();
     } finally {
@@ -136,9 +134,10 @@ export class RewindHost implements RewindCalls {
     try {
       if (!isRestored) return;
       const { epochMs = DEFAULT_EPOCH_MS, ...rest } = options;
+      const { loadCodecs, openStoredRewind } = await import('./rewind-parts.ts');
       const codecs = await loadCodecs();
       this.#rewind = await openStoredRewind(this.#tracker, { ...rest, codecs }, stored);
-      this.#timer = new EpochTimer(this.#rewind, { epochMs });
+      await this.#record(epochMs);
     } finally {
       await this.#tracker.release();
     }
@@ -157,6 +156,9 @@ export class RewindHost implements RewindCalls {
   }
 
   async stats(): Promise<RewindStats | null> {
+    const failure = this.#failure;
+    this.#failure = null;
+    if (failure !== null) throw failure.cause;
     return this.#rewind?.stats() ?? null;
   }
 
@@ -178,6 +180,22 @@ export class RewindHost implements RewindCalls {
 
   async setSuspended(isSuspended: boolean): Promise<void> {
     this.#rewind?.setSuspended(isSuspended);
+  }
+
+  async #begin(options: Omit<RewindStartOptions, 'epochMs'>): Promise<Rewind> {
+    const { loadCodecs, openRewind } = await import('./rewind-parts.ts');
+    return openRewind(this.#tracker, { ...options, codecs: await loadCodecs() });
+  }
+
+  async #record(epochMs: number): Promise<void> {
+    const { EpochTimer } = await import('./rewind-parts.ts');
+    const rewind = this.#rewind;
+    if (rewind === null) return;
+    const onFailure = (cause: unknown): void => {
+      this.#failure = { cause };
+      void this.stop().catch(() => {});
+    };
+    this.#timer = new EpochTimer(rewind, { epochMs, onFailure });
   }
 
   /** The store is opened in this worker, once for each place: what was written once is known then. */
@@ -202,5 +220,6 @@ async function openStore({ store, name }: HistoryPlace): Promise<RewindStore> {
   if (store.kind !== 'idb')
     throw new VitrineError('unsupported', { missing: 'a store of more than one worker' });
   const { openIdbStore } = await import('../store/idb-store.ts');
+  const { RewindStore } = await import('./rewind-parts.ts');
   return new RewindStore(await openIdbStore(store.name), name);
 }

@@ -15,7 +15,7 @@ const EPOCHS = 12;
 const STATES = 3;
 const ROUNDS = 7;
 const FRAME_BYTES = 65_536;
-const FRAME_MS = 1000 / 60;
+const FRAME_MS = 16.7;
 const LOOP = 'i=0; while [ $i -lt 12000 ]; do i=$((i+1)); done';
 
 /** What the shell does over and over; null for nothing. */

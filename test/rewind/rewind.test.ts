@@ -300,6 +300,34 @@ describe('a failure', () => {
     expectSameCopy(await copyOf(guest), there);
   });
 
+  it('to encode begins history anew, since nothing before it could be reached', async () => {
+    const codecs = await loadCodecs();
+    let isBroken = false;
+    const fragile: typeof codecs = {
+      prepare: (ids) => codecs.prepare(ids),
+      prepareEffort: (effort) => codecs.prepareEffort(effort),
+      byId: (id) => codecs.byId(id),
+      encodeSmallest(bytes, effort) {
+        if (isBroken) throw new VitrineError('memory-exhausted', { lengthBytes: bytes.length });
+        return codecs.encodeSmallest(bytes, effort);
+      },
+    };
+    const { guest, rewind, head } = await openFlatRewind({ codecs: fragile });
+    guest.run(50);
+    await rewind.epoch();
+    isBroken = true;
+    guest.run(50);
+    await expect(rewind.epoch()).rejects.toMatchObject({ code: 'memory-exhausted' });
+    isBroken = false;
+    expect(rewind.stats()).toMatchObject({ points: 1, restarts: 1 });
+    const there = await copyOf(guest);
+    const { id } = head();
+    guest.run(50);
+    await rewind.epoch();
+    await rewind.seek(id);
+    expectSameCopy(await copyOf(guest), there);
+  });
+
   it('of the guest to take a state leaves it where it is', async () => {
     const { guest, rewind, head } = await openFlatRewind();
     const first = head().id;

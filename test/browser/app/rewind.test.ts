@@ -6,6 +6,9 @@ import { type Harness, openHarness } from '../harness.ts';
 import { PageDriver } from './page-driver.ts';
 import { buildPage, type PageServer, servePage } from './page-server.ts';
 
+/** A machine with much other work takes few epochs a second. */
+const PATIENTLY = { timeout: 60_000 };
+
 const OUT = new URL('../.out/', import.meta.url).pathname;
 
 beforeAll(buildPage);
@@ -42,12 +45,12 @@ describe.each([
         const machine = await window.vitrine.workspace.current.value!.joined;
         return (await machine.rewind.points()).length;
       });
-    await expect.poll(points).toBeGreaterThan(3);
+    await expect.poll(points, PATIENTLY).toBeGreaterThan(3);
     const typed = (text: string, isThere: boolean) => typedOn(page, text, isThere);
     await page.getByLabel('Screen of pulse').focus();
     await page.keyboard.type('early');
     await typed('> early', true);
-    await expect.poll(points).toBeGreaterThan(6);
+    await expect.poll(points, PATIENTLY).toBeGreaterThan(6);
     await pane.getByLabel('Bookmark', { exact: true }).fill('early typed');
     await pane.getByRole('button', { name: 'Bookmark this moment' }).click();
     await pane.getByLabel('Bookmarks', { exact: true }).waitFor();
@@ -85,7 +88,9 @@ describe.each([
     await futures.selectOption({ index: 1 });
     await typed('earlylate', true);
     await pane.getByRole('button', { name: 'Back to the present' }).click();
-    await expect.poll(() => pane.getByRole('button', { name: 'Go on from here' }).isEnabled()).toBe(false);
+    await expect
+      .poll(() => pane.getByRole('button', { name: 'Go on from here' }).isEnabled(), PATIENTLY)
+      .toBe(false);
     await pane.getByRole('button', { name: 'Stop recording' }).click();
     await pane.getByRole('button', { name: 'Record', exact: true }).waitFor();
     const after = await driver.numberOnScreen('ticks');
@@ -106,16 +111,16 @@ describe.each([
         const machine = await window.vitrine.workspace.current.value!.joined;
         return (await machine.rewind.points()).length;
       });
-    await expect.poll(points).toBeGreaterThan(3);
+    await expect.poll(points, PATIENTLY).toBeGreaterThan(3);
     await page.getByLabel('Screen of pulse').focus();
     await page.keyboard.type('before');
     await typedOn(page, '> before', true);
-    await expect.poll(points).toBeGreaterThan(6);
+    await expect.poll(points, PATIENTLY).toBeGreaterThan(6);
     await pane.getByLabel('Keep across reloads').check();
     await driver.snapshot('the past is kept up to here').waitFor();
     const kept = () =>
       page.evaluate(async () => (await window.vitrine.workspace.current.value!.joined).rewind.isStored());
-    await expect.poll(kept).toBe(true);
+    await expect.poll(kept, PATIENTLY).toBe(true);
 
     await page.reload();
     await driver.waitForOutput('pulse', 'MEMORY OK');
