@@ -13,6 +13,7 @@
 // To give a guest a barrier, call `beforeWrite` of a `PageBarrier` before each write: `flat.ts` is the model.
 
 import type { Clock } from '../base/clock.ts';
+import type { BarrierPlace } from '../memory/barrier-block.ts';
 import type { PageSet } from '../memory/page-set.ts';
 
 export interface BarrierOptions {
@@ -62,6 +63,18 @@ export interface Barrier {
 
   /** Hands at most `maxPages` old pages of the ring to the sink. Returns how many; fewer than asked means none is left. */
   drain(maxPages: number): number;
+
+  /**
+   * By region, where the states and the ring lie for a saver in another thread; absent or undefined where they cannot be
+   * reached from there.
+   */
+  readonly places?: readonly (BarrierPlace | undefined)[];
+
+  /**
+   * There where the guest runs in another thread than the saver: it may have claimed a page and not put it aside yet.
+   * Resolves when each page that was claimed before the call is in the ring or at the sink.
+   */
+  settled?(): Promise<void>;
 
   /** May be asked after `close` too. */
   figures(): BarrierFigures;

@@ -3,9 +3,10 @@
 
 import { assert } from '../base/assert.ts';
 import { VitrineError } from '../base/error.ts';
-import { BarrierBlock, barrierBlockBytes, slotsIn } from '../memory/barrier-block.ts';
+import { BarrierBlock, type BarrierPlace, barrierBlockBytes, slotsIn } from '../memory/barrier-block.ts';
 import type { PageSet } from '../memory/page-set.ts';
 import { pageCountOf, type Region } from '../memory/region.ts';
+import { isShared } from '../memory/shared-memory.ts';
 import type { Span } from '../memory/span.ts';
 import type { Barrier, BarrierFigures, BarrierOptions, RegionPageSink } from './barrier.ts';
 
@@ -22,6 +23,7 @@ export interface PageBarrierParts {
 export class PageBarrier implements Barrier {
   readonly covers: readonly boolean[];
   readonly ringBytes: number;
+  readonly places: readonly (BarrierPlace | undefined)[];
   readonly #parts: PageBarrierParts;
   readonly #options: BarrierOptions;
   /** By region; undefined where it is not covered. */
@@ -43,9 +45,12 @@ export class PageBarrier implements Barrier {
       0,
     );
     const share = (region: Region) => (options.ringBytes * region.sizeBytes) / Math.max(1, coveredBytes);
-    this.#blocks = regions.map((region) =>
-      this.covers[region.id] ? openBlock(region, share(region)) : undefined,
-    );
+    this.#blocks = regions.map((region) => {
+      if (!this.covers[region.id]) return undefined;
+      // Where others read the region they are to reach its states and its ring too.
+      return openBlock(region, share(region), { shared: isShared(parts.view(region.id).buffer) });
+    });
+    this.places = this.#blocks.map((block) => block?.place);
     this.ringBytes = this.#blocks.reduce((sum, block) => sum + (block?.ringBytes ?? 0), 0);
   }
 
@@ -126,12 +131,14 @@ export class PageBarrier implements Barrier {
 }
 
 /** A block of its own buffer, with the largest ring that memory is given for: none if it must be. */
-function openBlock(region: Region, ringBytes: number): BarrierBlock {
+function openBlock(region: Region, ringBytes: number, { shared }: { shared: boolean }): BarrierBlock {
   const pageCount = pageCountOf(region);
   const { pageBytes } = region;
   const open = (slotCount: number) => {
     const shape = { pageCount, pageBytes, slotCount };
-    return new BarrierBlock({ buffer: new ArrayBuffer(barrierBlockBytes(shape)) }, 0, shape);
+    const bytes = barrierBlockBytes(shape);
+    const buffer = shared ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes);
+    return new BarrierBlock({ buffer }, 0, shape);
   };
   try {
     return open(slotsIn(ringBytes, pageBytes, pageCount));

@@ -21,9 +21,13 @@
 //     and writes; the saver has copied it before, and its copy counts. Who loses drops his copy.
 //   - `written` is stored by the guest alone, after slot and number; `read` by the saver alone, after it copied the slot out.
 //     Both with sequential consistency, so a reader of one counter sees the bytes that were written before it moved.
+//   - Pages are read and written plainly. The saver reads a page before its exchange; the guest writes it after its own, or
+//     after it saw the state at 0, on which that write depends. So of a page that the saver won it has read no later write,
+//     and what it read of one that it lost it drops.
 
 import { assert } from '../base/assert.ts';
 import type { PageSet } from './page-set.ts';
+import { isShared } from './shared-memory.ts';
 
 export const BARRIER_BLOCK = {
   written: 0,
@@ -58,6 +62,13 @@ export function slotsIn(ringBytes: number, pageBytes: number, pageCount: number)
   return Math.min(Math.floor(ringBytes / pageBytes), pageCount);
 }
 
+/** Where a block lies, for a saver in another thread. */
+export interface BarrierPlace {
+  readonly buffer: SharedArrayBuffer;
+  readonly at: number;
+  readonly shape: BarrierShape;
+}
+
 /** One block, seen from JavaScript. */
 export class BarrierBlock {
   readonly #memory: { readonly buffer: ArrayBufferLike };
@@ -71,12 +82,18 @@ export class BarrierBlock {
   #peak = 0;
 
   /** Writes the header; nothing is awaited and the ring is empty. `memory` may grow later. */
-  constructor(memory: { readonly buffer: ArrayBufferLike }, at: number, shape: BarrierShape) {
+  constructor(
+    memory: { readonly buffer: ArrayBufferLike },
+    at: number,
+    shape: BarrierShape,
+    { isThere = false } = {},
+  ) {
     assert(at % 8 === 0, 'a block starts at a multiple of 8');
     this.#memory = memory;
     this.#at = at;
     this.#shape = shape;
     this.#look();
+    if (isThere) return;
     this.#states.fill(PAGE_STATE.free);
     const { numbers, slots } = placesOf(at, shape);
     this.#counters.set([0, 0, shape.slotCount, shape.pageCount, numbers, slots]);
@@ -91,6 +108,17 @@ export class BarrierBlock {
   get written(): number {
     this.#look();
     return Atomics.load(this.#counters, 0) >>> 0;
+  }
+
+  /** A block that another thread made. */
+  static attach({ buffer, at, shape }: BarrierPlace): BarrierBlock {
+    return new BarrierBlock({ buffer }, at, shape, { isThere: true });
+  }
+
+  /** Where it lies for other threads; undefined in memory of this thread alone. */
+  get place(): BarrierPlace | undefined {
+    const { buffer } = this.#memory;
+    return isShared(buffer) ? { buffer, at: this.#at, shape: this.#shape } : undefined;
   }
 
   get ringBytes(): number {

@@ -5,8 +5,10 @@
 // were taken and not told to be safe are put back.
 
 import { expose, transfer } from 'comlink';
-import type { OwnedBytes } from '../base/bytes.ts';
+import { copyBytes, type OwnedBytes } from '../base/bytes.ts';
+import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { VitrineError } from '../base/error.ts';
+import type { Barrier } from '../guest/barrier.ts';
 import type {
   DeviceRecord,
   DirtyTake,
@@ -15,9 +17,12 @@ import type {
   MachineDescription,
   PauseNeeds,
 } from '../guest/guest.ts';
-import type { Region } from '../memory/region.ts';
+import type { BarrierPlace } from '../memory/barrier-block.ts';
+import { PageSet } from '../memory/page-set.ts';
+import { pageCountOf, type Region } from '../memory/region.ts';
 import type { SharedMemory } from '../memory/shared-memory.ts';
 import type { Span } from '../memory/span.ts';
+import { SpillCredit } from '../memory/spill-credit.ts';
 import { installErrorTransfer } from './error-transfer.ts';
 
 /** What another worker has to know of a guest to use it at its port. */
@@ -41,6 +46,28 @@ export interface Rested {
   readonly shared?: SharedMemory;
 }
 
+/** A barrier that is wanted: its ring, and where the saver counts pages that it was sent. */
+export interface OpenBarrierCall {
+  readonly ringBytes: number;
+  readonly credit: SharedArrayBuffer;
+}
+
+/** A barrier that the guest has opened: where its blocks lie, null where it covers a region only for its own thread. */
+export interface ArmedBarrier {
+  readonly places: readonly (BarrierPlace | null)[];
+  readonly ringBytes: number;
+}
+
+/** A message of its own at the port: an old page for which the ring had no room. */
+export interface SpilledPage {
+  readonly kind: 'vitrine:spilled-page';
+  readonly region: number;
+  readonly page: number;
+  readonly bytes: OwnedBytes;
+  /** How long the guest waited for it. */
+  readonly stallMs: number;
+}
+
 /** The calls at the port. Calls are served in the order in which they were made. */
 export interface ServedGuest {
   rest(needs: PauseNeeds): Promise<Rested>;
@@ -56,6 +83,11 @@ export interface ServedGuest {
   read(span: Span): Promise<OwnedBytes>;
   write(span: Span, bytes: OwnedBytes): Promise<void>;
   loadDevices(records: readonly DeviceRecord[]): Promise<void>;
+  openBarrier(call: OpenBarrierCall): Promise<ArmedBarrier>;
+  armBarrier(awaited: readonly Uint32Array<ArrayBuffer>[]): Promise<void>;
+  /** Answers when the guest's thread is not in the middle of a write. */
+  settleBarrier(): Promise<void>;
+  closeBarrier(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -81,6 +113,8 @@ export class GuestServer {
   #resting: Promise<void> = Promise.resolve();
   #isReleased = false;
   #toldBytes: number;
+  #barrier: Barrier | null = null;
+  #credit: SpillCredit | null = null;
 
   constructor(guest: Guest, port: MessagePort) {
     this.#guest = guest;
@@ -108,6 +142,10 @@ export class GuestServer {
       },
       write: async (span, bytes) => this.#guest.writePages(span, bytes),
       loadDevices: async (records) => this.#guest.loadDevices(records),
+      openBarrier: async (call) => this.#openBarrier(call),
+      armBarrier: async (awaited) => this.#armBarrier(awaited),
+      settleBarrier: async () => {},
+      closeBarrier: async () => this.#closeBarrier(),
       close: () => this.#guest.close(),
     };
   }
@@ -117,6 +155,7 @@ export class GuestServer {
     if (this.#isReleased) return;
     this.#isReleased = true;
     this.#port.close();
+    this.#closeBarrier();
     await this.#resting.catch(() => {});
     for (const take of this.#takes.values()) take.putBack();
     this.#takes.clear();
@@ -157,6 +196,39 @@ export class GuestServer {
     this.#takes.delete(take);
     if (isSafe) taken?.commit();
     else taken?.putBack();
+  }
+
+  #openBarrier({ ringBytes, credit }: OpenBarrierCall): ArmedBarrier {
+    if (this.#guest.openBarrier === undefined)
+      throw new VitrineError('unsupported', { missing: 'a barrier' });
+    const barrier = this.#guest.openBarrier({ ringBytes, clock: SYSTEM_CLOCK });
+    this.#barrier = barrier;
+    this.#credit = new SpillCredit(credit);
+    const places = this.#guest.regions.map(({ id }) => barrier.places?.[id] ?? null);
+    return { places, ringBytes: barrier.ringBytes };
+  }
+
+  #armBarrier(awaited: readonly Uint32Array<ArrayBuffer>[]): void {
+    const sets = this.#guest.regions.map((region) => new PageSet(pageCountOf(region), awaited[region.id]));
+    this.#barrier?.arm(sets, (region, page, bytes) => this.#spill(region, page, bytes));
+  }
+
+  /** In the middle of an instruction of the guest: waits for the saver where it may, then sends the page. */
+  #spill(region: number, page: number, old: Uint8Array): void {
+    if (this.#credit === null || this.#credit.hasSaverLeft) return;
+    const startMs = SYSTEM_CLOCK.nowMs();
+    this.#credit.spend();
+    const bytes = copyBytes(old);
+    const stallMs = SYSTEM_CLOCK.nowMs() - startMs;
+    const spilled: SpilledPage = { kind: 'vitrine:spilled-page', region, page, bytes, stallMs };
+    this.#port.postMessage(spilled, [bytes.buffer]);
+  }
+
+  #closeBarrier(): void {
+    this.#credit?.leaveAsGuest();
+    this.#credit = null;
+    this.#barrier?.close();
+    this.#barrier = null;
   }
 
   /** The bytes are there: writing them onto themselves makes the guest do what belongs to a write. */

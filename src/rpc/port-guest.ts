@@ -9,8 +9,10 @@
 // Nothing else writes to a guest at rest, and whatever did would still be marked over there, for the next pause.
 
 import { type Remote, transfer, wrap } from 'comlink';
+import { assert } from '../base/assert.ts';
 import { copyBytes } from '../base/bytes.ts';
-import type { VitrineError } from '../base/error.ts';
+import { VitrineError } from '../base/error.ts';
+import type { Barrier, BarrierOptions } from '../guest/barrier.ts';
 import { DirtyMarks } from '../guest/dirty-marks.ts';
 import type {
   DeviceRecord,
@@ -26,7 +28,8 @@ import { pageCountOf, type Region } from '../memory/region.ts';
 import { isSpanShared, type SharedMemory, sharedBytes } from '../memory/shared-memory.ts';
 import { regionOf, type Span } from '../memory/span.ts';
 import { installErrorTransfer } from './error-transfer.ts';
-import type { GuestOffer, SentMarks, ServedGuest } from './guest-port.ts';
+import type { GuestOffer, SentMarks, ServedGuest, SpilledPage } from './guest-port.ts';
+import { PortBarrier } from './port-barrier.ts';
 import { settling } from './supervision.ts';
 
 /** Spans in one message: a restore of a whole machine has many thousands. */
@@ -39,7 +42,12 @@ export function connectGuest(port: MessagePort, offer: GuestOffer, lost: Promise
     wrap<ServedGuest>(port as unknown as Parameters<typeof wrap>[0]),
     lost,
   ) as Remote<ServedGuest>;
-  return new PortGuest(api, offer);
+  const guest = new PortGuest(api, offer, lost);
+  port.addEventListener('message', (event: MessageEvent<Partial<SpilledPage> | null>) => {
+    // Safe: no other message at this port is of that kind.
+    if (event.data?.kind === 'vitrine:spilled-page') guest.takeSpilled(event.data as SpilledPage);
+  });
+  return guest;
 }
 
 export class PortGuest implements Guest {
@@ -49,6 +57,8 @@ export class PortGuest implements Guest {
   readonly #api: Remote<ServedGuest>;
   readonly #guard = new PauseGuard();
   #shared: SharedMemory;
+  #barrier: PortBarrier | null = null;
+  #lost: VitrineError | undefined;
   #resting: Promise<void> = Promise.resolve();
   /** Marks that came along and nobody has taken; null when there are none. */
   #marks: SentMarks | null = null;
@@ -61,12 +71,19 @@ export class PortGuest implements Guest {
   #isMarked: readonly boolean[] = [];
 
   /** Use `connectGuest`. */
-  constructor(api: Remote<ServedGuest>, { machine, regions, traits, shared }: GuestOffer) {
+  constructor(
+    api: Remote<ServedGuest>,
+    { machine, regions, traits, shared }: GuestOffer,
+    lost: Promise<VitrineError>,
+  ) {
     this.machine = machine;
     this.regions = regions;
-    this.traits = traitsAcross(traits);
+    this.traits = traits;
     this.#api = api;
     this.#shared = shared;
+    void lost.then((reason) => {
+      this.#lost = reason;
+    });
   }
 
   get shared(): SharedMemory {
@@ -74,6 +91,7 @@ export class PortGuest implements Guest {
   }
 
   async pause(needs: PauseNeeds = {}): Promise<void> {
+    await this.#barrier?.opened;
     const isFirst = this.#guard.pause();
     if (isFirst) this.#resting = this.#rest(needs);
     try {
@@ -95,7 +113,7 @@ export class PortGuest implements Guest {
     this.#devices = null;
     // Posted before, so served before: the guest notices what was written before it runs.
     const noticed = this.#tellWritten();
-    await Promise.all([noticed, this.#api.resume()]);
+    await Promise.all([noticed, this.#barrier?.armed, this.#api.resume()]);
   }
 
   takeDirty(): DirtyTake {
@@ -152,7 +170,8 @@ export class PortGuest implements Guest {
     if (span.lengthBytes === 0) return undefined;
     this.#ownMarks?.mark(span);
     const bytes = sharedBytes(this.#shared, span.region);
-    if (bytes?.length !== sizeBytes) return this.#write(span, from);
+    // Under a barrier the guest has to copy the old bytes aside first.
+    if (bytes?.length !== sizeBytes || this.#barrier !== null) return this.#write(span, from);
     bytes.set(from.subarray(0, span.lengthBytes), span.offsetBytes);
     this.#written.push(span);
     return this.#written.length >= MAX_SPANS ? this.#tellWritten() : undefined;
@@ -173,6 +192,38 @@ export class PortGuest implements Guest {
     await this.#api.loadDevices(records);
   }
 
+  openBarrier({ ringBytes }: BarrierOptions): Barrier {
+    this.#guard.requireOpen();
+    if (this.traits.tracking !== 'barrier') throw new VitrineError('unsupported', { missing: 'a barrier' });
+    if (this.#barrier !== null) {
+      throw new VitrineError('wrong-state', { actual: 'a barrier is open', required: 'none' });
+    }
+    const api = this.#api;
+    this.#barrier = new PortBarrier(
+      {
+        open: (call) => api.openBarrier(call),
+        arm: (awaited) => api.armBarrier(awaited as Uint32Array<ArrayBuffer>[]),
+        settle: () => api.settleBarrier(),
+        close: () => api.closeBarrier(),
+        view: (region) => this.#covered(region),
+        pageBytes: (region) => this.regions[region]!.pageBytes,
+        check: () => {
+          if (this.#lost !== undefined) throw this.#lost;
+        },
+        onClose: () => {
+          this.#barrier = null;
+        },
+      },
+      ringBytes,
+    );
+    return this.#barrier;
+  }
+
+  /** An old page that the guest's own thread sends. */
+  takeSpilled(spilled: SpilledPage): void {
+    this.#barrier?.take(spilled);
+  }
+
   async close(): Promise<void> {
     if (this.#guard.close()) await this.#api.close();
   }
@@ -187,6 +238,13 @@ export class PortGuest implements Guest {
     const { marks, shared } = await resting;
     this.#marks = marks ?? null;
     if (shared !== undefined) this.#shared = shared;
+  }
+
+  /** A region that its barrier covers, also while the guest runs. */
+  #covered(region: number): Uint8Array {
+    const bytes = sharedBytes(this.#shared, region);
+    assert(bytes !== undefined, 'a barrier reaches here only in shared memory');
+    return bytes;
   }
 
   async #read(span: Span, into: Uint8Array): Promise<void> {
@@ -228,10 +286,4 @@ function cleanMarks(regions: readonly Region[]): DirtyMarks {
   const marks = new DirtyMarks(regions);
   marks.take().commit();
   return marks;
-}
-
-/** A barrier is armed in the guest's own thread, and cannot be from here. */
-function traitsAcross(traits: GuestTraits): GuestTraits {
-  if (traits.tracking !== 'barrier') return traits;
-  return { ...traits, tracking: 'marks', trackingReason: 'its barrier does not reach another worker' };
 }

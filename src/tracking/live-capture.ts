@@ -88,8 +88,11 @@ async function captureRunning(
 ): Promise<CapturedInstant> {
   const { ledger, slices } = parts;
   let armed: Armed;
+  let waited: Slices['waited'];
   try {
     armed = await arm(parts, barrier);
+    // A guest of another thread runs on while pages are brought in here: those slices are no waits of its.
+    waited = slices.waited;
     try {
       await bringIn(parts, barrier, armed);
     } catch (error) {
@@ -99,6 +102,7 @@ async function captureRunning(
   } finally {
     barrier.close();
   }
+  if (barrier.settled === undefined) waited = slices.waited;
   ledger.settle(armed.take);
   const changed = await ledger.changedInSlices(full, slices);
   const { pauseMs, devices, pagesScanned } = armed;
@@ -106,8 +110,8 @@ async function captureRunning(
   const live: LiveReport = {
     mode: 'barrier',
     pauseMs,
-    longestStallMs: Math.max(slices.waited.longestMs, longestStallMs),
-    totalStallMs: slices.waited.totalMs + totalStallMs,
+    longestStallMs: Math.max(waited.longestMs, longestStallMs),
+    totalStallMs: waited.totalMs + totalStallMs,
     pagesCopiedAside: copiedAside,
     spilled,
     peakRingBytes,
@@ -203,6 +207,7 @@ async function bringIn({ mirror, ledger, slices }: LiveParts, barrier: Barrier, 
       await slices.breathe();
     }
   }
+  await barrier.settled?.();
   await emptyRing(barrier, slices);
   slices.end();
   const total = awaited.reduce((sum, pages) => sum + pages.size, 0);

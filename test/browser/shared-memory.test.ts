@@ -48,6 +48,16 @@ describe('an isolated page', () => {
   });
 
   it.each(['engine', 'guest'] as const)(
+    'saves it exactly while it works on, tracked by the %s',
+    async (track) => {
+      const { exact, modes, moved } = await page.evaluate((track) => sharedPage.saves(track, true), track);
+      expect(modes).toEqual(['barrier', 'barrier', 'barrier', 'barrier']);
+      expect(exact).toEqual([true, true, true, true]);
+      expect(moved).toBe(true);
+    },
+  );
+
+  it.each(['engine', 'guest'] as const)(
     'reads, saves and restores a PC in shared memory, tracked by the %s',
     async (track) => {
       expect(await page.evaluate((track) => sharedPage.pulse('auto', track), track)).toMatchObject({

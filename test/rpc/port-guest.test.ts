@@ -2,6 +2,7 @@
 // restored and reset is exact, and whatever becomes of either thread, no call hangs and no guest stands still.
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { SYSTEM_CLOCK } from '../../src/base/clock.ts';
 import { VitrineError } from '../../src/base/error.ts';
 import { FlatGuest } from '../../src/guest/flat.ts';
 import type { Guest, PauseNeeds } from '../../src/guest/guest.ts';
@@ -254,6 +255,73 @@ describe.each(['none', 'marks'] as const)(
     });
   },
 );
+
+describe('a guest of another thread at work, captured while it runs', () => {
+  const RAM = 8 * MIB;
+  let remote: Remote;
+  beforeAll(async () => {
+    remote = await Remote.open({ sizeBytes: RAM, tracking: 'barrier', seed: 11 });
+    await remote.tracker.capture({ full: true });
+    await remote.tracker.commit();
+  });
+  afterAll(() => remote.thread.kill());
+
+  it.each([
+    ['no ring', 0],
+    ['a small ring', 16 * PAGE],
+    ['a ring as large as memory', RAM],
+  ])('is what it was at the instant, with %s', async (_, bufferBytes) => {
+    let copiedAside = 0;
+    for (let round = 0; round < 8; round++) {
+      const { live } = await remote.tracker.capture({ full: round % 3 === 0, live: { bufferBytes } });
+      expect(live).toMatchObject({ mode: 'barrier' });
+      expect(same(await remote.captured(), await remote.witness())).toEqual([0, 0]);
+      copiedAside += live!.pagesCopiedAside;
+      expect(live!.peakRingBytes).toBeLessThanOrEqual(bufferBytes);
+      if (bufferBytes === 0) expect(live!.spilled).toBe(live!.pagesCopiedAside);
+      if (bufferBytes === RAM) expect(live!.spilled).toBe(0);
+      await (round % 2 === 0 ? remote.tracker.commit() : remote.tracker.putBack());
+      await remote.worksOn();
+    }
+    // It writes so much that some of it falls into the captures.
+    expect(copiedAside).toBeGreaterThan(0);
+  });
+
+  it('runs on when a capture is given up, and the next one is exact', async () => {
+    const given = codeOf(remote.tracker.capture({ full: true, live: { bufferBytes: 0 } }));
+    await remote.tracker.cancelCapture();
+    expect(['ok', 'aborted']).toContain(await given);
+    await remote.tracker.reset();
+    await remote.worksOn();
+    await remote.tracker.capture({ full: false, live: {} });
+    expect(same(await remote.captured(), await remote.witness())).toEqual([0, 0]);
+    await remote.tracker.commit();
+  });
+
+  it('works on when its tracker is gone in the middle, and a new one may capture it', async () => {
+    const barrier = remote.guest.openBarrier({ ringBytes: PAGE, clock: SYSTEM_CLOCK });
+    await remote.guest.pause();
+    barrier.arm(
+      remote.guest.regions.map((region) => PageSet.all(pageCountOf(region))),
+      () => {},
+    );
+    await remote.guest.resume();
+    await remote.worksOn();
+    await ask(remote.thread, { kind: 'release' });
+    await remote.worksOn();
+    remote = await Remote.join(remote.thread);
+    const { live } = await remote.tracker.capture({ full: true, live: { bufferBytes: MIB } });
+    expect(live?.mode).toBe('barrier');
+    expect(same(await remote.captured(), await remote.witness())).toEqual([0, 0]);
+    await remote.tracker.commit();
+  });
+
+  it('ends with worker-lost when it dies in the middle', async () => {
+    const capturing = codeOf(remote.tracker.capture({ full: true, live: { bufferBytes: 0 } }));
+    await remote.thread.kill();
+    expect(await capturing).toBe('worker-lost');
+  });
+});
 
 describe('when one of the threads is gone', () => {
   const remotes: Remote[] = [];
