@@ -16,6 +16,8 @@ export interface PortBarrierParts {
   readonly settle: () => Promise<void>;
   readonly close: () => Promise<void>;
   readonly view: (region: number) => Uint8Array;
+  /** Whether all of a region is in shared memory. */
+  readonly isShared: (region: number) => boolean;
   readonly pageBytes: (region: number) => number;
   /** Throws when the guest is gone. */
   readonly check: () => void;
@@ -43,7 +45,7 @@ export class PortBarrier implements Barrier {
     this.#parts = parts;
     this.opened = parts.open({ ringBytes, credit: this.#credit.buffer }).then(({ places, ringBytes }) => {
       this.#blocks = places.map((place) => (place === null ? undefined : BarrierBlock.attach(place)));
-      this.covers = places.map((place) => place !== null);
+      this.covers = places.map((place, region) => place !== null && parts.isShared(region));
       this.ringBytes = ringBytes;
     });
     this.opened.catch(() => {});

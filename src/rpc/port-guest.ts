@@ -206,6 +206,7 @@ export class PortGuest implements Guest {
         settle: () => api.settleBarrier(),
         close: () => api.closeBarrier(),
         view: (region) => this.#covered(region),
+        isShared: (region) => sharedBytes(this.#shared, region)?.length === this.regions[region]?.sizeBytes,
         pageBytes: (region) => this.regions[region]!.pageBytes,
         check: () => {
           if (this.#lost !== undefined) throw this.#lost;

@@ -4,7 +4,13 @@
 // Memory that grows for a block stays grown: a program's memory cannot shrink. It is used again by the next one.
 
 import { VitrineError } from '../../base/error.ts';
-import { BarrierBlock, type BarrierShape, barrierBlockBytes, slotsIn } from '../../memory/barrier-block.ts';
+import {
+  BarrierBlock,
+  type BarrierPlace,
+  type BarrierShape,
+  barrierBlockBytes,
+  slotsIn,
+} from '../../memory/barrier-block.ts';
 import type { PageSet } from '../../memory/page-set.ts';
 import { pageCountOf, type Region } from '../../memory/region.ts';
 import type { BarrierFigures, BarrierOptions, RegionPageSink } from '../barrier.ts';
@@ -48,6 +54,11 @@ export class RamBarrier {
 
   get ringBytes(): number {
     return this.#block.ringBytes;
+  }
+
+  /** Where its block lies for other threads; undefined where v86's memory is not shared. */
+  get place(): BarrierPlace | undefined {
+    return this.#block.place;
   }
 
   arm(awaited: PageSet, sink: RegionPageSink): void {

@@ -5,6 +5,7 @@
 // there is JavaScript that takes longer than the copy.
 
 import { VitrineError } from '../../base/error.ts';
+import type { BarrierPlace } from '../../memory/barrier-block.ts';
 import { PageSet } from '../../memory/page-set.ts';
 import { pageCountOf, type Region } from '../../memory/region.ts';
 import type { Span } from '../../memory/span.ts';
@@ -110,6 +111,7 @@ export class V86Tracking {
 
 class V86Barrier implements Barrier {
   readonly covers: readonly boolean[];
+  readonly places: readonly (BarrierPlace | undefined)[];
   readonly #parts: V86TrackingParts;
   readonly #ramRegion: Region;
   readonly #ram: RamBarrier;
@@ -130,6 +132,8 @@ class V86Barrier implements Barrier {
     this.#ram = ram;
     this.#onClose = onClose;
     this.covers = regions.map((region) => isRam(region) || isDisk(region));
+    // Disk images are no shared memory: a saver in another thread reads them while the machine rests.
+    this.places = regions.map((region) => (isRam(region) ? ram.place : undefined));
     this.#disks = new PageBarrier(
       { regions, view, covers: regions.map(isDisk) },
       { ...options, ringBytes: 0 },

@@ -44,6 +44,12 @@ export interface CatchOptions extends ExportInternalsOptions {
    * given then.
    */
   readonly tracking?: 'none' | 'marks' | 'barrier';
+  /**
+   * `shared` puts the program's memory where other workers can read it while it runs: see the guest's `shared`. Not yet
+   * together with marks, and not for a memory that its loader makes and the program imports: those throw `unsupported`.
+   * `private` when left out.
+   */
+  readonly memory?: 'shared' | 'private';
   /** Bytes a mark stands for; must be the guest's page size. 4,096 when left out. */
   readonly pageBytes?: number;
 }
@@ -111,7 +117,11 @@ function rewrite(
   const present = mapOf(original);
   if (present !== undefined) return rewriteInstrumented(original, present, options);
   const { bytes, internals } = exportInternals(original, options);
-  if (tracking === 'none') return { bytes, internals, map: undefined };
+  const shared = sharingOf(internals, options);
+  if (tracking === 'none') {
+    const ready = shared === undefined ? bytes : instrument(bytes, { shared }).bytes;
+    return { bytes: ready, internals, map: undefined };
+  }
   if (internals.memory?.isImported === true) {
     // Its maker would have to leave room for the map.
     throw new VitrineError('unsupported', { missing: 'marks in an imported memory' });
@@ -125,6 +135,20 @@ function rewrite(
   const { map } = instrumented;
   const memory = internals.memory && { ...internals.memory, maxPages: map.maxPages };
   return { bytes: instrumented.bytes, internals: { ...internals, memory, added }, map };
+}
+
+/** What makes the program's own memory a shared one; undefined where that is not wanted. */
+function sharingOf(
+  { memory }: ModuleInternals,
+  options: CatchOptions,
+): { readonly maximumPages: number } | undefined {
+  if (options.memory !== 'shared' || memory === undefined) return undefined;
+  // The map of a shared memory is fixed behind its largest size, which the guest does not know how to grow around.
+  if ((options.tracking ?? 'none') !== 'none') {
+    throw new VitrineError('unsupported', { missing: 'marks in shared memory' });
+  }
+  if (memory.isImported) throw new VitrineError('unsupported', { missing: 'sharing an imported memory' });
+  return { maximumPages: memory.maxPages };
 }
 
 /** A module that a build has instrumented: it has its map already, of the kind that was wanted then. */

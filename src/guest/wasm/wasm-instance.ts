@@ -14,6 +14,7 @@ import { LIMITS } from '../../base/limits.ts';
 import { blake3 } from '../../kernel/blake3.ts';
 import { PageSet } from '../../memory/page-set.ts';
 import { pageCountOf, type Region } from '../../memory/region.ts';
+import { isShared, type SharedMemory } from '../../memory/shared-memory.ts';
 import { regionOf, type Span } from '../../memory/span.ts';
 import type { Barrier, BarrierOptions } from '../barrier.ts';
 import { DirtyMarks } from '../dirty-marks.ts';
@@ -109,7 +110,7 @@ export class WasmInstanceGuest implements Guest {
     this.#globals = new GlobalState(instance.exports, internals.globals);
     this.#tables = new TableState(instance.exports, internals.tables, caught.freshTables);
     this.#grow = options.grow ?? growMemoryOf(imports, marked && ((_, pages) => void marked.grow(pages)));
-    this.traits = traitsOf(marked);
+    this.traits = traitsOf(marked, this.#memory);
     const sizeBytes = (memory?.maxPages ?? 0) * WASM_PAGE_BYTES;
     this.regions = [
       {
@@ -140,6 +141,14 @@ export class WasmInstanceGuest implements Guest {
       architecture: 'wasm32',
       config: { ...options.config, program: options.program, moduleDigest, memoryBytes: sizeBytes },
     };
+  }
+
+  /** Where its memory lies for readers in other workers, as far as it has come; undefined where it is not shared. */
+  get shared(): SharedMemory | undefined {
+    const { buffer, length } = this.#bytes();
+    return isShared(buffer)
+      ? { regions: [{ region: 0, buffer, offsetBytes: 0, sizeBytes: length }] }
+      : undefined;
   }
 
   /** Calls that are inside the program now. */
@@ -352,10 +361,11 @@ export class WasmInstanceGuest implements Guest {
 }
 
 /** Marks are put in from outside, and a loader may write what they do not see: trackers check them first. */
-function traitsOf(marked: MarkedMemory | undefined): GuestTraits {
-  if (marked === undefined) return { tracking: 'none', sharedMemory: false };
+function traitsOf(marked: MarkedMemory | undefined, memory: WebAssembly.Memory | undefined): GuestTraits {
+  const sharedMemory = memory !== undefined && isShared(memory.buffer);
+  if (marked === undefined) return { tracking: 'none', sharedMemory };
   const tracking = marked.layout.kind === 'barriers' ? 'barrier' : 'marks';
-  return { tracking, auditScans: AUDIT_SCANS, sharedMemory: false };
+  return { tracking, auditScans: AUDIT_SCANS, sharedMemory };
 }
 
 /** Bytes up to the last that is not zero, or `presentBytes` when all after them are. */
