@@ -54,7 +54,8 @@ export class OpenMachine {
 
   /** Puts it under an engine, a new one after the old one was lost. */
   async join(engine: EngineClient): Promise<void> {
-    this.#machine = this.guest.join(engine, this.name);
+    // Memory that is shared is compared in the engine's worker, so that saves take little of the guest's own time.
+    this.#machine = this.guest.join(engine, this.name, { track: 'engine' });
     // Whoever uses the machine sees the failure; nobody may.
     this.#machine.catch(() => {});
     await this.#machine;
