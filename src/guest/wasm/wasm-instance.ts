@@ -14,7 +14,7 @@ import { LIMITS } from '../../base/limits.ts';
 import { blake3 } from '../../kernel/blake3.ts';
 import { PageSet } from '../../memory/page-set.ts';
 import { pageCountOf, type Region } from '../../memory/region.ts';
-import { isShared, type SharedMemory } from '../../memory/shared-memory.ts';
+import type { SharedMemory } from '../../memory/shared-memory.ts';
 import { regionOf, type Span } from '../../memory/span.ts';
 import type { Barrier, BarrierOptions } from '../barrier.ts';
 import { DirtyMarks } from '../dirty-marks.ts';
@@ -29,6 +29,7 @@ import type {
 } from '../guest.ts';
 import { PauseGuard } from '../pause-guard.ts';
 import type { CaughtInstance } from './catch-instance.ts';
+import { sharedMemoryOf, traitsOf } from './describe-instance.ts';
 import { WASM_PAGE_BYTES } from './export-internals.ts';
 import { Extent } from './extent.ts';
 import { GlobalState } from './global-state.ts';
@@ -39,9 +40,6 @@ import { TableState } from './table-state.ts';
 
 const GLOBALS_VERSION = 1;
 const TABLES_VERSION = 1;
-/** As v86's. */
-const AUDIT_SCANS = 3;
-
 /** State that a loader keeps in JavaScript. */
 export interface HostState {
   /** The version of these bytes; records of another one are refused. */
@@ -145,10 +143,7 @@ export class WasmInstanceGuest implements Guest {
 
   /** Where its memory lies for readers in other workers, as far as it has come; undefined where it is not shared. */
   get shared(): SharedMemory | undefined {
-    const { buffer, length } = this.#bytes();
-    return isShared(buffer)
-      ? { regions: [{ region: 0, buffer, offsetBytes: 0, sizeBytes: length }] }
-      : undefined;
+    return sharedMemoryOf(this.#bytes());
   }
 
   /** Calls that are inside the program now. */
@@ -361,13 +356,6 @@ export class WasmInstanceGuest implements Guest {
 }
 
 /** Marks are put in from outside, and a loader may write what they do not see: trackers check them first. */
-function traitsOf(marked: MarkedMemory | undefined, memory: WebAssembly.Memory | undefined): GuestTraits {
-  const sharedMemory = memory !== undefined && isShared(memory.buffer);
-  if (marked === undefined) return { tracking: 'none', sharedMemory };
-  const tracking = marked.layout.kind === 'barriers' ? 'barrier' : 'marks';
-  return { tracking, auditScans: AUDIT_SCANS, sharedMemory };
-}
-
 /** Bytes up to the last that is not zero, or `presentBytes` when all after them are. */
 function usedLength(bytes: Uint8Array, presentBytes: number): number {
   const present = Math.max(0, presentBytes);
