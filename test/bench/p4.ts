@@ -69,6 +69,7 @@ export async function run(): Promise<BenchRow> {
       'slices of half a millisecond of the thread that it shares with the saver, and writes that find the ring full.',
     'Slow-down: work in the same time without a capture / work during the capture. For comparison, a guest that is stopped does ' +
       'none for as long as its pause.',
+    "QEMU's background-snapshot, which does the like by page faults of its process, is not measured here.",
     isBusy
       ? 'The machine was busy with other work, so times are processor time of this process, not of the clock on the wall.'
       : 'Times are of the clock on the wall.',
