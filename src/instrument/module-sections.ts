@@ -154,6 +154,11 @@ export class SectionReader {
     }
   }
 
+  /** Names of imports are many in modules made at run time, and most readers do not ask for them. */
+  skipName(): void {
+    this.bytes(this.unsigned());
+  }
+
   name(): string {
     return new TextDecoder().decode(this.bytes(this.unsigned()).slice());
   }

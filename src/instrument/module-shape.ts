@@ -90,8 +90,8 @@ export function passImport(
   reader: SectionReader,
   into?: { tables: TableShape[]; memories: MemoryShape[]; globals: GlobalShape[] },
 ): { readonly kind: number; readonly typeAt: number; readonly functionType: number } {
-  reader.name();
-  reader.name();
+  reader.skipName();
+  reader.skipName();
   const kind = reader.byte();
   const typeAt = reader.at;
   let functionType = -1;

@@ -12,6 +12,9 @@
 /** Says that bytes may be written. Ranges that leave the memory are cut off. */
 export type TouchRange = (address: number, lengthBytes: number) => void;
 
+/** Emscripten's calls through a table, which write nothing, and are most calls of a program with exceptions. */
+const CALLS_BACK = /^(invoke_|dynCall)/;
+
 type Callable = (...args: unknown[]) => unknown;
 
 /** Behind a pointer: most results are small structures. */
@@ -38,7 +41,8 @@ export class GlueWatch {
       Object.entries(imports).map(([module, values]) => {
         const watched = Object.entries(values).map(([name, value]) => {
           const arity = arityOf(module, name) ?? 0;
-          return [name, typeof value === 'function' && !isNative(value) ? this.#import(value, arity) : value];
+          const isPlain = typeof value === 'function' && !isNative(value) && !CALLS_BACK.test(name);
+          return [name, isPlain ? this.#import(value, arity) : value];
         });
         return [module, Object.fromEntries(watched)];
       }),
