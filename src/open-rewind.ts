@@ -38,7 +38,7 @@ export async function openRewind(tracker: FollowedTracker, options: OpenRewindOp
  *
  * @example
  * const kept = new RewindStore(store, 'my-machine');
- * await rewind.flush(kept, async () => (await machine.save({ label: 'rewind' })).snapshot.id);
+ * await rewind.flush(kept, async () => (await machine.save({ freePages: 'keep' })).snapshot.id);
  * // later
  * const rewind = await reopenRewind(tracker, kept, (snapshot) => machine.restore(snapshot));
  */

@@ -50,7 +50,7 @@ export class RewindKeeper {
     if (machine === null || open === undefined || open.job.value !== null) return;
     try {
       const { anchorBefore } = await machine.rewind.flush(async () => {
-        const { snapshot } = await machine.save({ label: KEPT_LABEL, effort: 'fast' });
+        const { snapshot } = await machine.save({ label: KEPT_LABEL, effort: 'fast', freePages: 'keep' });
         open.settleAt(snapshot.id);
         return snapshot.id;
       });

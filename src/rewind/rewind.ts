@@ -40,6 +40,8 @@ interface Capture {
   readonly taken: Taken | null;
   readonly head: Point;
   readonly devices: readonly DeviceRecord[];
+  /** Whether the snapshot holds all its pages, those too that the guest said are free. */
+  readonly isWhole: boolean;
 }
 
 export class Rewind {
@@ -82,8 +84,8 @@ export class Rewind {
     await this.#tracker.follow({
       losing: (region, page, bytes) => this.#intake.lose(region, page, bytes),
       captured: (instant) => this.#takeCapture(instant),
-      committed: () => {
-        if (this.#capture !== null) this.#committed.push(this.#capture);
+      committed: (isWhole) => {
+        if (this.#capture !== null) this.#committed.push({ ...this.#capture, isWhole });
         this.#capture = null;
       },
     });
@@ -218,7 +220,8 @@ export class Rewind {
 
   /**
    * Keeps the history in a store: `save` makes a snapshot of the guest, with an engine on the same tracker, and answers with
-   * its id. The history is told from that; without it it cannot be opened again.
+   * its id. The history is told from that; without it it cannot be opened again. It has to hold all pages: the save is made
+   * with `freePages: 'keep'`, else it is refused as `argument-invalid`.
    *
    * The first flush writes all, later ones what is new. On failure the one before is as it was. Throws `busy` when another
    * save came between, `rewind-full`, and what `save` and the store throw.
@@ -244,6 +247,9 @@ export class Rewind {
       const point = capture?.taken === null ? capture.head : capture?.taken.point;
       if (capture === undefined || another !== undefined || this.#history.find(point?.id ?? 0) !== point) {
         throw new VitrineError('busy', { underWay: 'another save' });
+      }
+      if (!capture.isWhole) {
+        throw new VitrineError('argument-invalid', { name: 'save', reason: 'free pages were left out' });
       }
       const { tree } = this.#history;
       return store.flush({
@@ -290,7 +296,7 @@ export class Rewind {
   #takeCapture(instant: Instant): void {
     if (this.#state === 'stopped') return;
     const taken = this.#take(instant);
-    this.#capture = { taken, head: this.#history.head, devices: this.#intake.devices };
+    this.#capture = { taken, head: this.#history.head, devices: this.#intake.devices, isWhole: false };
     void this.#doing(() => this.#admitAll(null)).catch(() => {});
   }
 

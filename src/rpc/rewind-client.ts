@@ -77,7 +77,7 @@ export class RewindClient {
 
   /**
    * Keeps the history in the engine's store, under the machine's name, so that it can be opened after a reload. `save` makes
-   * a snapshot of this machine and answers with its id; the history is told from that. `anchorBefore` of the answer is one
+   * a snapshot of this machine with `freePages: 'keep'` and answers with its id; the history is told from that. `anchorBefore` of the answer is one
    * that is no longer needed.
    *
    * Throws `busy` when another save came between, `unsupported` for a store in memory, and what `save` and the store throw.

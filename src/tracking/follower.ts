@@ -15,8 +15,8 @@ export interface Follower {
   losing(region: number, page: number, bytes: Uint8Array): void;
   /** A capture froze this instant for a save. The instant is valid during the call. */
   captured(instant: Instant): void;
-  /** What was captured last is safe. */
-  committed(): void;
+  /** What was captured last is safe; `isWhole` says that no free page was left out of it. */
+  committed(isWhole: boolean): void;
 }
 
 /** One instant of the guest, seen while the tracker does nothing else. */

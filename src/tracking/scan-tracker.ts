@@ -113,7 +113,8 @@ export class ScanTracker implements FollowedTracker {
   async commit(): Promise<void> {
     this.#require('captured');
     this.#ledger.settleCaptured();
-    this.#ledger.follower?.committed();
+    // Pages that were left out are pending still.
+    this.#ledger.follower?.committed(this.#ledger.pending.every((pages) => pages.isEmpty));
     this.#state = 'idle';
   }
 

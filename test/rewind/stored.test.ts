@@ -37,7 +37,8 @@ async function record(subject: Pick<FlatRewind, 'guest'>, rewind: Rewind, epochs
   return copies;
 }
 
-const saver = (machine: Machine) => async () => (await machine.save({ label: 'rewind' })).snapshot.id;
+const saver = (machine: Machine) => async () =>
+  (await machine.save({ label: 'rewind', freePages: 'keep' })).snapshot.id;
 
 async function reopen(store: Store): Promise<Awaited<ReturnType<typeof begin>> & { again: Rewind }> {
   const process = await begin(store);
@@ -205,6 +206,22 @@ describe('a stored history', () => {
     await first.flush(one.kept, saver(one.machine));
     const { again, guest } = await reopen(store);
     expect(again.points()).toHaveLength(first.points().length);
+    await expectAll(again, guest, copies);
+  });
+
+  it('is told from a snapshot that holds free pages too, and from no other', async () => {
+    const store = openMemoryStore();
+    const first = await begin(store);
+    const rewind = await openRewind(first.tracker, { codecs: await loadCodecs() });
+    const copies = await record(first, rewind, 4);
+    // Warm: the guest is asked before the capture, not after.
+    await first.machine.save();
+    first.guest.run(500);
+    first.guest.setFree({ region: 0, offsetBytes: 0, lengthBytes: 16 * 4096 }, true);
+    const partly = rewind.flush(first.kept, async () => (await first.machine.save()).snapshot.id);
+    await expect(partly).rejects.toMatchObject({ code: 'argument-invalid' });
+    await rewind.flush(first.kept, saver(first.machine));
+    const { again, guest } = await reopen(store);
     await expectAll(again, guest, copies);
   });
 
