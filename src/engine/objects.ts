@@ -118,6 +118,18 @@ export class Objects {
     return place?.index.depthAt(place.entry);
   }
 
+  /** The object that a chain of deltas begins with, which is none itself; undefined when the chain is broken. */
+  startOf(digest: Digest): Digest | undefined {
+    let start = digest;
+    for (let depth = 0; depth <= LIMITS.maxDeltaDepth; depth++) {
+      const place = this.#index.find(start);
+      if (place === undefined) return undefined;
+      if (place.index.transformAt(place.entry) !== 'xor') return start;
+      start = place.index.baseAt(place.entry);
+    }
+    return undefined;
+  }
+
   /** One object. See `readMany`. */
   async read(digest: Digest): Promise<OwnedBytes> {
     return (await this.readMany([digest]))[0]!;

@@ -3,6 +3,7 @@
 // and the next save uses them.
 
 import { type OwnedBytes, toHex } from '../base/bytes.ts';
+import { isVitrineError } from '../base/error.ts';
 import { KIB, LIMITS } from '../base/limits.ts';
 import type { Codecs } from '../codec/codec.ts';
 import type { Digest } from '../format/digest.ts';
@@ -83,37 +84,72 @@ export class PackSink {
     return new PackSink(store, objects, codecs, digester, effort);
   }
 
-  /** Takes an object unless the store has it. A pack that is full is written: then there is something to await, which may
-   * throw what `Store.put` throws. */
+  /**
+   * Takes an object unless the store has it. A pack that is full is written: then there is something to await, which may
+   * throw what `Store.put` throws.
+   */
   add(object: NewObject): undefined | Promise<void> {
     const presence = this.#objects.presence(object.digest);
-    if (presence === 'absent') return this.addAgain(object);
-    if (presence === 'broken') {
-      return this.addAgain({ digest: object.digest, kind: object.kind, bytes: object.bytes });
+    if (presence === 'present') {
+      this.#objectsKnown++;
+      return undefined;
     }
-    this.#objectsKnown++;
-    return undefined;
+    if (!this.#added.add(object.digest)) return undefined;
+    const { digest, kind, bytes, base } = object;
+    if (presence === 'broken') return this.#take({ digest, kind, bytes });
+    const isLongest = base !== undefined && this.#objects.depthOf(base.digest) === LIMITS.maxDeltaDepth;
+    if (isLongest && object.pattern === undefined) return this.#takeFromStart(object, base.digest);
+    return this.#take(object);
   }
 
-  /** As `add`, an object that the store may have in a pack that is to go. */
+  /** As `add`, an object that the store may have in a pack that is to go: it is told from its base or from nothing. */
   addAgain(object: NewObject): undefined | Promise<void> {
-    if (!this.#added.add(object.digest)) return undefined;
-    const { digest, kind, bytes } = object;
-    const baseDepth = object.base === undefined ? undefined : this.#objects.depthOf(object.base.digest);
-    if (object.pattern !== undefined) {
-      this.#writer.addFill({ digest, kind, lengthBytes: bytes.length, pattern: object.pattern });
-    } else if (object.base !== undefined && baseDepth !== undefined && baseDepth < LIMITS.maxDeltaDepth) {
-      this.#writer.addSmaller({ digest, kind, bytes, base: { ...object.base, depth: baseDepth } });
-    } else {
-      this.#writer.addPlain({ digest, kind, bytes });
-    }
-    return this.#writer.hasRoomFor(LIMITS.frameBytes) ? undefined : this.#flush();
+    return this.#added.add(object.digest) ? this.#take(object) : undefined;
   }
 
   /** Writes what is left. Afterwards every object added is in the store, durable with the next ref. */
   async finish(): Promise<SinkReport> {
     await this.#flush();
     return this.report;
+  }
+
+  #take(object: NewObject): undefined | Promise<void> {
+    const { digest, kind, bytes, base } = object;
+    const depth = base === undefined ? undefined : this.#objects.depthOf(base.digest);
+    if (object.pattern !== undefined) {
+      this.#writer.addFill({ digest, kind, lengthBytes: bytes.length, pattern: object.pattern });
+    } else if (base !== undefined && depth !== undefined && depth < LIMITS.maxDeltaDepth) {
+      this.#writer.addSmaller({ digest, kind, bytes, base: { ...base, depth } });
+    } else this.#writer.addPlain({ digest, kind, bytes });
+    return this.#flushFull();
+  }
+
+  /**
+   * The chain is as long as it may be: the next one starts where that one did, as a delta of what it began with. To write
+   * it whole instead made every ninth save of the same pages three times as long as the others.
+   */
+  async #takeFromStart({ digest, kind, bytes }: NewObject, end: Digest): Promise<void> {
+    const start = this.#objects.startOf(end);
+    const content = start === undefined ? undefined : await this.#readable(start);
+    if (start === undefined || content?.length !== bytes.length)
+      this.#writer.addPlain({ digest, kind, bytes });
+    else this.#writer.addSmaller({ digest, kind, bytes, base: { digest: start, bytes: content, depth: 0 } });
+    await this.#flushFull();
+  }
+
+  /** An object's content; undefined when it is damaged, since a save can do without. */
+  async #readable(digest: Digest): Promise<OwnedBytes | undefined> {
+    try {
+      return await this.#objects.read(digest);
+    } catch (error) {
+      if (isVitrineError(error, 'object-damaged') || isVitrineError(error, 'object-missing'))
+        return undefined;
+      throw error;
+    }
+  }
+
+  #flushFull(): undefined | Promise<void> {
+    return this.#writer.hasRoomFor(LIMITS.frameBytes) ? undefined : this.#flush();
   }
 
   async #flush(): Promise<void> {

@@ -33,6 +33,8 @@ export class QemuLinux {
     process.stdout!.setEncoding('latin1').on('data', (text: string) => {
       this.#serial += text;
     });
+    // It goes when QEMU ends, which whoever waits sees.
+    monitor.on('error', () => {});
     monitor.setEncoding('utf8').on('data', (text: string) => {
       this.#answers += text;
     });
