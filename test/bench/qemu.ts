@@ -75,12 +75,12 @@ export class QemuLinux {
     const startMs = performance.now();
     await this.#ask('stop');
     await this.#ask('migrate', { uri: `exec:cat > '${path}'` });
-    let status = '';
+    let status: unknown;
     while (status !== 'completed') {
+      await new Promise((resolve) => setTimeout(resolve, 1));
       const answer = await this.#ask('query-migrate');
-      status = String(answer.status);
+      status = answer.status;
       if (status === 'failed') throw new Error(`QEMU did not migrate: ${JSON.stringify(answer)}`);
-      if (status !== 'completed') await new Promise((resolve) => setTimeout(resolve, 1));
     }
     const ms = performance.now() - startMs;
     await this.#ask('cont');
