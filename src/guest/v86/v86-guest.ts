@@ -198,7 +198,8 @@ export class V86Guest implements Guest {
   }
 
   pauseNow(): void {
-    if (this.#guard.pause()) this.#pausing = Promise.resolve();
+    // Whoever waits inside this pause, as for a checkpoint at the doorbell, finds what compares large buffers ready.
+    if (this.#guard.pause()) this.#pausing = this.#state.prepare();
     try {
       if (!this.#gate.shutNow()) throw new VitrineError('guest-not-quiescent', { reason: 'in a slice' });
       this.#holdInput();
