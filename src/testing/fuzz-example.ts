@@ -1,25 +1,28 @@
 // A fuzzer in a page of code, to copy and change: it mutates documents for the parser of `fuzz-target.ts`, keeps those that
-// reach new branches, and puts the whole program back after each one with `resetNow`. It finds the planted bug in well
-// under a second, and says how many resets a second it did.
+// reach new branches, and has the whole program put back after each one. It finds the planted bug in well under a second,
+// and says how many resets a second it did.
 //
 //   node -e "import('vitrine/testing').then(({ fuzzExample }) => fuzzExample({ print: console.log }))"
 //
-// All that is particular to the target is in three places: how it is opened, how a document is handed to it, and what
-// counts as new.
+// All that is particular to the target is in `fuzz-runs.ts`: how it is opened, how a document is handed to it, who chooses the
+// point that it starts from.
 
 import { copyBytes, type OwnedBytes } from '../base/bytes.ts';
 import { type Clock, SYSTEM_CLOCK } from '../base/clock.ts';
-import { instantiateCaught } from '../guest/wasm/catch-instance.ts';
-import { WasmInstanceGuest } from '../guest/wasm/wasm-instance.ts';
 import type { Kernels } from '../kernel/kernels.ts';
 import { loadKernels } from '../kernel/load.ts';
-import { openScanTracker } from '../tracking/scan-tracker.ts';
-import { FUZZ_COVERAGE, FUZZ_INPUT, type FuzzTargetExports, fuzzTargetModule } from './fuzz-target.ts';
+import { openAsking, openPutBack } from './fuzz-runs.ts';
+import { FUZZ_INPUT } from './fuzz-target.ts';
 import { Random } from './random.ts';
 
 export interface FuzzOptions {
   /** The same seed does the same. 1 when left out. */
   readonly seed?: number;
+  /**
+   * Who chooses the point that every document starts from: the `host`, when left out, with a checkpoint and resets, or the
+   * `program`, which rings its doorbell when it has started up and again behind each document.
+   */
+  readonly point?: 'host' | 'program';
   /** Gives up after as many documents. A million when left out. */
   readonly maxRuns?: number;
   /** Gets a line for each finding, and the figures at the end. */
@@ -34,6 +37,8 @@ export interface FuzzReport {
   readonly crasher: OwnedBytes | null;
   /** Documents that reached something new. */
   readonly corpus: readonly OwnedBytes[];
+  /** How often the program was put back because it asked itself. */
+  readonly resetsAsked: number;
   readonly durationMs: number;
   /** Resets in a second of the whole loop, mutation and parsing included. */
   readonly resetsPerSecond: number;
@@ -41,47 +46,42 @@ export interface FuzzReport {
 
 /** Fuzzes the example's target until it traps. Throws what opening kernels throws. */
 export async function fuzzExample(options: FuzzOptions = {}): Promise<FuzzReport> {
-  const { seed = 1, maxRuns = 1_000_000, print = () => {}, clock = SYSTEM_CLOCK } = options;
-  const { exports, caught } = await instantiateCaught(fuzzTargetModule(), {}, { maxMemoryBytes: 2 * 65_536 });
-  // Safe: the module exports just these.
-  const target = exports as unknown as FuzzTargetExports;
-  const guest = new WasmInstanceGuest(caught, { program: 'fuzz-target' });
-  const tracker = await openScanTracker(guest, { openKernels: options.openKernels ?? (() => loadKernels()) });
+  const { seed = 1, point = 'host', maxRuns = 1_000_000, print = () => {}, clock = SYSTEM_CLOCK } = options;
+  const openKernels = options.openKernels ?? (() => loadKernels());
+  const target = await (point === 'host' ? openPutBack : openAsking)(openKernels);
   try {
     const random = new Random(seed);
     const corpus: OwnedBytes[] = [new Uint8Array(4)];
-    const seen = new Uint8Array(FUZZ_COVERAGE.lengthBytes);
     const document = new Uint8Array(FUZZ_INPUT.maxBytes);
     const startMs = clock.nowMs();
-    await tracker.checkpoint();
+    let seen = 0;
     let runs = 0;
     let crasher: OwnedBytes | null = null;
     while (runs < maxRuns && crasher === null) {
       const length = mutate(random, random.pick(corpus), document);
       const input = document.subarray(0, length);
-      new Uint8Array(target.memory.buffer).set(input, FUZZ_INPUT.offsetBytes);
       runs++;
       try {
-        target.parse(length);
-        if (isNew(seen, target.memory)) {
-          corpus.push(copyBytes(input));
-          print(`new branch after ${runs} documents: ${showBytes(input)}`);
-        }
+        const taken = target.run(input);
+        if ((taken & ~seen) === 0) continue;
+        seen |= taken;
+        corpus.push(copyBytes(input));
+        print(`new branch after ${runs} documents: ${showBytes(input)}`);
       } catch (error) {
         if (!(error instanceof WebAssembly.RuntimeError)) throw error;
         crasher = copyBytes(input);
         print(`${error.message} after ${runs} documents: ${showBytes(input)}`);
       }
-      tracker.resetNow();
     }
     const durationMs = clock.nowMs() - startMs;
     const resetsPerSecond = Math.round((1000 * runs) / Math.max(durationMs, 1e-3));
     print(
       `${runs} documents in ${Math.round(durationMs)} ms: ${resetsPerSecond} resets a second, seed ${seed}`,
     );
-    return { runs, crasher, corpus: corpus.slice(1), durationMs, resetsPerSecond };
+    const { resetsAsked } = target;
+    return { runs, crasher, corpus: corpus.slice(1), resetsAsked, durationMs, resetsPerSecond };
   } finally {
-    await tracker.close();
+    await target.close();
   }
 }
 
@@ -102,18 +102,6 @@ function mutate(random: Random, from: Uint8Array, into: Uint8Array): number {
 
 /** Small numbers, and those at which signed bytes turn over. */
 const INTERESTING = [0, 1, 2, 3, 16, 0x7f, 0x80, 0xff];
-
-/** Whether the run took a branch that none had taken before. */
-function isNew(seen: Uint8Array, memory: WebAssembly.Memory): boolean {
-  const taken = new Uint8Array(memory.buffer, FUZZ_COVERAGE.offsetBytes, FUZZ_COVERAGE.lengthBytes);
-  let found = false;
-  for (const [branch, count] of taken.entries()) {
-    if (count === 0 || seen[branch] !== 0) continue;
-    seen[branch] = 1;
-    found = true;
-  }
-  return found;
-}
 
 function showBytes(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(' ');

@@ -1,5 +1,6 @@
-// What the fuzzing example is let loose on: a parser of 359 bytes of WebAssembly, with a bug that was planted. Both its source
-// and what it assembles to are here, so that the example needs no assembler; a test holds them together.
+// What the fuzzing example is let loose on: a parser of 359 bytes of WebAssembly, with a bug that was planted; and the same
+// parser in a program that asks by itself to be saved and put back. Both their sources and what they assemble to are here, so
+// that the example needs no assembler; a test holds them together.
 //
 // A document lies at 0x1000: `VTR`, then records of a type, a size and as many bytes. It keeps state as programs do:
 // a heap that only grows, and a number of open documents that it does not pass, so a fuzzer has to put it back.
@@ -24,16 +25,23 @@ export interface FuzzTargetExports {
   parse(lengthBytes: number): number;
 }
 
-/** Its source, in the text format. */
-export const FUZZ_TARGET_SOURCE = `(module
-  (memory (export "memory") 2)
-  (global $heap (mut i32) (i32.const 0x8000))
+/** What the asking program exports. */
+export interface FuzzAskingExports {
+  readonly memory: WebAssembly.Memory;
+  /**
+   * Starts up, a piece at each call, and then rings to be saved; from there on it parses, and rings to be put back. Returns
+   * the branches that the document took, a bit each: when the call has returned, memory is that of the point again.
+   */
+  step(lengthBytes: number): number;
+}
+
+const PARSER = `  (global $heap (mut i32) (i32.const 0x8000))
   (global $documents (mut i32) (i32.const 0))
   ;; Branch $id was taken: one byte a branch, counted.
   (func $cover (param $id i32)
     (i32.store8 (i32.add (i32.const 0x2000) (local.get $id))
       (i32.add (i32.load8_u (i32.add (i32.const 0x2000) (local.get $id))) (i32.const 1))))
-  (func (export "parse") (param $length i32) (result i32)
+  (func $parse (export "parse") (param $length i32) (result i32)
     (local $at i32) (local $end i32) (local $type i32) (local $size i32) (local $records i32)
     ;; Sixteen documents may be open, and nobody closes them: without a reset it is soon of no use.
     (if (i32.ge_u (global.get $documents) (i32.const 16)) (then (return (i32.const -1))))
@@ -69,11 +77,47 @@ export const FUZZ_TARGET_SOURCE = `(module
           (if (i32.ne (i32.load (i32.const 0x3010)) (i32.const 0x600df00d)) (then (unreachable)))))))
       (local.set $at (i32.add (local.get $at) (local.get $size)))
       (br $next)))
-    (local.get $records)))`;
+    (local.get $records))`;
+
+/** Its source, in the text format. */
+export const FUZZ_TARGET_SOURCE = `(module
+  (memory (export "memory") 2)
+${PARSER})`;
+
+/** Source of the program that asks: it alone knows when it has started up. */
+export const FUZZ_ASKING_SOURCE = `(module
+  (import "vitrine" "ring" (func $ring (param i32) (result i32)))
+  (memory (export "memory") 2)
+  (global $started (mut i32) (i32.const 0))
+${PARSER}
+  ;; One piece of starting up, of 32: a byte of a table, where a real program would read its files.
+  (func $startUp
+    (i32.store8 (i32.add (i32.const 0x4000) (global.get $started)) (i32.const 1))
+    (global.set $started (i32.add (global.get $started) (i32.const 1)))
+    (if (i32.eq (global.get $started) (i32.const 32)) (then (drop (call $ring (i32.const 0x73))))))
+  (func (export "step") (param $length i32) (result i32) (local $branch i32) (local $taken i32)
+    (if (i32.lt_u (global.get $started) (i32.const 32)) (then (call $startUp) (return (i32.const 0))))
+    (drop (call $parse (local.get $length)))
+    (loop $next
+      (if (i32.load8_u (i32.add (i32.const 0x2000) (local.get $branch))) (then
+        (local.set $taken (i32.or (local.get $taken) (i32.shl (i32.const 1) (local.get $branch))))))
+      (local.set $branch (i32.add (local.get $branch) (i32.const 1)))
+      (br_if $next (i32.lt_u (local.get $branch) (i32.const 8))))
+    (drop (call $ring (i32.const 0x72)))
+    (local.get $taken)))`;
 
 /** What the source assembles to. */
 export function fuzzTargetModule(): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(atob(FUZZ_TARGET_BASE64), (byte) => byte.charCodeAt(0));
+  return fromBase64(FUZZ_TARGET_BASE64);
+}
+
+/** What the source of the program that asks assembles to. */
+export function fuzzAskingModule(): Uint8Array<ArrayBuffer> {
+  return fromBase64(FUZZ_ASKING_BASE64);
+}
+
+function fromBase64(text: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(atob(text), (byte) => byte.charCodeAt(0));
 }
 
 const FUZZ_TARGET_BASE64 =
@@ -82,3 +126,12 @@ const FUZZ_TARGET_BASE64 =
   'QYAgLQAAQdYARwRAQX0PC0EBEABBgSAtAABB1ABHBEBBfQ8LQQIQAEGCIC0AAEHSAEcEQEF9DwtBAxAAQYMgIQECQANAIAFBAmog' +
   'AksNASABLQAAIQMgAUEBai0AACEEIAFBAmohASAFQQFqIQUgA0EBRgRAQQQQACMAIAEgBPwKAAAjACAEaiQACyADQQJGBEBBBRAA' +
   'IATAQRBMBEBBBhAAQYDgACABIAT8CgAAQZDgACgCAEGN4LeABkcEQAALCwsgASAEaiEBDAALAAsgBQs=';
+
+const FUZZ_ASKING_BASE64 =
+  'AGFzbQEAAAABDQNgAX8Bf2ABfwBgAAACEAEHdml0cmluZQRyaW5nAAADBQQBAAIABQMBAAIGEgN/AUEAC38BQYCAAgt/AUEACwcZAwZtZW1vcn' +
+  'kCAAVwYXJzZQACBHN0ZXAABAqOAwQZAEGAwAAgAGpBgMAAIABqLQAAQQFqOgAAC4YCAQV/IwJBEE8EQEF/DwsjAkEBaiQCQZDgAEGN4LeABjYC' +
+  'AEGAICAAaiECIABBBEkEQEF+DwtBgCAtAABB1gBHBEBBfQ8LQQEQAUGBIC0AAEHUAEcEQEF9DwtBAhABQYIgLQAAQdIARwRAQX0PC0EDEAFBgy' +
+  'AhAQJAA0AgAUECaiACSw0BIAEtAAAhAyABQQFqLQAAIQQgAUECaiEBIAVBAWohBSADQQFGBEBBBBABIwEgASAE/AoAACMBIARqJAELIANBAkYE' +
+  'QEEFEAEgBMBBEEwEQEEGEAFBgOAAIAEgBPwKAABBkOAAKAIAQY3gt4AGRwRAAAsLCyABIARqIQEMAAsACyAFCyMAQYCAASMAakEBOgAAIwBBAW' +
+  'okACMAQSBGBEBB8wAQABoLC0YBAn8jAEEgSQRAEANBAA8LIAAQAhoDQEGAwAAgAWotAAAEQCACQQEgAXRyIQILIAFBAWohASABQQhJDQALQfIA' +
+  'EAAaIAIL';
