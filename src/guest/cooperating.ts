@@ -15,7 +15,7 @@ import { regionOf, type Span, spansAtAddress } from '../memory/span.ts';
 import type { Barrier, BarrierOptions } from './barrier.ts';
 import { type DeviceState, DeviceStates } from './device-states.ts';
 import { DirtyMarks } from './dirty-marks.ts';
-import type { Doorbell, DoorbellDesk } from './doorbell.ts';
+import type { DoorbellDesk } from './doorbell.ts';
 import type { DeviceRecord, DirtyTake, Guest, GuestTraits, MachineDescription } from './guest.ts';
 import { PauseGuard } from './pause-guard.ts';
 import { type WriteListener, WriteWatch } from './write-watch.ts';
@@ -121,7 +121,7 @@ export class CooperatingGuest implements Guest {
   readonly regions: readonly Region[];
   readonly traits: GuestTraits;
   readonly shared: SharedMemory | undefined;
-  readonly doorbell?: Doorbell;
+  readonly doorbell?: DoorbellDesk;
   readonly pauseNow?: () => void;
   readonly resumeNow?: () => void;
   readonly #options: CooperatingOptions;

@@ -59,11 +59,17 @@ export interface Doorbell {
    * that of its next return to the host.
    */
   readonly instant: 'the instruction' | 'the next return';
+  /** Of a guest in another worker those of the last `refresh`. */
   readonly counts: DoorbellCounts;
-  /** Serves from now on, in place of whoever did. Throws `argument-invalid` unless `maxPerSecond` is above 0. */
-  serve(server: DoorbellServer, options: { readonly maxPerSecond: number }): void;
+  /** Brings the counts here, where they are kept in another worker. */
+  refresh?(): Promise<void>;
+  /**
+   * Serves from now on, in place of whoever did; of a guest in another worker when it resolves. Throws `argument-invalid`
+   * unless `maxPerSecond` is above 0.
+   */
+  serve(server: DoorbellServer, options: { readonly maxPerSecond: number }): void | Promise<void>;
   /** Nobody serves from now on. A ring being served ends as it does. */
-  stop(): void;
+  stop(): void | Promise<void>;
 }
 
 /** The part of a doorbell that all adapters share: who may ring, and what the guest reads. */

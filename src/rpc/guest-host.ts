@@ -81,7 +81,9 @@ export class GuestHost {
       exposeTracker(await this.#tracker, port);
       return;
     }
-    // It would not hear of marks that the engine's tracker takes, so it is made anew when it is wanted again.
+    // It would not hear of marks that the engine's tracker takes, nor must it take any: it serves no ring any longer, and is
+    // made anew when it is wanted again.
+    await (await this.#tracker)?.doorbell.stop();
     this.#tracker = null;
     this.#served = exposeGuest(guest, port);
   }

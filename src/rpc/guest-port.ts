@@ -24,6 +24,8 @@ import type { SharedMemory } from '../memory/shared-memory.ts';
 import type { Span } from '../memory/span.ts';
 import { SpillCredit } from '../memory/spill-credit.ts';
 import { installErrorTransfer } from './error-transfer.ts';
+import { BellServer, type DoorbellOffer, type ServedBell } from './port-doorbell.ts';
+import { FreePagesServer, type SentFreePages, type ServedFreePages } from './port-free-pages.ts';
 
 /** What another worker has to know of a guest to use it at its port. */
 export interface GuestOffer {
@@ -31,12 +33,18 @@ export interface GuestOffer {
   readonly regions: readonly Region[];
   readonly traits: GuestTraits;
   readonly shared: SharedMemory;
+  /** Where its programs ask to be saved; absent where they cannot. */
+  readonly doorbell?: DoorbellOffer;
+  /** Whether it can be asked which pages are free; not when left out. */
+  readonly tellsFreePages?: boolean;
 }
 
 /** Marks on their way: a bitmap a region, null where the guest cannot tell; and the take to settle. */
 export interface SentMarks {
   readonly take: number;
   readonly words: readonly (Uint32Array<ArrayBuffer> | null)[];
+  /** What the guest told of free pages before these marks were taken, and was not sent yet. */
+  readonly free?: SentFreePages;
 }
 
 /** The answer to a wish for rest. */
@@ -69,7 +77,7 @@ export interface SpilledPage {
 }
 
 /** The calls at the port. Calls are served in the order in which they were made. */
-export interface ServedGuest {
+export interface ServedGuest extends ServedFreePages, ServedBell {
   rest(needs: PauseNeeds): Promise<Rested>;
   /** Marks for one that asked for rest without them. */
   marks(): Promise<SentMarks>;
@@ -92,8 +100,11 @@ export interface ServedGuest {
 }
 
 /** What to tell of a guest that can be served; undefined when its memory is not shared. */
-export function offerOf({ machine, regions, traits, shared }: Guest): GuestOffer | undefined {
-  return shared === undefined ? undefined : { machine, regions, traits, shared };
+export function offerOf(guest: Guest): GuestOffer | undefined {
+  const { machine, regions, traits, shared, doorbell } = guest;
+  if (shared === undefined) return undefined;
+  const asks = doorbell && { doorbell: { place: doorbell.place, instant: doorbell.instant } };
+  return { machine, regions, traits, shared, ...asks, tellsFreePages: guest.freePageHint !== undefined };
 }
 
 /** Serves a guest at a port. Returns what ends that. */
@@ -108,6 +119,8 @@ export class GuestServer {
   readonly #guest: Guest;
   readonly #port: MessagePort;
   readonly #takes = new Map<number, DirtyTake>();
+  readonly #freePages: FreePagesServer;
+  readonly #bell: BellServer;
   #takeCount = 0;
   #rests = 0;
   #resting: Promise<void> = Promise.resolve();
@@ -120,6 +133,8 @@ export class GuestServer {
     this.#guest = guest;
     this.#port = port;
     this.#toldBytes = sizeOf(guest.shared);
+    this.#freePages = new FreePagesServer(guest);
+    this.#bell = new BellServer(guest, (ring) => port.postMessage(ring));
   }
 
   get api(): ServedGuest {
@@ -146,6 +161,12 @@ export class GuestServer {
       armBarrier: async (awaited) => this.#armBarrier(awaited),
       settleBarrier: async () => {},
       closeBarrier: async () => this.#closeBarrier(),
+      askFreePages: (question) => this.#freePages.ask(question),
+      endFreePages: async (question) => this.#freePages.end(question),
+      serveDoorbell: (maxPerSecond) => this.#bell.serve(maxPerSecond),
+      stopDoorbell: () => this.#bell.stop(),
+      doorbellCounts: async () => this.#guest.doorbell!.counts,
+      answerRing: async (ring, answer) => this.#bell.answer(ring, answer),
       close: () => this.#guest.close(),
     };
   }
@@ -156,6 +177,8 @@ export class GuestServer {
     this.#isReleased = true;
     this.#port.close();
     this.#closeBarrier();
+    this.#freePages.end();
+    await this.#bell.release();
     await this.#resting.catch(() => {});
     for (const take of this.#takes.values()) take.putBack();
     this.#takes.clear();
@@ -188,7 +211,9 @@ export class GuestServer {
     const taken = this.#guest.takeDirty();
     const take = ++this.#takeCount;
     this.#takes.set(take, taken);
-    return { take, words: taken.pages.map((pages) => pages?.words.slice() ?? null) };
+    const words = taken.pages.map((pages) => pages?.words.slice() ?? null);
+    const free = this.#freePages.take();
+    return { take, words, ...(free === null ? {} : { free }) };
   }
 
   #settle(take: number, isSafe: boolean): void {

@@ -14,6 +14,7 @@ import { copyBytes } from '../base/bytes.ts';
 import { VitrineError } from '../base/error.ts';
 import type { Barrier, BarrierOptions } from '../guest/barrier.ts';
 import { DirtyMarks } from '../guest/dirty-marks.ts';
+import type { FreePageRequest, FreeSpanListener } from '../guest/free-pages.ts';
 import type {
   DeviceRecord,
   DirtyTake,
@@ -30,6 +31,8 @@ import { regionOf, type Span } from '../memory/span.ts';
 import { installErrorTransfer } from './error-transfer.ts';
 import type { GuestOffer, SentMarks, ServedGuest, SpilledPage } from './guest-port.ts';
 import { PortBarrier } from './port-barrier.ts';
+import { PortDoorbell, type RingMessage } from './port-doorbell.ts';
+import { PortFreePages } from './port-free-pages.ts';
 import { settling } from './supervision.ts';
 
 /** Spans in one message: a restore of a whole machine has many thousands. */
@@ -43,9 +46,10 @@ export function connectGuest(port: MessagePort, offer: GuestOffer, lost: Promise
     lost,
   ) as Remote<ServedGuest>;
   const guest = new PortGuest(api, offer, lost);
-  port.addEventListener('message', (event: MessageEvent<Partial<SpilledPage> | null>) => {
-    // Safe: no other message at this port is of that kind.
+  port.addEventListener('message', (event: MessageEvent<Partial<SpilledPage | RingMessage> | null>) => {
+    // Safe: no other messages at this port are of these kinds.
     if (event.data?.kind === 'vitrine:spilled-page') guest.takeSpilled(event.data as SpilledPage);
+    else if (event.data?.kind === 'vitrine:ring') void guest.doorbell?.takeRing(event.data as RingMessage);
   });
   return guest;
 }
@@ -54,6 +58,9 @@ export class PortGuest implements Guest {
   readonly machine: MachineDescription;
   readonly regions: readonly Region[];
   readonly traits: GuestTraits;
+  readonly doorbell: PortDoorbell | undefined;
+  readonly freePageHint: ((tell: FreeSpanListener) => FreePageRequest) | undefined;
+  readonly #freePages: PortFreePages;
   readonly #api: Remote<ServedGuest>;
   readonly #guard = new PauseGuard();
   #shared: SharedMemory;
@@ -73,7 +80,7 @@ export class PortGuest implements Guest {
   /** Use `connectGuest`. */
   constructor(
     api: Remote<ServedGuest>,
-    { machine, regions, traits, shared }: GuestOffer,
+    { machine, regions, traits, shared, doorbell, tellsFreePages }: GuestOffer,
     lost: Promise<VitrineError>,
   ) {
     this.machine = machine;
@@ -81,6 +88,9 @@ export class PortGuest implements Guest {
     this.traits = traits;
     this.#api = api;
     this.#shared = shared;
+    this.doorbell = doorbell && new PortDoorbell(api, doorbell);
+    this.#freePages = new PortFreePages(api, regions);
+    this.freePageHint = tellsFreePages === true ? (tell) => this.#askFreePages(tell) : undefined;
     void lost.then((reason) => {
       this.#lost = reason;
     });
@@ -97,7 +107,7 @@ export class PortGuest implements Guest {
     try {
       await this.#resting;
       // Paused before by someone who did not ask for them.
-      if (!isFirst && needs.marks === true) this.#marks ??= await this.#api.marks();
+      if (!isFirst && needs.marks === true && this.#marks === null) this.#take(await this.#api.marks());
     } catch (error) {
       if (this.#guard.state === 'paused') this.#guard.resume();
       throw error;
@@ -237,8 +247,20 @@ export class PortGuest implements Guest {
       this.#devices.catch(() => {});
     }
     const { marks, shared } = await resting;
-    this.#marks = marks ?? null;
+    this.#marks = null;
+    if (marks !== undefined) this.#take(marks);
     if (shared !== undefined) this.#shared = shared;
+  }
+
+  /** What the guest told before comes first: these marks may say that it was written since it was asked. */
+  #take(marks: SentMarks): void {
+    this.#freePages.hear(marks.free);
+    this.#marks = marks;
+  }
+
+  #askFreePages(tell: FreeSpanListener): FreePageRequest {
+    this.#guard.requirePaused();
+    return this.#freePages.ask(tell);
   }
 
   /** A region that its barrier covers, also while the guest runs. */

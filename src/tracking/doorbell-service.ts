@@ -41,18 +41,25 @@ export class DoorbellService implements TrackerDoorbell {
     if (doorbell === undefined) {
       throw new VitrineError('unsupported', { missing: 'doorbell', guest: machine.kind });
     }
-    this.#end();
+    await this.#end();
+    // Before it is served, for it may ring at once.
     this.#isAsking = serve === 'ask';
-    doorbell.serve((request) => (serve === 'ask' ? this.#ask(request) : this.#serve(request)), {
-      maxPerSecond,
-    });
+    try {
+      await doorbell.serve((request) => (serve === 'ask' ? this.#ask(request) : this.#serve(request)), {
+        maxPerSecond,
+      });
+    } catch (error) {
+      this.#isAsking = false;
+      throw error;
+    }
   }
 
-  async stop(): Promise<void> {
-    this.#end();
+  stop(): Promise<void> {
+    return this.#end();
   }
 
   async report(): Promise<DoorbellReport> {
+    await this.#guest.doorbell?.refresh?.();
     const counts = this.#guest.doorbell?.counts ?? { rings: 0, saves: 0, resets: 0, refused: 0 };
     return { ...counts, lastFailure: this.#lastFailure };
   }
@@ -79,14 +86,15 @@ export class DoorbellService implements TrackerDoorbell {
 
   /** The engine that asked is gone: what it served is ended. A serving by checkpoint goes on. */
   leave(): void {
-    if (this.#isAsking) this.#end();
+    if (this.#isAsking) void this.#end();
   }
 
-  #end(): void {
-    this.#guest.doorbell?.stop();
+  async #end(): Promise<void> {
+    const stopped = this.#guest.doorbell?.stop();
     this.#isAsking = false;
     this.#tell(null);
     void this.answerRing('refused');
+    await stopped;
   }
 
   #tell(request: DoorbellRequest | null): boolean {

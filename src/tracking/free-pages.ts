@@ -13,29 +13,24 @@ import type { FreePageRequest } from '../guest/free-pages.ts';
 import type { Guest } from '../guest/guest.ts';
 import { PageSet } from '../memory/page-set.ts';
 import { pageCountOf } from '../memory/region.ts';
-import type { Span } from '../memory/span.ts';
-
-/** How often the same pages are heard in one answer, all in all: one that tells more is not listened to any longer. */
-const MAX_TELLINGS = 4;
+import { ToldPages } from './told-pages.ts';
 
 export class FreePages {
   readonly #guest: Guest;
   readonly #known: readonly PageSet[];
   /** Told since the marks were taken last. */
-  readonly #told: readonly PageSet[];
+  readonly #told: ToldPages;
   /** Written since the question. */
   readonly #written: readonly PageSet[];
   /** The question under way. */
   #asking: { request?: FreePageRequest } | null = null;
   #asksAtTake = false;
-  /** Pages and spans that are still listened to. */
-  #patience = 0;
 
   constructor(guest: Guest) {
     this.#guest = guest;
     const empty = () => guest.regions.map((region) => new PageSet(pageCountOf(region)));
     this.#known = empty();
-    this.#told = empty();
+    this.#told = new ToldPages(guest.regions);
     this.#written = empty();
   }
 
@@ -56,9 +51,9 @@ export class FreePages {
   ask(): Promise<void> {
     this.#end();
     this.#asksAtTake = false;
-    for (const sets of [this.#told, this.#written]) for (const set of sets) set.clear();
+    this.#told.begin();
+    for (const set of this.#written) set.clear();
     if (!this.canAsk) return Promise.resolve();
-    this.#patience = MAX_TELLINGS * this.#told.reduce((sum, { pageCount }) => sum + pageCount, 0);
     const asking: { request?: FreePageRequest } = {};
     this.#asking = asking;
     const answered = () => {
@@ -66,7 +61,7 @@ export class FreePages {
     };
     try {
       asking.request = this.#guest.freePageHint!((span) => {
-        if (this.#asking === asking) this.#hear(span);
+        if (this.#asking === asking && !this.#told.hear(span)) this.#end();
       });
     } catch {
       answered();
@@ -83,7 +78,7 @@ export class FreePages {
   /** The guest's marks were taken: these pages were written, all of a region where it is null. What was told counts now. */
   written(pages: readonly (PageSet | null)[]): void {
     for (const { id } of this.#guest.regions) {
-      const [known, told, since] = [this.#known[id]!, this.#told[id]!, this.#written[id]!];
+      const [known, told, since] = [this.#known[id]!, this.#told.sets[id]!, this.#written[id]!];
       const marked = pages[id] ?? null;
       if (marked === null) {
         known.clear();
@@ -106,7 +101,7 @@ export class FreePages {
   /** The guest was brought to another instant. */
   forget(): void {
     this.#end();
-    for (const sets of [this.#known, this.#told]) for (const set of sets) set.clear();
+    for (const sets of [this.#known, this.#told.sets]) for (const set of sets) set.clear();
   }
 
   /** Pages known to be free at the instant of the last take; not to be changed. */
@@ -122,19 +117,5 @@ export class FreePages {
     const asking = this.#asking;
     this.#asking = null;
     asking?.request?.end();
-  }
-
-  /** Takes the whole pages of a span that lies in its region; of one that reaches past it, those inside. */
-  #hear({ region, offsetBytes, lengthBytes }: Span): void {
-    const told = this.#told[region];
-    const pageBytes = this.#guest.regions[region]?.pageBytes;
-    this.#patience--;
-    if (told !== undefined && pageBytes !== undefined && offsetBytes >= 0 && lengthBytes > 0) {
-      const first = Math.ceil(offsetBytes / pageBytes);
-      const end = Math.min(told.pageCount, Math.floor((offsetBytes + lengthBytes) / pageBytes));
-      for (let page = first; page < end; page++) told.add(page);
-      this.#patience -= Math.max(0, end - first);
-    }
-    if (this.#patience < 0) this.#end();
   }
 }

@@ -9,7 +9,7 @@ import { checkRegions, type Region } from '../../memory/region.ts';
 import type { SharedMemory } from '../../memory/shared-memory.ts';
 import { regionOf, type Span } from '../../memory/span.ts';
 import type { Barrier, BarrierOptions } from '../barrier.ts';
-import { answerAtRest, type Doorbell } from '../doorbell.ts';
+import { answerAtRest, type DoorbellDesk } from '../doorbell.ts';
 import type { FreePageRequest, FreeSpanListener } from '../free-pages.ts';
 import type { DeviceRecord, DirtyTake, Guest, GuestTraits, MachineDescription } from '../guest.ts';
 import { PauseGuard } from '../pause-guard.ts';
@@ -73,7 +73,7 @@ export class V86Guest implements Guest {
   /** What the machine shows, when the guest was opened with a screen of its own. */
   readonly screen: Screen | undefined;
   /** Where the machine's own programs ask to be saved: port 0x5674. */
-  readonly doorbell: Doorbell;
+  readonly doorbell: DoorbellDesk;
 
   readonly #emulator: V86Emulator;
   readonly #cpu: V86Cpu;
