@@ -108,6 +108,10 @@ export const ERRORS = {
   },
   'guest-failed': { meaning: 'The guest itself failed.', remedy: 'See the cause.' },
   'guest-closed': { meaning: 'The guest was closed.', remedy: 'Open another.' },
+  'replay-diverged': {
+    meaning: 'The guest did something else than was recorded.',
+    remedy: 'See the data for where; replay from the snapshot at which recording began.',
+  },
   'span-out-of-range': {
     meaning: 'The range lies outside the guest memory.',
     remedy: 'See the data for the regions.',

@@ -35,15 +35,20 @@ export const APIC_BYTES = 184;
 export class GuestClock {
   readonly #cpu: V86Cpu;
   readonly #microtick: () => number;
+  readonly #wall: () => number;
+  readonly #beforeTsc: () => void;
   readonly #acpi: V86Acpi | undefined;
   #acpiOffsetMs = 0;
   #frozen: FrozenTime = { monotonicMs: 0, wallMs: 0, tsc: 0n, acpiOffsetMs: 0 };
   #holds = false;
   #loaded = false;
 
-  constructor(cpu: V86Cpu, microtick: () => number) {
+  /** `virtual` is the calendar of a machine in a time of its own, and what makes its time-stamp counter exact. */
+  constructor(cpu: V86Cpu, microtick: () => number, virtual?: { readonly wallMs: number; parkTsc(): void }) {
     this.#cpu = cpu;
     this.#microtick = microtick;
+    this.#wall = virtual === undefined ? Date.now : () => virtual.wallMs;
+    this.#beforeTsc = () => virtual?.parkTsc();
     this.#acpi = cpu.devices.acpi;
     const acpi = this.#acpi;
     if (acpi === undefined) return;
@@ -56,11 +61,17 @@ export class GuestClock {
     if (this.#holds) return;
     this.#frozen = {
       monotonicMs: Math.floor(this.#microtick() * MONOTONIC_STEPS_PER_MS) / MONOTONIC_STEPS_PER_MS,
-      wallMs: Date.now(),
+      wallMs: this.#wall(),
       tsc: BigInt.asUintN(64, this.#cpu.wm.exports.read_tsc()),
       acpiOffsetMs: this.#acpiOffsetMs,
     };
     this.#holds = true;
+  }
+
+  /** As `freeze`, also when it holds: time itself was set. */
+  freezeAnew(): void {
+    this.#holds = false;
+    this.freeze();
   }
 
   /** The moment of the pause, or what was loaded in it. */
@@ -81,7 +92,7 @@ export class GuestClock {
     if (!this.#loaded) return;
     const { monotonicMs, wallMs, tsc } = this.#frozen;
     const later = this.#microtick() - monotonicMs;
-    const wallLater = Date.now() - wallMs;
+    const wallLater = this.#wall() - wallMs;
     const { pit, rtc } = this.#cpu.devices;
     pit.counter_start_time = pit.counter_start_time.map((instant) => instant + later);
     rtc.last_update += wallLater;
@@ -105,6 +116,7 @@ export class GuestClock {
 
   /** `set_tsc(x)` leaves the offset at `now - old - x`: the first call makes it about zero, the second is right then. */
   #setTsc(value: bigint): void {
+    this.#beforeTsc();
     this.#callSetTsc(BigInt.asUintN(64, this.#cpu.wm.exports.read_tsc()));
     this.#callSetTsc(value);
   }

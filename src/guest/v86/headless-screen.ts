@@ -64,7 +64,7 @@ export class HeadlessScreen implements Screen, V86ScreenAdapter {
   }
 
   takeFrame(): ScreenFrame | undefined {
-    if (!this.#isResting()) this.#refresh();
+    if (!this.#isResting()) this.refresh();
     if (!this.#changed) return undefined;
     this.#changed = false;
     if (this.#graphical) {
@@ -201,7 +201,7 @@ export class HeadlessScreen implements Screen, V86ScreenAdapter {
   }
 
   /** Lets v86 compute what changed of a picture; text arrives by itself. */
-  #refresh(): void {
+  refresh(): void {
     const vga = this.#vga;
     if (!vga.graphical_mode || vga.image_data === null) {
       vga.update_vertical_retrace();

@@ -11,6 +11,15 @@ export {
 } from './open-v86.ts';
 export { pulseConfig } from './pulse-config.ts';
 export {
+  InputRecording,
+  type RecordableGuest,
+  type RecordOptions,
+  Replayer,
+  recordInput,
+  replayInput,
+} from './replay-log.ts';
+export type { V86Replay } from './replay-machine.ts';
+export {
   type GraphicsFrame,
   linesOf,
   type Screen,

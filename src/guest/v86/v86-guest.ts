@@ -15,6 +15,7 @@ import type { DeviceRecord, DirtyTake, Guest, GuestTraits, MachineDescription } 
 import { PauseGuard } from '../pause-guard.ts';
 import { describeMachine, listRegions } from './describe-machine.ts';
 import { describeSharing, sharedMemoryOf } from './describe-sharing.ts';
+import { type VirtualTime, virtualTimeOf } from './deterministic-clock.ts';
 import { indexRecords, RECORD_VERSION, takeRecord } from './device-records.ts';
 import {
   type AttachedDisk,
@@ -30,6 +31,7 @@ import { GuestClock } from './guest-clock.ts';
 import { attachHeadlessScreen, type HeadlessScreen } from './headless-screen.ts';
 import { InputGate } from './input-gate.ts';
 import { MachineState } from './machine-state.ts';
+import { V86Replay } from './replay-machine.ts';
 import type { Screen } from './screen-frame.ts';
 import { allowSharedViews } from './shared-views.ts';
 import { SliceGate } from './slice-gate.ts';
@@ -85,6 +87,8 @@ export class V86Guest implements Guest {
   readonly #freePages: V86FreePages | undefined;
   /** There where the machine has a balloon. */
   readonly freePageHint: ((tell: FreeSpanListener) => FreePageRequest) | undefined;
+  /** There where the machine was opened as `deterministic`: it does the same again from the same state. */
+  readonly replay: V86Replay | undefined;
   readonly #input: InputGate;
   readonly #clock: GuestClock;
   readonly #state: MachineState;
@@ -110,9 +114,14 @@ export class V86Guest implements Guest {
     this.machine = describeMachine(this.#cpu, this.#disks);
     this.regions = listRegions(this.#cpu, this.#disks);
     checkRegions(this.regions);
-    this.#input = new InputGate(emulator.bus);
-    this.#clock = new GuestClock(this.#cpu, () => emulator.v86.constructor.microtick());
+    const time = virtualTimeOf(this.#cpu.wm.exports);
+    this.#clock =
+      time === undefined
+        ? new GuestClock(this.#cpu, () => emulator.v86.constructor.microtick())
+        : new GuestClock(this.#cpu, () => time.nowMs, time);
     this.#state = new MachineState(this.#cpu, this.#disks, this.#clock);
+    this.replay = time && this.#makeReplay(emulator, time);
+    this.#input = new InputGate(emulator.bus);
     this.#bell = new V86Doorbell(this.#cpu);
     this.doorbell = this.#bell.desk;
     this.#gate = new SliceGate(emulator.v86, {
@@ -121,11 +130,10 @@ export class V86Guest implements Guest {
         this.#freePages?.onSlice();
       },
       onSliceEnd: () => answerAtRest(this, this.#bell.desk),
-      onFailure: (cause) => {
-        this.#failure = { cause };
-      },
+      onFailure: (cause) => this.#fail(cause),
     });
-    this.#freePages = V86FreePages.of(this.#cpu, () => this.#gate.nudge());
+    // Asking is input that no log has.
+    this.#freePages = time ? undefined : V86FreePages.of(this.#cpu, () => this.#gate.nudge());
     this.freePageHint = this.#freePages && ((tell) => this.#askFreePages(tell));
     const view = (region: number) => this.#view(region);
     const parts = { cpu: this.#cpu, disks: this.#disks, regions: this.regions, view };
@@ -136,7 +144,10 @@ export class V86Guest implements Guest {
     };
     this.#disallowSharedViews = allowSharedViews(emulator, { keepsScreen: options.screen !== 'replace' });
     if (options.screen === 'replace') {
-      this.#headless = attachHeadlessScreen(emulator, () => this.#guard.state !== 'running');
+      this.#headless = attachHeadlessScreen(
+        emulator,
+        () => time !== undefined || this.#guard.state !== 'running',
+      );
     }
     this.screen = this.#headless;
     emulator.add_listener('serial0-output-byte', this.#onSerialByte);
@@ -272,7 +283,8 @@ export class V86Guest implements Guest {
       return { disk, blocks };
     });
     const state = takeRecord(byName, STATE_RECORD);
-    this.#state.load(state, byName);
+    if (this.replay === undefined) this.#state.load(state, byName);
+    else this.replay.holding(() => this.#state.load(state, byName));
     for (const { disk, blocks } of written) loadWrittenBlocks(disk, blocks);
     this.#bell.desk.restored();
     this.#headless?.invalidate();
@@ -286,6 +298,7 @@ export class V86Guest implements Guest {
     this.#input.remove();
     this.#gate.remove();
     this.#bell.remove();
+    this.replay?.remove();
     this.#freePages?.remove();
     this.#clock.remove();
     this.#tracking.remove();
@@ -310,6 +323,26 @@ export class V86Guest implements Guest {
       await new Promise((resolve) => setTimeout(resolve, 1));
     }
     this.#clock.freeze();
+  }
+
+  #makeReplay(emulator: V86Emulator, time: VirtualTime): V86Replay {
+    return new V86Replay(emulator, time, {
+      requirePaused: () => this.#guard.requirePaused(),
+      reload: (between) => {
+        const { tree, large } = this.#state.save();
+        between();
+        this.#clock.freezeAnew();
+        this.replay!.holding(() => this.#state.load(tree, large));
+      },
+      leaveRest: () => this.#clock.thaw(),
+      enterRest: () => this.#clock.freeze(),
+      drawFrame: () => this.#headless?.refresh(),
+      onFailure: (cause) => this.#fail(cause),
+    });
+  }
+
+  #fail(cause: unknown): void {
+    this.#failure = { cause };
   }
 
   #holdInput(): void {

@@ -19,6 +19,7 @@ export const CPU_BLOCK = {
   halted: 616,
   lastVirtualIp: 620,
   physicalIp: 624,
+  instructionCounter: 664,
   svgaDirty: 716,
   svgaDirtyEnd: 724,
   memorySize: 812,
@@ -264,7 +265,7 @@ export interface V86Core {
   stopping: boolean;
   do_tick: () => void;
   next_tick(delayMs: number): void;
-  readonly constructor: { microtick(): number };
+  readonly constructor: { microtick: () => number };
 }
 
 export interface V86Bus {
@@ -352,6 +353,7 @@ const PLACES: Readonly<Record<string, number>> = {
   last_result: CPU_BLOCK.lastResult,
   flags: CPU_BLOCK.flags,
   in_hlt: CPU_BLOCK.halted,
+  instruction_counter: CPU_BLOCK.instructionCounter,
   acpi_enabled: CPU_BLOCK.acpiEnabled,
   memory_size: CPU_BLOCK.memorySize,
   mxcsr: CPU_BLOCK.mxcsr,

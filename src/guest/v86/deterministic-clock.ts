@@ -1,0 +1,203 @@
+// Time and randomness of a machine that does the same each time. v86 asks the host for both in four ways: two imports of
+// its program (`microtick`, `get_rand_int`), the static `microtick` that its timers read, and `Date` for the calendar.
+// All four are answered from here, by what the machine itself did:
+//
+//   now = START + (instructions + sleep) / 65,536 ms
+//
+// An instruction takes 1/65,536 ms, a step: exact in a double, and what snapshots round instants to, so that a saved and
+// loaded instant is the same. A slice of 100,003 instructions is longer than v86's frame of 1 ms, so that each is one run.
+// When the machine sleeps its clock moves on by the time that it asked for, at once; whoever shows it may wait as long.
+//
+// v86's time-stamp counter guesses at a clock that stands still, from statics that no restore resets. No two readings are
+// equal here: those of the host, between slices, lie between two steps, and one far off comes before it is set.
+//
+// `Date` and the static are the platform's and v86's own for all machines: they are replaced only while a machine's code
+// runs, which is never across an await.
+
+import { Random32 } from './random-32.ts';
+import { CPU_BLOCK } from './v86-internals.ts';
+
+/** Steps of a millisecond. */
+export const STEPS_PER_MS = 65_536;
+
+/** What the clocks show where time begins: far from zero, which timers take for "never". */
+const START_MS = 1 << 20;
+const WALL_START_MS = Date.UTC(2026, 0, 1);
+
+/** Parts of a step that the host's readings are told apart by. */
+const HOST_PARTS = 8;
+
+/** Farther than the time-stamp counter is moved by a load. */
+const PARKED_MS = 2 ** 32;
+
+/** What has to be answered by the virtual clock while `work` runs. */
+interface ClockOwner {
+  microtick: () => number;
+}
+
+let running: VirtualTime | undefined;
+const owners = new WeakSet<ClockOwner>();
+const times = new WeakMap<WebAssembly.Exports, VirtualTime>();
+
+/** The time of an instance that `withVirtualTime` made; undefined for one in the host's time. */
+export function virtualTimeOf(exports: WebAssembly.Exports): VirtualTime | undefined {
+  return times.get(exports);
+}
+
+/** A `wasm_fn` whose instances live in a time of their own. */
+export function withVirtualTime(
+  instantiate: (imports: WebAssembly.Imports) => Promise<WebAssembly.Exports>,
+): (imports: WebAssembly.Imports) => Promise<WebAssembly.Exports> {
+  return async (imports) => {
+    const time = new VirtualTime();
+    const env = { ...imports.env, microtick: () => time.read(), get_rand_int: () => time.random() };
+    const exports = await instantiate({ ...imports, env });
+    times.set(exports, time);
+    time.attach(exports);
+    return exports;
+  };
+}
+
+export class VirtualTime {
+  readonly #random = new Random32();
+  #exports: WebAssembly.Exports | undefined;
+  /** The instruction counter when it was folded into `#instructions`. */
+  #counted = 0;
+  #instructions = 0;
+  #sleptSteps = 0;
+  #held = false;
+  #inSlice = false;
+  #hostReadings = 0;
+  #parkedMs = 0;
+
+  /** The instance that lives in this time. */
+  attach(exports: WebAssembly.Exports): void {
+    this.#exports = exports;
+  }
+
+  /** Instructions since the beginning. */
+  get instructions(): number {
+    this.#fold();
+    return this.#instructions;
+  }
+
+  /** Instructions, and sleep in steps. */
+  get steps(): number {
+    return this.instructions + this.#sleptSteps;
+  }
+
+  /** Milliseconds, in whole steps. */
+  get nowMs(): number {
+    return START_MS + this.steps / STEPS_PER_MS;
+  }
+
+  /** What the calendar shows, in whole milliseconds since 1970. */
+  get wallMs(): number {
+    return WALL_START_MS + Math.floor(this.nowMs - START_MS);
+  }
+
+  /** What v86 is told: `nowMs` in a slice, a part of a step later outside of one. */
+  read(): number {
+    if (this.#inSlice) return this.nowMs;
+    this.#hostReadings = (this.#hostReadings % (HOST_PARTS - 1)) + 1;
+    return this.nowMs + this.#parkedMs + this.#hostReadings / HOST_PARTS / STEPS_PER_MS;
+  }
+
+  random(): number {
+    return this.#random.next();
+  }
+
+  /** Time and randomness start over. */
+  begin(): void {
+    this.#counted = this.#counter();
+    this.#instructions = 0;
+    this.#sleptSteps = 0;
+    this.#hostReadings = 0;
+    this.#random.begin();
+  }
+
+  /** Runs a slice, which returns how long the machine then sleeps. Its clock moves on in any case. */
+  slice(owner: ClockOwner, work: () => number): number {
+    const before = this.instructions;
+    this.#inSlice = true;
+    try {
+      const sleepMs = this.within(owner, work);
+      const idle = this.instructions === before ? 1 : 0;
+      this.#sleptSteps += Math.max(idle, Math.ceil(sleepMs * STEPS_PER_MS));
+      return sleepMs;
+    } finally {
+      this.#inSlice = false;
+      this.#hostReadings = 0;
+    }
+  }
+
+  /** Runs code of the machine that is no slice, input for one, in its time. */
+  within<T>(owner: ClockOwner, work: () => T): T {
+    intercept(owner);
+    const outer = running;
+    const platform = globalThis.Date;
+    running = this;
+    globalThis.Date = dateOf(this, platform);
+    try {
+      return work();
+    } finally {
+      globalThis.Date = platform;
+      running = outer;
+    }
+  }
+
+  /** Runs what loads state, the instruction counter with it: time stands still meanwhile. */
+  holding<T>(owner: ClockOwner, work: () => T): T {
+    this.#fold();
+    this.#held = true;
+    try {
+      return this.within(owner, work);
+    } finally {
+      this.#held = false;
+      this.#counted = this.#counter();
+    }
+  }
+
+  /**
+   * Before the time-stamp counter is set: its last reading becomes one that none of this time is equal to, and those that
+   * follow are the same whatever was read before. Saves read it too.
+   */
+  parkTsc(): void {
+    this.#parkedMs = PARKED_MS;
+    // Safe: `checkInternals` saw the function.
+    const readTsc = this.#exports?.read_tsc as (() => bigint) | undefined;
+    readTsc?.();
+    this.#parkedMs = 0;
+    this.#hostReadings = 0;
+  }
+
+  #fold(): void {
+    if (this.#held) return;
+    const counter = this.#counter();
+    // The counter has 32 bits; a slice is far shorter than its round.
+    this.#instructions += (counter - this.#counted) >>> 0;
+    this.#counted = counter;
+  }
+
+  #counter(): number {
+    if (this.#exports === undefined) return 0;
+    const { buffer } = this.#exports.memory as WebAssembly.Memory;
+    return new Uint32Array(buffer, CPU_BLOCK.instructionCounter, 1)[0]!;
+  }
+}
+
+/** Lets v86's static answer by the machine that runs. */
+function intercept(owner: ClockOwner): void {
+  if (owners.has(owner)) return;
+  owners.add(owner);
+  const original = owner.microtick;
+  owner.microtick = () => (running === undefined ? original() : running.read());
+}
+
+function dateOf(time: VirtualTime, platform: DateConstructor): DateConstructor {
+  return new Proxy(platform, {
+    construct: (target, args, newTarget) =>
+      Reflect.construct(target, args.length === 0 ? [time.wallMs] : args, newTarget),
+    get: (target, name) => (name === 'now' ? () => time.wallMs : Reflect.get(target, name)),
+  });
+}
