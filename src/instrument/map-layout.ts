@@ -105,9 +105,12 @@ export function guestBytesOf(buffer: ArrayBufferLike, { fixed, extraPages }: Map
   return (fixed.minimumPages + grown) * WASM_PAGE_BYTES;
 }
 
-/** Which of the guest's pages were written as far as the map tells: a new array of bytes that are 0 or 1. */
+/**
+ * Which of the guest's pages were written as far as the map tells: a new array of bytes that are 0 or 1. Of a memory that
+ * has its full size from the start, all that the guest's may come to: nothing traps there, whatever the guest's size is.
+ */
 export function marksIn(buffer: ArrayBufferLike, layout: MapLayout): Uint8Array<ArrayBuffer> {
-  const pageCount = guestBytesOf(buffer, layout) / layout.pageBytes;
+  const pageCount = endOfGuest(buffer, layout) / layout.pageBytes;
   // One page more: the guard's first granule tells of the last page too.
   const map = new Uint8Array(buffer, baseOf(buffer, layout), (pageCount + 1) * GRANULES);
   const marks = new Uint8Array(pageCount);

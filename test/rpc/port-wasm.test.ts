@@ -20,8 +20,10 @@ afterAll(() => {
 
 const env = { host: () => undefined };
 
-async function open() {
-  const { exports, caught } = await instantiateCaught(churn, { env }, { memory: 'shared' });
+type Tracking = 'none' | 'marks' | 'barrier';
+
+async function open(tracking: Tracking = 'none') {
+  const { exports, caught } = await instantiateCaught(churn, { env }, { memory: 'shared', tracking });
   const program = new WasmInstanceGuest(caught, { program: 'churn' });
   const { port1, port2 } = new MessageChannel();
   ports.push(port1, port2);
@@ -30,17 +32,32 @@ async function open() {
   return { program, guest, exports: exports as unknown as ChurnExports };
 }
 
-guestConformance(
-  'WebAssembly instance in shared memory at a port',
-  async () => {
-    const { guest, exports } = await open();
-    const needs: PauseNeeds = { marks: true };
-    const pause = guest.pause.bind(guest);
-    guest.pause = () => pause(needs);
-    return { guest, run: async () => String(exports.run(1000)) };
-  },
-  { describe, expect, it },
-);
+for (const tracking of ['none', 'marks', 'barrier'] as const) {
+  for (const grows of [false, true]) {
+    // As `memory.size` of one that is not marked does, which never shrinks again, growth shows.
+    if (grows && tracking === 'none') continue;
+    guestConformance(
+      `WebAssembly instance in shared memory at a port, tracking ${tracking}${grows ? ', that grows' : ''}`,
+      async () => {
+        const { guest, exports } = await open(tracking);
+        const needs: PauseNeeds = { marks: true };
+        const pause = guest.pause.bind(guest);
+        guest.pause = () => pause(needs);
+        // A barrier over a port is open when the guest has answered: `port-python.test.ts` captures with one.
+        Object.defineProperty(guest, 'openBarrier', { value: undefined });
+        if (tracking === 'barrier') {
+          Object.defineProperty(guest, 'traits', { value: { ...guest.traits, tracking: 'marks' } });
+        }
+        const run = async () => {
+          if (grows) exports.grow();
+          return String(exports.run(1000));
+        };
+        return { guest, run, exact: !grows };
+      },
+      { describe, expect, it },
+    );
+  }
+}
 
 describe('a WebAssembly program in shared memory', () => {
   it('says where it lies, and after it grew where it lies then', async () => {
@@ -64,11 +81,19 @@ describe('a WebAssembly program in shared memory', () => {
     await guest.resume();
   });
 
-  it('is refused together with marks, by name', async () => {
-    const opening = instantiateCaught(churn, { env }, { memory: 'shared', tracking: 'marks' });
-    await expect(opening).rejects.toMatchObject({
-      code: 'unsupported',
-      data: { missing: 'marks in shared memory' },
-    });
+  it.each(['marks', 'barrier'] as const)('with %s lies all there from the start', async (tracking) => {
+    const { program, guest, exports } = await open(tracking);
+    const before = guest.shared.regions;
+    expect(before).toMatchObject([{ offsetBytes: 0, sizeBytes: MAX_PAGES * PAGE }]);
+    expect(exports.sizes()).toBe(1001);
+    exports.grow();
+    expect(exports.sizes()).toBe(2002);
+    expect(program.shared!.regions).toEqual(before);
+    // What is written over there past the program's size is its memory from then on.
+    await guest.pause();
+    const offsetBytes = 4 * PAGE + 5;
+    await guest.writePages({ region: 0, offsetBytes, lengthBytes: 3 }, Uint8Array.of(0, 7, 0));
+    await guest.resume();
+    expect(exports.sizes()).toBe(5002);
   });
 });

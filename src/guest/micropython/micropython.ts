@@ -63,6 +63,8 @@ export interface MicroPythonOptions {
    * too. Left out, all pages are compared. What its loader writes by itself is not marked: see the folder's README.
    */
   readonly tracking?: 'none' | 'marks' | 'barrier';
+  /** `shared`: other workers can read its memory while it runs. `private` when left out. */
+  readonly memory?: 'shared' | 'private';
 }
 
 export type OutputListener = (bytes: Uint8Array) => void;
@@ -97,6 +99,7 @@ export async function openMicroPython(options: MicroPythonOptions): Promise<Micr
     {
       maxMemoryBytes: options.maxMemoryBytes ?? DEFAULT_MAX_MEMORY_BYTES,
       tracking: options.tracking ?? 'none',
+      memory: options.memory ?? 'private',
       choose: ({ instance }) => 'mp_js_repl_init' in instance.exports,
     },
   );

@@ -15,6 +15,7 @@ import { readSections } from '../../instrument/module-sections.ts';
 import { CallGate } from './call-gate.ts';
 import { type ExportInternalsOptions, exportInternals, type ModuleInternals } from './export-internals.ts';
 import { GlueWatch } from './glue-writes.ts';
+import { HeapResize } from './heap-resize.ts';
 import { MarkedMemory } from './marked-memory.ts';
 import { type FreshTables, takeFreshTables } from './table-state.ts';
 
@@ -45,9 +46,9 @@ export interface CatchOptions extends ExportInternalsOptions {
    */
   readonly tracking?: 'none' | 'marks' | 'barrier';
   /**
-   * `shared` puts the program's memory where other workers can read it while it runs: see the guest's `shared`. Not yet
-   * together with marks, and not for a memory that its loader makes and the program imports: those throw `unsupported`.
-   * `private` when left out.
+   * `shared` puts the program's memory where other workers can read it while it runs: see the guest's `shared`. With marks
+   * or a barrier it has its full size from the start. Not for a memory that its loader makes and the program imports:
+   * that throws `unsupported`. `private` when left out; a program that a build has instrumented has what it was given then.
    */
   readonly memory?: 'shared' | 'private';
   /** Bytes a mark stands for; must be the guest's page size. 4,096 when left out. */
@@ -130,6 +131,7 @@ function rewrite(
   const instrumented = instrument(bytes, {
     ...(tracking === 'barrier' ? { barriers: true } : { marks: true }),
     ...(pageBytes === undefined ? {} : { pageBytes }),
+    ...(shared === undefined ? {} : { shared }),
   });
   const added = [...internals.added, ...Object.values(INSTRUMENT_EXPORTS)];
   const { map } = instrumented;
@@ -143,10 +145,6 @@ function sharingOf(
   options: CatchOptions,
 ): { readonly maximumPages: number } | undefined {
   if (options.memory !== 'shared' || memory === undefined) return undefined;
-  // The map of a shared memory is fixed behind its largest size, which the guest does not know how to grow around.
-  if ((options.tracking ?? 'none') !== 'none') {
-    throw new VitrineError('unsupported', { missing: 'marks in shared memory' });
-  }
   if (memory.isImported) throw new VitrineError('unsupported', { missing: 'sharing an imported memory' });
   return { maximumPages: memory.maxPages };
 }
@@ -161,6 +159,9 @@ function rewriteInstrumented(
   const { tracking = has } = options;
   if (tracking !== has && tracking !== 'none') {
     throw new VitrineError('argument-invalid', { name: 'tracking', value: tracking, required: has });
+  }
+  if (options.memory === 'shared' && map.fixed === undefined) {
+    throw new VitrineError('argument-invalid', { name: 'memory', value: 'shared', required: 'private' });
   }
   const { bytes, internals } = exportInternals(original, { ...options, map });
   if (internals.memory?.isImported === true) {
@@ -285,20 +286,25 @@ interface GivenImports {
   readonly imports: WebAssembly.Imports | undefined;
   readonly watched: WebAssembly.Imports | undefined;
   readonly glue: GlueWatch;
+  readonly resize: HeapResize;
 }
 
-/** Only barriers need the imports watched. */
+/** Only barriers need the imports watched, and only a memory of full size has growth of its own. */
 function giveImports(imports: WebAssembly.Imports | undefined, known: KnownModule | undefined): GivenImports {
-  const glue = new GlueWatch();
-  if (imports === undefined || known?.map?.kind !== 'barriers') return { imports, watched: imports, glue };
+  const [glue, resize] = [new GlueWatch(), new HeapResize()];
+  const given = { imports, glue, resize };
+  const map = known?.map;
+  if (imports === undefined || map === undefined) return { ...given, watched: imports };
+  const resized = map.fixed === undefined ? imports : resize.imports(imports);
+  if (known === undefined || map.kind !== 'barriers') return { ...given, watched: resized };
   const arities = importAritiesOf(readSections(known.original));
-  const watched = glue.imports(imports, (module, name) => arities.get(`${module}\n${name}`));
-  return { imports, watched, glue };
+  const watched = glue.imports(resized, (module, name) => arities.get(`${module}\n${name}`));
+  return { ...given, watched };
 }
 
 function caughtOf(
   instance: WebAssembly.Instance,
-  { imports, glue }: GivenImports,
+  { imports, glue, resize }: GivenImports,
   { original, internals, map }: KnownModule,
 ): CaughtInstance {
   const freshTables = takeFreshTables(instance.exports, internals.tables);
@@ -307,7 +313,9 @@ function caughtOf(
   if (map === undefined || internals.memory === undefined) return parts;
   // Safe: the name is that of the module's own memory.
   const memory = instance.exports[internals.memory.exportName] as WebAssembly.Memory;
-  return { ...parts, marked: new MarkedMemory(memory, instance.exports, map, glue), glue };
+  const marked = new MarkedMemory(memory, instance.exports, map, glue);
+  resize.memory = marked;
+  return { ...parts, marked, glue };
 }
 
 /** An instance as the loader gets it: of the right class, its functions behind the gate, without the added names. */

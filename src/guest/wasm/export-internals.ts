@@ -106,7 +106,7 @@ export function exportInternals(
       ? undefined
       : {
           exportName: nameOf(KIND.memory, 0),
-          minPages: minPagesOf(shape) - (map?.extraPages ?? 0),
+          minPages: map?.fixed?.minimumPages ?? minPagesOf(shape) - (map?.extraPages ?? 0),
           maxPages,
           isImported: shape.memories[0]?.imported === true,
         };

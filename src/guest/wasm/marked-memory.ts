@@ -3,6 +3,9 @@
 //
 // A mark is made before its store, so it is there also after a call that ended by throwing. After a store where the map
 // lies, every page counts as written.
+//
+// A shared memory has its full size from the start, with the map behind it where it never moves: all of the region lies
+// in the buffer, zeros past the program's present size, and growth changes a number that the program alone hears of.
 
 import {
   armBarrier,
@@ -18,6 +21,7 @@ import {
   touchPage,
 } from '../../instrument/index.ts';
 import type { DirtyMarks } from '../dirty-marks.ts';
+import { WASM_PAGE_BYTES } from './export-internals.ts';
 import type { GlueWatch } from './glue-writes.ts';
 
 export class MarkedMemory {
@@ -38,7 +42,9 @@ export class MarkedMemory {
     // Safe: the rewriter added it.
     this.#growGuest = exports[INSTRUMENT_EXPORTS.grow] as (pages: number) => number;
     // A loader asks for what is missing from the length of the buffer, in which the map is counted: it gets that more.
-    const grow = (pages: number): number => this.grow(pages + layout.extraPages);
+    // In a memory of full size that tells nothing, and all is given at once.
+    const grow = (pages: number): number =>
+      this.grow(this.isFixed ? layout.maxPages - this.pages : pages + layout.extraPages);
     Object.defineProperty(memory, 'grow', { value: grow, configurable: true });
     clearMarks(memory.buffer, layout);
   }
@@ -48,10 +54,20 @@ export class MarkedMemory {
     return this.layout.extraPages;
   }
 
-  /** The guest's memory as it is now. Valid until it grows. */
+  /** Whether the memory has its full size from the start. */
+  get isFixed(): boolean {
+    return this.layout.fixed !== undefined;
+  }
+
+  /** The size of the guest's memory as the program hears of it, in pages of 64 KiB. */
+  get pages(): number {
+    return guestBytesOf(this.#memory.buffer, this.layout) / WASM_PAGE_BYTES;
+  }
+
+  /** The guest's memory as far as it lies in the buffer: all it may come to in one of full size. Valid until it grows. */
   bytes(): Uint8Array {
-    const { buffer } = this.#memory;
-    return new Uint8Array(buffer, 0, guestBytesOf(buffer, this.layout));
+    const { maxPages } = this.layout;
+    return new Uint8Array(this.#memory.buffer, 0, (this.isFixed ? maxPages : this.pages) * WASM_PAGE_BYTES);
   }
 
   /** Grows the guest's memory by so many pages, no more. Throws `RangeError`, as the platform does. */
@@ -60,6 +76,12 @@ export class MarkedMemory {
     if (former < 0) throw new RangeError('the memory cannot grow so far');
     return former;
   };
+
+  /** Grows the guest's memory to so many pages, if it has fewer. Throws `RangeError`. */
+  growTo(pages: number): void {
+    const missing = pages - this.pages;
+    if (missing > 0) this.grow(missing);
+  }
 
   /** Moves the map's marks over into those of the region. */
   moveTo(marks: DirtyMarks, region: number): void {
@@ -89,7 +111,7 @@ export class MarkedMemory {
   /** Touches these bytes, or as many of them as are the guest's, as the program would before it writes them. */
   readonly touch = (address: number, lengthBytes: number): void => {
     const { buffer } = this.#memory;
-    const end = Math.min(address + lengthBytes, guestBytesOf(buffer, this.layout));
+    const end = Math.min(address + lengthBytes, this.bytes().length);
     const { pageBytes } = this.layout;
     for (let page = Math.floor(address / pageBytes); page * pageBytes < end; page++) {
       if (!isTouched(buffer, this.layout, page)) {

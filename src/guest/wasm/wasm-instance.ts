@@ -264,8 +264,9 @@ export class WasmInstanceGuest implements Guest {
     this.#requirePaused();
     regionOf(this.regions, span);
     const bytes = from.subarray(0, span.lengthBytes);
-    const used = span.offsetBytes + usedLength(bytes, this.#bytes().length - span.offsetBytes);
-    if (used > this.#bytes().length) this.#growTo(Math.ceil(used / WASM_PAGE_BYTES));
+    const present = this.#actualPages() * WASM_PAGE_BYTES;
+    const used = span.offsetBytes + usedLength(bytes, present - span.offsetBytes);
+    if (used > present) this.#growTo(Math.ceil(used / WASM_PAGE_BYTES));
     this.#barrier?.beforeWrite(span);
     this.#marks?.mark(span);
     const memory = this.#bytes();
@@ -337,7 +338,7 @@ export class WasmInstanceGuest implements Guest {
   }
 
   #actualPages(): number {
-    return this.#bytes().length / WASM_PAGE_BYTES;
+    return this.#marked?.pages ?? this.#bytes().length / WASM_PAGE_BYTES;
   }
 
   /** The size that is saved. */
@@ -346,16 +347,13 @@ export class WasmInstanceGuest implements Guest {
   }
 
   #growTo(pages: number): void {
-    if (this.#memory !== undefined) growTo(this.#memory, pages + this.#extraPages, this.#grow);
-  }
-
-  /** Pages behind the program's memory that hold its marks. */
-  get #extraPages(): number {
-    return this.#marked?.extraPages ?? 0;
+    // No buffer changes that a loader would have to hear of.
+    if (this.#marked?.isFixed === true) this.#marked.growTo(pages);
+    else if (this.#memory !== undefined)
+      growTo(this.#memory, pages + (this.#marked?.extraPages ?? 0), this.#grow);
   }
 }
 
-/** Marks are put in from outside, and a loader may write what they do not see: trackers check them first. */
 /** Bytes up to the last that is not zero, or `presentBytes` when all after them are. */
 function usedLength(bytes: Uint8Array, presentBytes: number): number {
   const present = Math.max(0, presentBytes);

@@ -22,21 +22,32 @@ const churn = churnModule();
 
 type Tracking = 'marks' | 'barrier';
 
-async function openChurn(tracking: Tracking = 'marks'): Promise<{
+async function openChurn(
+  tracking: Tracking = 'marks',
+  memory: 'private' | 'shared' = 'private',
+): Promise<{
   guest: WasmInstanceGuest;
   exports: ChurnExports;
   caught: CaughtInstance;
 }> {
-  const { exports, caught } = await instantiateCaught(churn, { env: { host: () => {} } }, { tracking });
+  const { exports, caught } = await instantiateCaught(
+    churn,
+    { env: { host: () => {} } },
+    { tracking, memory },
+  );
   const guest = new WasmInstanceGuest(caught, { program: 'churn' });
   return { guest, exports: exports as unknown as ChurnExports, caught };
 }
 
-for (const tracking of ['marks', 'barrier'] as const) {
+const WAYS = (['marks', 'barrier'] as const).flatMap((tracking) =>
+  (['private', 'shared'] as const).map((memory) => ({ tracking, memory })),
+);
+
+for (const { tracking, memory } of WAYS) {
   guestConformance(
-    `WebAssembly instance with ${tracking} that grows`,
+    `WebAssembly instance with ${tracking} in ${memory} memory that grows`,
     async () => {
-      const { guest, exports } = await openChurn(tracking);
+      const { guest, exports } = await openChurn(tracking, memory);
       const run = async () => {
         exports.grow();
         return String(exports.run(1000));
@@ -47,9 +58,9 @@ for (const tracking of ['marks', 'barrier'] as const) {
   );
 
   guestConformance(
-    `WebAssembly instance with ${tracking}`,
+    `WebAssembly instance with ${tracking} in ${memory} memory`,
     async () => {
-      const { guest, exports } = await openChurn(tracking);
+      const { guest, exports } = await openChurn(tracking, memory);
       return { guest, run: async () => String(exports.run(1000)) };
     },
     { describe, expect, it },
@@ -92,10 +103,10 @@ async function changesOf(
   });
 }
 
-describe.each(['marks', 'barrier'] as const)('a program with %s', (tracking) => {
+describe.each(WAYS)('a program with $tracking in $memory memory', ({ tracking, memory }) => {
   it('marks what it changes, as it grows too', async () => {
-    const { guest, exports } = await openChurn(tracking);
-    expect(guest.traits.tracking).toBe(tracking);
+    const { guest, exports } = await openChurn(tracking, memory);
+    expect(guest.traits).toMatchObject({ tracking, sharedMemory: memory === 'shared' });
     let changed = 0;
     for (let round = 0; round < 12; round++) {
       const result = await changesOf(guest, () => {
@@ -109,14 +120,14 @@ describe.each(['marks', 'barrier'] as const)('a program with %s', (tracking) => 
   });
 
   it('shows its host the memory by its own size, and none of the added exports', async () => {
-    const { exports, caught } = await openChurn(tracking);
+    const { exports, caught } = await openChurn(tracking, memory);
     expect(exports.sizes()).toBe(1001);
     expect(Object.keys(exports).filter((name) => name.startsWith('vitrine:'))).toEqual([]);
     expect(caught.internals.memory).toMatchObject({ minPages: 1, maxPages: 6 });
   });
 
   it('marks what the host says it wrote, and what is put into it', async () => {
-    const { guest } = await openChurn(tracking);
+    const { guest } = await openChurn(tracking, memory);
     const marks = await changesOf(guest, () => guest.markWritten(8_191, 2));
     expect(marks).toMatchObject({ marked: 2 });
     const put = await changesOf(guest, () =>
@@ -133,7 +144,7 @@ describe.each(['marks', 'barrier'] as const)('a program with %s', (tracking) => 
   it('marks exactly what it wrote before a trap', async () => {
     const module = wat(`(module (memory (export "memory") 1 2)
       (func (export "trap") (param i32) (i32.store (local.get 0) (i32.const 1)) (unreachable)))`);
-    const { exports, caught } = await instantiateCaught(module, {}, { tracking });
+    const { exports, caught } = await instantiateCaught(module, {}, { tracking, memory });
     const guest = new WasmInstanceGuest(caught, { program: 'trap' });
     const result = await changesOf(guest, () =>
       expect(() => (exports.trap as (at: number) => void)(5_000)).toThrow(WebAssembly.RuntimeError),
@@ -142,10 +153,13 @@ describe.each(['marks', 'barrier'] as const)('a program with %s', (tracking) => 
   });
 
   it('may have been instrumented before, by a build', async () => {
-    const { bytes } = instrument(churn, tracking === 'marks' ? { marks: true } : { barriers: true });
+    const { bytes } = instrument(churn, {
+      ...(tracking === 'marks' ? { marks: true } : { barriers: true }),
+      ...(memory === 'shared' ? { shared: { maximumPages: 6 } } : {}),
+    });
     const { exports, caught } = await instantiateCaught(bytes, { env: { host: () => {} } });
     const guest = new WasmInstanceGuest(caught, { program: 'churn' });
-    expect(guest.traits.tracking).toBe(tracking);
+    expect(guest.traits).toMatchObject({ tracking, sharedMemory: memory === 'shared' });
     expect(Object.keys(exports).filter((name) => name.startsWith('vitrine:'))).toEqual([]);
     // Safe: they are the program's.
     const { run, grow } = exports as unknown as ChurnExports;
@@ -169,14 +183,14 @@ describe.each(['marks', 'barrier'] as const)('a program with %s', (tracking) => 
 
   it('is refused with an imported memory', async () => {
     const module = wat('(module (import "env" "memory" (memory 1 2)) (func (export "f")))');
-    const memory = new WebAssembly.Memory({ initial: 1, maximum: 2 });
-    await expect(instantiateCaught(module, { env: { memory } }, { tracking })).rejects.toMatchObject({
+    const env = { memory: new WebAssembly.Memory({ initial: 1, maximum: 2 }) };
+    await expect(instantiateCaught(module, { env }, { tracking, memory })).rejects.toMatchObject({
       code: 'unsupported',
     });
   });
 
   it('wants the page size of its guest', async () => {
-    const { caught } = await openChurn(tracking);
+    const { caught } = await openChurn(tracking, memory);
     expect(() => new WasmInstanceGuest(caught, { program: 'churn', pageBytes: 1_024 })).toThrow(
       expect.objectContaining({ code: 'argument-invalid' }),
     );
@@ -197,10 +211,16 @@ const WORKLOAD = [
   'import js\nprint(js.Math.max(3, 9), js.String("abc" * 50).length)\n',
 ];
 
-describe.each(['marks', 'barrier'] as const)('MicroPython with %s', (tracking) => {
+describe.each(WAYS)('MicroPython with $tracking in $memory memory', ({ tracking, memory }) => {
   it('answers as without marks, and marks all that changed', async () => {
     const open = (how: 'none' | Tracking): Promise<MicroPythonGuest> =>
-      openMicroPython({ loadMicroPython, wasmUrl, tracking: how, maxMemoryBytes: 32 * MIB });
+      openMicroPython({
+        loadMicroPython,
+        wasmUrl,
+        tracking: how,
+        memory: how === 'none' ? 'private' : memory,
+        maxMemoryBytes: 32 * MIB,
+      });
     const guests = { none: await open('none'), marks: await open(tracking) };
     const printed = { none: '', marks: '' };
     for (const one of ['none', 'marks'] as const) {
@@ -229,7 +249,9 @@ describe.each(['marks', 'barrier'] as const)('MicroPython with %s', (tracking) =
 
   it('goes on in an instance without marks', async () => {
     const [source, target] = await Promise.all(
-      [tracking, 'none' as const].map((how) => openMicroPython({ loadMicroPython, wasmUrl, tracking: how })),
+      [{ tracking, memory }, { tracking: 'none' as const }].map((how) =>
+        openMicroPython({ loadMicroPython, wasmUrl, ...how }),
+      ),
     );
     await source!.paste('x = 6 * 7\n');
     const saved = await whilePaused(source!, () => takeInstant(source!));
