@@ -3,6 +3,7 @@
 import type { Progress } from '../base/work.ts';
 import type { SaveReport } from '../engine/save.ts';
 import type { Effort } from '../format/frame-codecs.ts';
+import type { Region } from '../memory/region.ts';
 import type { LiveReport } from '../tracking/tracker.ts';
 import { button, choice, element, field } from './dom.ts';
 import type { Job } from './job.ts';
@@ -72,7 +73,7 @@ export class SaveForm {
     );
     if (report === undefined) return;
     this.#label.value = '';
-    this.#report.replaceChildren(...describe(report));
+    this.#report.replaceChildren(...describe(report, machine.guest.description.regions));
   }
 
   /** Shows the work of the machine on show. */
@@ -114,7 +115,7 @@ export class SaveForm {
 }
 
 /** A report as its figures. */
-function describe(report: SaveReport): Node[] {
+function describe(report: SaveReport, regions: readonly Region[]): Node[] {
   const { live } = report;
   const figures: readonly Figure[] = [
     ['saved as', shortId(report.snapshot.id)],
@@ -123,6 +124,7 @@ function describe(report: SaveReport): Node[] {
     ['whole save', formatMs(report.totalMs)],
     ['pages scanned', formatNumber(report.pagesScanned)],
     ['changed', formatNumber(report.pagesChanged)],
+    ...(report.pagesSkippedFree > 0 ? [freeFigure(report, regions)] : []),
     ['new objects', formatNumber(report.objectsNew)],
     ['written', formatBytes(report.bytesWritten)],
   ];
@@ -137,6 +139,16 @@ function describe(report: SaveReport): Node[] {
 }
 
 type Figure = readonly [name: string, value: string];
+
+/** What the guest has no use for: bytes where all of its pages are of one size. */
+function freeFigure({ pagesSkippedFree }: SaveReport, regions: readonly Region[]): Figure {
+  const [pageBytes, ...others] = new Set(regions.map((region) => region.pageBytes));
+  const isOneSize = pageBytes !== undefined && others.length === 0;
+  const skipped = isOneSize
+    ? formatBytes(pagesSkippedFree * pageBytes)
+    : formatCount(pagesSkippedFree, 'page');
+  return ['free, skipped', skipped];
+}
 
 /** What a capture cost a guest that ran on. */
 function liveFigures(live: LiveReport): Figure[] {

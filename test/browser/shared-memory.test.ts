@@ -70,6 +70,19 @@ describe('an isolated page', () => {
     },
   );
 
+  it.each(['engine', 'guest'] as const)(
+    'hears what a guest says by itself, tracked by the %s',
+    async (track) => {
+      expect(await page.evaluate((track) => sharedPage.asks(track), track)).toEqual({
+        pagesSkippedFree: 512,
+        isZeroSaved: true,
+        isZeroLive: false,
+        said: ['\u00ff 10', 's 10', 's 20', 'r 10', 'r 20', 'r 10', '\u00ff 10'],
+        counts: { rings: 3, saves: 1, resets: 2 },
+      });
+    },
+  );
+
   it('shows graphics of a PC in shared memory, on a screen of ours and on an embedder’s', async () => {
     expect(await page.evaluate(() => sharedPage.graphics('auto'))).toEqual(PIXEL.rgba);
     expect(await page.evaluate(() => sharedPage.canvas())).toEqual({ shared: true, rgba: PIXEL.rgba });

@@ -1,5 +1,6 @@
 // A guest's worker for machines in shared memory: a flat one that works without a break and copies its memory whenever its
-// devices are saved, Pulse, and a PC that draws. What is typed at the flat one's console is answered with that copy's digest.
+// devices are saved, one that says by itself what it wants, Pulse, and a PC that draws. What is typed at the first one's console
+// is answered with that copy's digest.
 
 import wasmUrl from 'v86/build/v86.wasm?url';
 import { consoleOfV86 } from '../../../src/app/guests/v86-console.ts';
@@ -60,6 +61,37 @@ function openFlat(sizeBytes: number): OpenedGuest {
   };
 }
 
+/** Has no use for the upper half of its memory. Typed `s` and `r` ring its doorbell, `.` is ten steps; each is answered. */
+function openAsking(sizeBytes: number): OpenedGuest {
+  const bytes = new Uint8Array(new SharedArrayBuffer(sizeBytes));
+  bytes.set(new Random(3).bytes(sizeBytes));
+  const guest = new FlatGuest({ regions: [{ name: 'ram', bytes, guestAddress: 0 }], tracking: 'marks' });
+  guest.setFree({ region: 0, offsetBytes: sizeBytes / 2, lengthBytes: sizeBytes / 2 }, true);
+  const listeners = new Set<(text: string) => void>();
+  const answer = (): void => {
+    const word = String.fromCharCode(guest.doorbell.word);
+    for (const listener of listeners) listener(`${word} ${guest.steps}`);
+  };
+  const answerWhenRung = (): void => {
+    if (guest.doorbell.isRung) setTimeout(answerWhenRung, 0);
+    else answer();
+  };
+  return {
+    guest,
+    console: {
+      write(text) {
+        if (text === '.') guest.run(10);
+        else guest.ring(text.charCodeAt(0));
+        answerWhenRung();
+      },
+      onOutput(listener) {
+        listeners.add(listener);
+        return () => listeners.delete(listener);
+      },
+    },
+  };
+}
+
 async function openPc(config: V86Config): Promise<OpenedGuest> {
   const guest = await openV86(config);
   const console = consoleOfV86(guest);
@@ -74,6 +106,7 @@ serve(
       const memory = options.memory as 'auto' | 'private';
       const wasm = { url: wasmUrl };
       if (name === 'flat') return openFlat(Number(options.sizeBytes));
+      if (name === 'asking') return openAsking(Number(options.sizeBytes));
       if (name === 'pulse') return openPc(pulseConfig(wasm, { memory }));
       if (name === 'graphics')
         return openPc({ wasm, memory, memoryBytes: 2 ** 20, bios: { bytes: GRAPHICS_ROM } });

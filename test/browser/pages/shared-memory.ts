@@ -22,12 +22,16 @@ const open = (name: string, options: Options) =>
 const digestOf = async (bytes: Uint8Array<ArrayBuffer>) =>
   new Uint8Array(await crypto.subtle.digest('SHA-256', bytes)).join();
 
-/** The digest of what a flat guest held when its devices were saved last. */
-async function witnessOf(guest: GuestClient, heard: { next: (text: string) => void }): Promise<string> {
+/** Types, and gives what the guest answers. Of the one at work: the digest of what it held when its devices were saved last. */
+async function type(
+  guest: GuestClient,
+  heard: { next: (text: string) => void },
+  text: string,
+): Promise<string> {
   const said = new Promise<string>((resolve) => {
     heard.next = resolve;
   });
-  await guest.write('?');
+  await guest.write(text);
   return said;
 }
 
@@ -49,7 +53,7 @@ const sharedPage = {
     for (let round = 0; round < 4; round++) {
       const report = await machine.save(live ? { live: { bufferBytes: MIB } } : {});
       modes.push(report.live?.mode ?? 'none');
-      const witness = await witnessOf(guest, heard);
+      const witness = await type(guest, heard, '?');
       const [saved] = await engine.peek(report.snapshot.id, [{ address: 0, lengthBytes: sizeBytes }]);
       const digest = await digestOf(saved!);
       digests.add(digest);
@@ -58,6 +62,31 @@ const sharedPage = {
     await guest.close();
     await engine.close();
     return { exact, modes, moved: digests.size > 1 };
+  },
+
+  /** What a guest says by itself: its free pages, and its wish to be saved and put back. */
+  async asks(track: 'engine' | 'guest') {
+    const engine = await openVitrineWorker({ store: MEMORY });
+    const sizeBytes = 4 * MIB;
+    const guest = await open('asking', { sizeBytes });
+    const heard = { next: (_: string): void => {} };
+    await guest.onOutput((text) => heard.next(text));
+    const machine = await guest.join(engine, 'asking', { track });
+    await machine.save();
+    const { snapshot, pagesSkippedFree } = await machine.save({ full: true });
+    const free = { address: sizeBytes / 2, lengthBytes: sizeBytes / 2 };
+    const isZero = (bytes: Uint8Array) => bytes.every((byte) => byte === 0);
+    const isZeroSaved = isZero((await engine.peek(snapshot.id, [free]))[0]!);
+    const isZeroLive = isZero((await machine.peek([free])).bytes[0]!);
+    const served = await machine.serveDoorbell();
+    const said: string[] = [];
+    for (const text of '.s.r.r') said.push(await type(guest, heard, text));
+    const { rings, saves, resets } = await served.report();
+    await served.stop();
+    said.push(await type(guest, heard, 's'));
+    await guest.close();
+    await engine.close();
+    return { pagesSkippedFree, isZeroSaved, isZeroLive, said, counts: { rings, saves, resets } };
   },
 
   /** Pulse by its traits; saved, restored and looked at, by the engine's worker and by this thread. */
