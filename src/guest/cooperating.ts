@@ -16,6 +16,8 @@ import type { Barrier, BarrierOptions } from './barrier.ts';
 import { type DeviceState, DeviceStates } from './device-states.ts';
 import { DirtyMarks } from './dirty-marks.ts';
 import type { DoorbellDesk } from './doorbell.ts';
+import { FreeHints } from './free-hints.ts';
+import type { FreePageRequest, FreeSpanListener } from './free-pages.ts';
 import type { DeviceRecord, DirtyTake, Guest, GuestTraits, MachineDescription } from './guest.ts';
 import { PauseGuard } from './pause-guard.ts';
 import { type WriteListener, WriteWatch } from './write-watch.ts';
@@ -78,6 +80,11 @@ export interface Cooperation {
   markDirty(address: number, lengthBytes?: number): void;
   /** Bytes at this guest address are about to be written: all that a barrier needs, and what `markDirty` says, too. */
   beforeWrite(address: number, lengthBytes?: number): void;
+  /**
+   * The guest uses nothing of these bytes until it writes there again: a save keeps zeros in place of the whole pages among
+   * them. Nothing where `tracking` is `none`, and outside of memory. Never throws: guests may say what they like.
+   */
+  hintFree(address: number, lengthBytes: number): void;
   /** The quickest of them, for one region by offset: what an inner loop calls. Throws `not-found`. */
   listenerOf(region: string): WriteListener;
 }
@@ -108,6 +115,7 @@ export function cooperatingGuest(options: CooperatingOptions): Cooperation {
     guest,
     markDirty: tell,
     beforeWrite: tell,
+    hintFree: (address, lengthBytes) => guest.hintFree(address, lengthBytes),
     listenerOf(name) {
       const region = regions.find((one) => one.name === name);
       if (region === undefined) throw new VitrineError('not-found', { region: name });
@@ -128,6 +136,7 @@ export class CooperatingGuest implements Guest {
   readonly #memory: readonly Uint8Array[];
   readonly #devices: DeviceStates;
   readonly #watch: WriteWatch;
+  readonly #hints: FreeHints;
   readonly #guard = new PauseGuard();
   #pausing: Promise<void> | undefined;
   /** Whether the emulator has come to rest since the first pause. */
@@ -147,7 +156,12 @@ export class CooperatingGuest implements Guest {
     checkRegions(this.regions);
     this.#memory = options.regions.map((region) => region.bytes);
     this.#devices = new DeviceStates(options.devices);
-    this.#watch = new WriteWatch(this.regions, new DirtyMarks(this.regions));
+    const marks = new DirtyMarks(this.regions);
+    this.#watch = new WriteWatch(this.regions, marks);
+    this.#hints = new FreeHints(this.regions, marks, (region, page) => {
+      this.#watch.listenTo(region, page);
+      return true;
+    });
     this.shared = sharedOf(this.#memory);
     this.traits = traitsOf(options, this.shared !== undefined);
     if (options.doorbell !== undefined) this.doorbell = options.doorbell;
@@ -171,6 +185,16 @@ export class CooperatingGuest implements Guest {
   writeListener(region: number): WriteListener {
     // Safe: ids are indices.
     return this.#watch.listenerOf(this.regions[region]!);
+  }
+
+  /** As `hintFree` of `Cooperation`. */
+  hintFree(address: number, lengthBytes: number): void {
+    if (this.traits.tracking !== 'none') this.#hints.hintAt(address, lengthBytes);
+  }
+
+  /** There once the guest has hinted anything. */
+  get freePageHint(): ((tell: FreeSpanListener) => FreePageRequest) | undefined {
+    return this.#hints.request;
   }
 
   async pause(): Promise<void> {
@@ -235,6 +259,7 @@ export class CooperatingGuest implements Guest {
 
   loadDevices(records: readonly DeviceRecord[]): void {
     this.#requireRest();
+    this.#hints.forget();
     this.#devices.load(records);
     this.#options.doorbell?.restored();
   }

@@ -10,11 +10,21 @@ import type { DirtyTake } from './guest.ts';
 
 export class DirtyMarks {
   readonly #regions: readonly Region[];
+  /** Hears of what was marked since it was last set aside or taken, when marks are taken. */
+  onTake: ((marked: readonly PageSet[]) => void) | undefined;
   #marked: readonly PageSet[];
+  /** In the next take like those marked, and marked earlier than they. */
+  readonly #aside: readonly PageSet[];
 
   constructor(regions: readonly Region[]) {
     this.#regions = regions;
     this.#marked = regions.map((region) => PageSet.all(pageCountOf(region)));
+    this.#aside = regions.map((region) => new PageSet(pageCountOf(region)));
+  }
+
+  /** What was marked since it was last set aside or taken; not to be changed. */
+  get marked(): readonly PageSet[] {
+    return this.#marked;
   }
 
   /** Marks every page that the span, which lies in its region, touches. */
@@ -31,9 +41,20 @@ export class DirtyMarks {
     this.#marked[region]?.addAll(pages);
   }
 
+  /** Sets the mark of a page aside, if it has one: it is taken as ever, and a mark that `marked` has later is a new one. */
+  setAside(region: number, page: number): void {
+    const marked = this.#marked[region];
+    if (marked?.has(page) !== true) return;
+    marked.delete(page);
+    this.#aside[region]!.add(page);
+  }
+
   /** Takes what was marked since the last take. Of `commit` and `putBack` the first call counts. */
   take(): DirtyTake {
     const pages = this.#marked;
+    this.onTake?.(pages);
+    for (const [region, set] of pages.entries()) set.addAll(this.#aside[region]!);
+    for (const set of this.#aside) set.clear();
     this.#marked = this.#regions.map((region) => new PageSet(pageCountOf(region)));
     let settled = false;
     return {

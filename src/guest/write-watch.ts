@@ -49,6 +49,11 @@ export class WriteWatch {
     return this.#marks.take();
   }
 
+  /** The next write to this page is heard of again. */
+  listenTo(region: number, page: number): void {
+    this.#heard[region]![page] = 0;
+  }
+
   /** A barrier before the writes that are told. Throws `wrong-state` while another one is open. */
   openBarrier(parts: Omit<PageBarrierParts, 'onClose'>, options: BarrierOptions): PageBarrier {
     if (this.#barrier !== undefined) {

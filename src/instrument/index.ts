@@ -13,6 +13,7 @@ export {
   clearMarks,
   guestBytesOf,
   isDamaged,
+  isMarked,
   isTouched,
   type MapLayout,
   marksIn,

@@ -121,6 +121,14 @@ export function marksIn(buffer: ArrayBufferLike, layout: MapLayout): Uint8Array<
   return marks;
 }
 
+/** Whether `marksIn` has a page, which is the guest's. */
+export function isMarked(buffer: ArrayBufferLike, layout: MapLayout, page: number): boolean {
+  if (layout.alwaysPages.includes(page) || isTouched(buffer, layout, page)) return true;
+  if (layout.kind === 'barriers') return false;
+  const map = new Uint8Array(buffer, baseOf(buffer, layout) + page * GRANULES, GRANULES + 1);
+  return map.some((granule) => granule !== 0);
+}
+
 /** Whether something was written where the map lies: then any mark may have been lost. Not before the first clearing. */
 export function isDamaged(buffer: ArrayBufferLike, layout: MapLayout): boolean {
   const untouched = untouchedByte(layout);

@@ -15,6 +15,7 @@ import {
   guestBytesOf,
   INSTRUMENT_EXPORTS,
   isDamaged,
+  isMarked,
   isTouched,
   type MapLayout,
   marksIn,
@@ -81,6 +82,12 @@ export class MarkedMemory {
   growTo(pages: number): void {
     const missing = pages - this.pages;
     if (missing > 0) this.grow(missing);
+  }
+
+  /** Whether the map marks a page. Past the end of `bytes` there are no marks. */
+  hasMark(page: number): boolean {
+    if ((page + 1) * this.layout.pageBytes > this.bytes().length) return false;
+    return isMarked(this.#memory.buffer, this.layout, page);
   }
 
   /** Moves the map's marks over into those of the region. */

@@ -19,6 +19,8 @@ import { regionOf, type Span } from '../../memory/span.ts';
 import type { Barrier, BarrierOptions } from '../barrier.ts';
 import { DirtyMarks } from '../dirty-marks.ts';
 import { answerAtRest, type DoorbellDesk } from '../doorbell.ts';
+import { FreeHints } from '../free-hints.ts';
+import type { FreePageRequest, FreeSpanListener } from '../free-pages.ts';
 import type {
   ConfigValue,
   DeviceRecord,
@@ -36,6 +38,7 @@ import { GlobalState } from './global-state.ts';
 import { type GrowMemory, growMemoryOf, growTo } from './grow-memory.ts';
 import { InstanceBarrier } from './instance-barrier.ts';
 import type { MarkedMemory } from './marked-memory.ts';
+import { recordsByName } from './named-records.ts';
 import { TableState } from './table-state.ts';
 
 const GLOBALS_VERSION = 1;
@@ -90,6 +93,7 @@ export class WasmInstanceGuest implements Guest {
   readonly #grow: GrowMemory;
   readonly #marked: MarkedMemory | undefined;
   readonly #marks: DirtyMarks | undefined;
+  readonly #hints: FreeHints | undefined;
   #barrier: InstanceBarrier | undefined;
   #shutting: Promise<void> = Promise.resolve();
 
@@ -131,6 +135,7 @@ export class WasmInstanceGuest implements Guest {
         });
       }
       this.#marks = new DirtyMarks(this.regions);
+      this.#hints = new FreeHints(this.regions, this.#marks, (_, page) => this.#tellApart(page));
     }
     const moduleDigest = digestOf(moduleBytes);
     this.machine = {
@@ -207,6 +212,20 @@ export class WasmInstanceGuest implements Guest {
     regionOf(this.regions, span);
     this.#barrier?.beforeWrite(span);
     this.#marks?.mark(span);
+  }
+
+  /**
+   * The program uses nothing of these bytes until it writes there again: a save keeps zeros in place of the whole pages among
+   * them. Nothing where no marks are kept, and outside of memory. Inside a call it counts for pages alone that were not
+   * written since the last save, since the call may go on writing. Never throws.
+   */
+  hintFree(address: number, lengthBytes: number): void {
+    this.#hints?.hintAt(address, lengthBytes);
+  }
+
+  /** There once the program has hinted anything. */
+  get freePageHint(): ((tell: FreeSpanListener) => FreePageRequest) | undefined {
+    return this.#hints?.request;
   }
 
   /** Throws `unsupported` for a program that was not instrumented for it. The view ends where the memory does now. */
@@ -288,6 +307,7 @@ export class WasmInstanceGuest implements Guest {
 
   loadDevices(records: readonly DeviceRecord[]): void {
     this.#requirePaused();
+    this.#hints?.forget();
     const { hostState } = this.#options;
     const expected = new Map([
       ['globals', GLOBALS_VERSION],
@@ -331,6 +351,14 @@ export class WasmInstanceGuest implements Guest {
     }
   }
 
+  /** A call marks a page once: only between calls, and where no barrier awaits the map, can its marks be moved. */
+  #tellApart(page: number): boolean {
+    if (!this.#marked!.hasMark(page)) return true;
+    if (this.callDepth > 0 || this.#barrier !== undefined) return false;
+    this.#marked!.moveTo(this.#marks!, 0);
+    return true;
+  }
+
   /** Memory as it is now: growth replaces the buffer, so it is never kept. */
   #bytes(): Uint8Array {
     if (this.#marked !== undefined) return this.#marked.bytes();
@@ -359,28 +387,6 @@ function usedLength(bytes: Uint8Array, presentBytes: number): number {
   const present = Math.max(0, presentBytes);
   for (let length = bytes.length; length > present; length--) if (bytes[length - 1] !== 0) return length;
   return Math.min(bytes.length, presentBytes);
-}
-
-/** The records by name; throws `guest-state-invalid` unless each is there once, in its version, and no other is. */
-function recordsByName(
-  records: readonly DeviceRecord[],
-  expected: ReadonlyMap<string, number>,
-): ReadonlyMap<string, OwnedBytes> {
-  const found = new Map<string, OwnedBytes>();
-  for (const { name, version, bytes } of records) {
-    if (expected.get(name) !== version || found.has(name)) {
-      throw new VitrineError('guest-state-invalid', {
-        record: name,
-        version,
-        expected: expected.get(name) ?? null,
-      });
-    }
-    found.set(name, bytes);
-  }
-  for (const name of expected.keys()) {
-    if (!found.has(name)) throw new VitrineError('guest-state-invalid', { missing: name });
-  }
-  return found;
 }
 
 function digestOf(bytes: OwnedBytes): string {
