@@ -27,7 +27,7 @@ const CONTENT_SECURITY_POLICY = [
 const EMULATOR_TESTS = [
   'test/guest/{v86,pulse,micropython,rp2040}/**/*.test.ts',
   'test/guest/wasm/{marks,live}.test.ts',
-  'test/rpc/port-v86.test.ts',
+  'test/rpc/port-{v86,python}.test.ts',
   'test/engine/v86.test.ts',
   'test/tracking/checkpoint-guests.test.ts',
   'test/instrument/**/*.test.ts',
