@@ -1,142 +1,123 @@
 // The one error class of Vitrine and the closed table of its codes.
 //
-// A code is API: callers and tests match codes, never messages. To add one, add a row here (meaning and
-// remedy in plain words) and throw it; ids are never reused for something else.
+// A code is API: callers and tests match codes, never messages. To add one, add a row to each of the two tables here
+// (meaning and remedy in plain words) and throw it; codes are never reused for something else.
 
-/** Every code with what it means and what a user can do about it. */
-export const ERRORS = {
+/** What each code means; the message of an error starts with it. */
+const MEANINGS = {
   // Arguments and state
-  'argument-invalid': {
-    meaning: 'An argument is out of its range.',
-    remedy: 'See the data for the name and range.',
-  },
-  'wrong-state': {
-    meaning: 'The call came at a time it cannot be served.',
-    remedy: 'Bring it to the required state first.',
-  },
-  'not-found': { meaning: 'Nothing is known by that name.', remedy: 'List what there is and choose one.' },
-  'name-ambiguous': {
-    meaning: 'More than one thing starts with that name.',
-    remedy: 'Give more characters.',
-  },
-  aborted: {
-    meaning: 'The work was cancelled; nothing of it was kept.',
-    remedy: 'Start it again when wanted.',
-  },
-  busy: { meaning: 'The same guest already has such work under way.', remedy: 'Wait for it to end.' },
-  unsupported: {
-    meaning: 'This guest, store or platform cannot do that.',
-    remedy: 'See the data for what is missing.',
-  },
+  'argument-invalid': 'An argument is out of its range.',
+  'wrong-state': 'The call came at a time it cannot be served.',
+  'not-found': 'Nothing is known by that name.',
+  'name-ambiguous': 'More than one thing starts with that name.',
+  aborted: 'The work was cancelled; nothing of it was kept.',
+  busy: 'The same guest already has such work under way.',
+  unsupported: 'This guest, store or platform cannot do that.',
 
   // Format: thrown by decoders and nothing else is
-  'format-magic': {
-    meaning: 'The bytes do not start as this kind of record does.',
-    remedy: 'Check that it is the right file.',
-  },
-  'format-version': {
-    meaning: 'The record was written by another version.',
-    remedy: 'Use a release that reads it.',
-  },
-  'format-truncated': {
-    meaning: 'The bytes end before the record does.',
-    remedy: 'Fetch the whole file again.',
-  },
-  'format-checksum': {
-    meaning: 'The bytes are not those that were written.',
-    remedy: 'Restore them from another copy.',
-  },
-  'format-range': {
-    meaning: 'A field holds a value that the format does not allow.',
-    remedy: 'The file is damaged.',
-  },
-  'format-limit': {
-    meaning: 'A field claims more than the limits allow.',
-    remedy: 'Raise the limit if the file is trusted.',
-  },
-  'format-tag': { meaning: 'A tag is unknown to this version.', remedy: 'Use a release that knows it.' },
+  'format-magic': 'The bytes do not start as this kind of record does.',
+  'format-version': 'The record was written by another version.',
+  'format-truncated': 'The bytes end before the record does.',
+  'format-checksum': 'The bytes are not those that were written.',
+  'format-range': 'A field holds a value that the format does not allow.',
+  'format-limit': 'A field claims more than the limits allow.',
+  'format-tag': 'A tag is unknown to this version.',
 
   // Codecs and kernels
-  'codec-unknown': { meaning: 'No codec has that id.', remedy: 'Use a release that knows it.' },
-  'codec-damaged': {
-    meaning: 'A codec could not decode its bytes.',
-    remedy: 'Restore them from another copy.',
-  },
-  'kernel-unavailable': { meaning: 'The WebAssembly kernels could not be loaded.', remedy: 'See the cause.' },
-  'memory-exhausted': {
-    meaning: 'Not enough memory for the work.',
-    remedy: 'Close other guests or use a smaller one.',
-  },
+  'codec-unknown': 'No codec has that id.',
+  'codec-damaged': 'A codec could not decode its bytes.',
+  'kernel-unavailable': 'The WebAssembly kernels could not be loaded.',
+  'memory-exhausted': 'Not enough memory for the work.',
 
   // Stores
-  'store-io': {
-    meaning: 'The store failed to read or write.',
-    remedy: 'See the cause; nothing committed was lost.',
-  },
-  'store-full': { meaning: 'There is no room left.', remedy: 'Delete snapshots and collect, or free space.' },
-  'store-closed': { meaning: 'The store was closed, by us or by the platform.', remedy: 'Open it again.' },
-  'store-conflict': { meaning: 'A ref was moved by someone else first.', remedy: 'Read it again and retry.' },
-  'store-object-too-large': {
-    meaning: 'An object is larger than the store takes.',
-    remedy: 'See its traits.',
-  },
-  'store-key-invalid': {
-    meaning: 'A key has a form that no store takes.',
-    remedy: 'Keys are lower-case path segments.',
-  },
-  'object-missing': {
-    meaning: 'An object that a snapshot needs is not in the store.',
-    remedy: 'Copy it from another store.',
-  },
-  'object-damaged': {
-    meaning: 'An object does not match its digest.',
-    remedy: 'Copy it from another store.',
-  },
+  'store-io': 'The store failed to read or write.',
+  'store-full': 'There is no room left.',
+  'store-closed': 'The store was closed, by us or by the platform.',
+  'store-conflict': 'A ref was moved by someone else first.',
+  'store-object-too-large': 'An object is larger than the store takes.',
+  'store-key-invalid': 'A key has a form that no store takes.',
+  'object-missing': 'An object that a snapshot needs is not in the store.',
+  'object-damaged': 'An object does not match its digest.',
 
   // Guests
-  'guest-mismatch': {
-    meaning: 'The snapshot belongs to a machine of another shape.',
-    remedy: 'See the data for the field.',
-  },
-  'guest-state-invalid': {
-    meaning: 'The guest refused the device state.',
-    remedy: 'The guest goes on as it was.',
-  },
-  'guest-not-quiescent': {
-    meaning: 'The guest has code on its stack now.',
-    remedy: 'Try at a point where it waits.',
-  },
-  'guest-failed': { meaning: 'The guest itself failed.', remedy: 'See the cause.' },
-  'guest-closed': { meaning: 'The guest was closed.', remedy: 'Open another.' },
-  'replay-diverged': {
-    meaning: 'The guest did something else than was recorded.',
-    remedy: 'See the data for where; replay from the snapshot at which recording began.',
-  },
-  'span-out-of-range': {
-    meaning: 'The range lies outside the guest memory.',
-    remedy: 'See the data for the regions.',
-  },
+  'guest-mismatch': 'The snapshot belongs to a machine of another shape.',
+  'guest-state-invalid': 'The guest refused the device state.',
+  'guest-not-quiescent': 'The guest has code on its stack now.',
+  'guest-failed': 'The guest itself failed.',
+  'guest-closed': 'The guest was closed.',
+  'replay-diverged': 'The guest did something else than was recorded.',
+  'span-out-of-range': 'The range lies outside the guest memory.',
 
   // Rewind
-  'rewind-full': {
-    meaning: 'The history has no room for that within its budget.',
-    remedy: 'Forget a bookmark, or raise the budget.',
-  },
+  'rewind-full': 'The history has no room for that within its budget.',
 
-  // Workers
-  'worker-lost': {
-    meaning: 'The worker that served the call is gone.',
-    remedy: 'Open the guest again from a snapshot.',
-  },
-  'worker-start': {
-    meaning: 'The worker did not start.',
-    remedy: 'See the cause; check the worker file is served.',
-  },
-  internal: { meaning: 'Vitrine broke one of its own rules.', remedy: 'Please report it with the cause.' },
-} as const satisfies Record<string, { readonly meaning: string; readonly remedy: string }>;
+  // Workers, and files of a build
+  'worker-lost': 'The worker that served the call is gone.',
+  'worker-start': 'The worker did not start.',
+  'part-unavailable': 'A part of Vitrine could not be loaded.',
+  internal: 'Vitrine broke one of its own rules.',
+} as const satisfies Record<string, string>;
+
+/** What a user can do about it. Apart, so that a page pays for it only where it shows them. */
+const REMEDIES = {
+  // Arguments and state
+  'argument-invalid': 'See the data for the name and range.',
+  'wrong-state': 'Bring it to the required state first.',
+  'not-found': 'List what there is and choose one.',
+  'name-ambiguous': 'Give more characters.',
+  aborted: 'Start it again when wanted.',
+  busy: 'Wait for it to end.',
+  unsupported: 'See the data for what is missing.',
+
+  // Format: thrown by decoders and nothing else is
+  'format-magic': 'Check that it is the right file.',
+  'format-version': 'Use a release that reads it.',
+  'format-truncated': 'Fetch the whole file again.',
+  'format-checksum': 'Restore them from another copy.',
+  'format-range': 'The file is damaged.',
+  'format-limit': 'Raise the limit if the file is trusted.',
+  'format-tag': 'Use a release that knows it.',
+
+  // Codecs and kernels
+  'codec-unknown': 'Use a release that knows it.',
+  'codec-damaged': 'Restore them from another copy.',
+  'kernel-unavailable': 'See the cause.',
+  'memory-exhausted': 'Close other guests or use a smaller one.',
+
+  // Stores
+  'store-io': 'See the cause; nothing committed was lost.',
+  'store-full': 'Delete snapshots and collect, or free space.',
+  'store-closed': 'Open it again.',
+  'store-conflict': 'Read it again and retry.',
+  'store-object-too-large': 'See its traits.',
+  'store-key-invalid': 'Keys are lower-case path segments.',
+  'object-missing': 'Copy it from another store.',
+  'object-damaged': 'Copy it from another store.',
+
+  // Guests
+  'guest-mismatch': 'See the data for the field.',
+  'guest-state-invalid': 'The guest goes on as it was.',
+  'guest-not-quiescent': 'Try at a point where it waits.',
+  'guest-failed': 'See the cause.',
+  'guest-closed': 'Open another.',
+  'replay-diverged': 'See the data for where; replay from the snapshot at which recording began.',
+  'span-out-of-range': 'See the data for the regions.',
+
+  // Rewind
+  'rewind-full': 'Forget a bookmark, or raise the budget.',
+
+  // Workers, and files of a build
+  'worker-lost': 'Open the guest again from a snapshot.',
+  'worker-start': 'See the cause; check the worker file is served.',
+  'part-unavailable': 'Check that all files of the build are served, then reload.',
+  internal: 'Please report it with the cause.',
+} as const satisfies Record<ErrorCode, string>;
+
+/** Every code with what it means and what a user can do about it. */
+export const ERRORS = /* @__PURE__ */ tableOf(MEANINGS, REMEDIES);
 
 /** A stable, kebab-case error code. */
-export type ErrorCode = keyof typeof ERRORS;
+export type ErrorCode = keyof typeof MEANINGS;
 
 /** Plain values that travel with an error: they survive structured clone and JSON. */
 export type ErrorData = Readonly<
@@ -166,8 +147,24 @@ export function isVitrineError(error: unknown, code?: ErrorCode): error is Vitri
   return error instanceof VitrineError && (code === undefined || error.code === code);
 }
 
+/** Whether a string from elsewhere is a code of this release. */
+export function isErrorCode(code: string): code is ErrorCode {
+  return Object.hasOwn(MEANINGS, code);
+}
+
+function tableOf(
+  meanings: Readonly<Record<ErrorCode, string>>,
+  remedies: Readonly<Record<ErrorCode, string>>,
+): Readonly<Record<ErrorCode, { readonly meaning: string; readonly remedy: string }>> {
+  const codes = Object.keys(meanings) as ErrorCode[];
+  // Safe: one entry for each code.
+  return Object.fromEntries(
+    codes.map((code) => [code, { meaning: meanings[code], remedy: remedies[code] }]),
+  ) as Record<ErrorCode, { meaning: string; remedy: string }>;
+}
+
 function describe(code: ErrorCode, data: ErrorData): string {
   const fields = Object.entries(data).map(([name, value]) => `${name} ${JSON.stringify(value)}`);
   const detail = fields.length === 0 ? '' : ` (${fields.join(', ')})`;
-  return `${code}: ${ERRORS[code].meaning}${detail}`;
+  return `${code}: ${MEANINGS[code]}${detail}`;
 }

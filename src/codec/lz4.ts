@@ -28,10 +28,10 @@ interface Lz4Exports {
   __wbindgen_free(at: number, lengthBytes: number): void;
 }
 
-/** Compiles the library. Throws `kernel-unavailable` when the platform does not. */
+/** Loads and compiles the library. Throws `kernel-unavailable` when its chunk or the platform fails. */
 export async function loadLz4(): Promise<Codec> {
-  const { default: url } = await import('lz4-wasm/lz4_wasm_bg.wasm?url&inline');
   try {
+    const { default: url } = await import('lz4-wasm/lz4_wasm_bg.wasm?url&inline');
     return new Lz4(await WebAssembly.compile(bytesOfDataUrl(url)));
   } catch (cause) {
     throw new VitrineError('kernel-unavailable', { codec: 'lz4' }, { cause });

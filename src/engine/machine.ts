@@ -4,6 +4,7 @@
 
 import { isVitrineError, VitrineError } from '../base/error.ts';
 import { LIMITS } from '../base/limits.ts';
+import { loadPart } from '../base/part.ts';
 import { throwIfAborted } from '../base/work.ts';
 import type { Digest } from '../format/digest.ts';
 import type {
@@ -15,8 +16,8 @@ import type {
   Tracker,
   TrackerDescription,
 } from '../tracking/tracker.ts';
-import { type DiffReport, diffInstant } from './diff.ts';
-import { type ServeDoorbellOptions, type ServedDoorbell, serveDoorbell } from './doorbell.ts';
+import type { DiffReport } from './diff.ts';
+import type { ServeDoorbellOptions, ServedDoorbell } from './doorbell.ts';
 import type { EngineParts } from './engine-parts.ts';
 import { joinSpans, type PeekRange, spansOf } from './peek.ts';
 import { type RestoreOptions, type RestoreReport, restoreSnapshot } from './restore.ts';
@@ -108,7 +109,8 @@ export class Machine {
    * Makes this instant the point that `reset` goes back to, in place of an earlier one. It lies in the guest's tracker,
    * not in the store, and is gone with it: a snapshot is what lasts.
    *
-   * On failure the guest runs on, and an earlier checkpoint stays. Throws `busy`, and what the guest throws.
+   * On failure the guest runs on, and an earlier checkpoint stays. Throws `busy`, `part-unavailable`, and what the guest
+   * throws.
    */
   checkpoint(): Promise<CheckpointReport> {
     return this.#exclusively('checkpoint', () => this.#tracker.checkpoint());
@@ -134,10 +136,11 @@ export class Machine {
    * Lets the guest itself ask to be saved and put back, from now on: by its doorbell, at an exact instruction where it has
    * one. In place of an earlier serving.
    *
-   * Throws `unsupported` where the guest has no doorbell, `argument-invalid`. Rings that come while the machine saves or
+   * Throws `unsupported` where the guest has no doorbell, `argument-invalid`, `part-unavailable`. Rings that come while the machine saves or
    * restores for somebody else are refused.
    */
-  serveDoorbell(options: ServeDoorbellOptions = {}): Promise<ServedDoorbell> {
+  async serveDoorbell(options: ServeDoorbellOptions = {}): Promise<ServedDoorbell> {
+    const { serveDoorbell } = await loadPart('doorbell', () => import('./doorbell.ts'));
     return serveDoorbell(this, this.#tracker, options);
   }
 
@@ -165,6 +168,7 @@ export class Machine {
       throw new VitrineError('wrong-state', { actual: 'no snapshot', required: 'a base' });
     return this.#exclusively('diff', () =>
       this.#sharing(async () => {
+        const { diffInstant } = await loadPart('diff', () => import('./diff.ts'));
         const target = await this.#find(against);
         const base = await this.#presentBase();
         const instant = await this.#tracker.capture({ full: base === null });

@@ -7,6 +7,7 @@ import type { OwnedBytes } from '../base/bytes.ts';
 import { fromHex, toHex } from '../base/bytes.ts';
 import { type Clock, SYSTEM_CLOCK } from '../base/clock.ts';
 import { isVitrineError, VitrineError } from '../base/error.ts';
+import { loadPart } from '../base/part.ts';
 import type { WorkOptions } from '../base/work.ts';
 import type { Codecs } from '../codec/codec.ts';
 import type { Digest } from '../format/digest.ts';
@@ -14,8 +15,8 @@ import type { Manifest } from '../format/manifest.ts';
 import type { Kernels } from '../kernel/kernels.ts';
 import type { Store } from '../store/store.ts';
 import type { Tracker } from '../tracking/tracker.ts';
-import { type CollectReport, collectGarbage } from './collect.ts';
-import { type DiffReport, diffSnapshots } from './diff.ts';
+import type { CollectReport } from './collect.ts';
+import type { DiffReport } from './diff.ts';
 import { Digester } from './digester.ts';
 import type { EngineParts } from './engine-parts.ts';
 import { finishRemoval, type Generation, isSameGeneration, readGeneration } from './generation.ts';
@@ -35,7 +36,7 @@ import {
   snapshotRef,
 } from './snapshot.ts';
 import { TableReader } from './table-reader.ts';
-import { type VerifyReport, verifySnapshot } from './verify.ts';
+import type { VerifyReport } from './verify.ts';
 
 /** What an engine stands on. */
 export interface EngineOptions {
@@ -147,15 +148,20 @@ export class Vitrine {
     return this.#parts.lock.shared(async () => peekSnapshot(this.#parts, await this.#find(snapshot), ranges));
   }
 
-  /** What differs between two snapshots of one machine, by page. */
+  /** What differs between two snapshots of one machine, by page. Throws `part-unavailable`, and as `peek`. */
   async diff(a: SnapshotId, b: SnapshotId): Promise<DiffReport> {
+    const { diffSnapshots } = await loadPart('diff', () => import('./diff.ts'));
     return this.#parts.lock.shared(async () =>
       diffSnapshots(this.#parts, await this.#find(a), await this.#find(b)),
     );
   }
 
-  /** Reads every object of a snapshot and proves it. Reports what is damaged; throws only what the store throws. */
+  /**
+   * Reads every object of a snapshot and proves it. Reports what is damaged; throws `part-unavailable` and what
+   * the store throws.
+   */
   async verify(snapshot: SnapshotId, options: WorkOptions = {}): Promise<VerifyReport> {
+    const { verifySnapshot } = await loadPart('verify', () => import('./verify.ts'));
     return this.#parts.lock.shared(async () =>
       verifySnapshot(this.#parts, await this.#find(snapshot), options),
     );
@@ -176,8 +182,9 @@ export class Vitrine {
     }
   }
 
-  /** Removes what no snapshot reaches. Waits for saves under way, and saves wait for it. */
+  /** Removes what no snapshot reaches. Waits for saves under way, and saves wait for it. Throws `part-unavailable`. */
   async collect(options: WorkOptions = {}): Promise<CollectReport> {
+    const { collectGarbage } = await loadPart('collect', () => import('./collect.ts'));
     return this.#parts.lock.exclusive(async () => {
       const bases: Base[] = [];
       // A manifest that cannot be read might reach anything: nothing is removed then.

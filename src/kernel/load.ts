@@ -5,7 +5,6 @@
 
 import { VitrineError } from '../base/error.ts';
 import type { Address, KernelBuild, Kernels } from './kernels.ts';
-import { createReferenceKernels } from './reference.ts';
 import { createMemory, FIRST_ADDRESS, instantiateKernels } from './wasm.ts';
 
 type WasmBuild = Exclude<KernelBuild, 'reference'>;
@@ -61,7 +60,7 @@ export async function loadKernels(options: KernelOptions = {}): Promise<Kernels>
   const module = options.module ?? (await chooseModule(options.build, shared));
   if (module === undefined) {
     if (shared || options.within) throw new VitrineError('unsupported', { missing: 'WebAssembly' });
-    return createReferenceKernels(options.maxBytes ?? DEFAULT_REFERENCE_BYTES);
+    return loadReference(options.maxBytes ?? DEFAULT_REFERENCE_BYTES);
   }
   const memory = options.within?.memory ?? createMemory({ shared, maxBytes: options.maxBytes });
   return instantiateKernels(module, memory, options.within?.at ?? FIRST_ADDRESS);
@@ -82,6 +81,17 @@ export function compileKernels(build: WasmBuild, shared = false): Promise<WebAss
   });
   modules.set(key, compiled);
   return compiled;
+}
+
+/** Hardly anywhere needed, and so not in what every page loads. */
+async function loadReference(maxBytes: number): Promise<Kernels> {
+  let reference: typeof import('./reference.ts');
+  try {
+    reference = await import('./reference.ts');
+  } catch (cause) {
+    throw new VitrineError('kernel-unavailable', { build: 'reference' }, { cause });
+  }
+  return reference.createReferenceKernels(maxBytes);
 }
 
 /** The module to use, or undefined for the reference. */

@@ -2,7 +2,7 @@
 // `throw` handler is replaced on both ends.
 
 import { transferHandlers } from 'comlink';
-import { ERRORS, type ErrorCode, type ErrorData, VitrineError } from '../base/error.ts';
+import { type ErrorCode, type ErrorData, isErrorCode, VitrineError } from '../base/error.ts';
 
 /** A thrown value as plain data. Causes nest. */
 interface ThrownRecord {
@@ -54,7 +54,7 @@ function thrownFrom(record: ThrownRecord): unknown {
   const options = record.cause === undefined ? {} : { cause: thrownFrom(record.cause) };
   const error =
     // A worker of a later release may have codes that are unknown here: those arrive as plain errors.
-    record.kind === 'vitrine' && record.code !== undefined && record.code in ERRORS
+    record.kind === 'vitrine' && record.code !== undefined && isErrorCode(record.code)
       ? new VitrineError(record.code, record.data ?? {}, options)
       : new Error(record.message ?? '', options);
   if (record.name !== undefined) error.name = record.name;

@@ -2,6 +2,7 @@
 // memory, in the engine's. `RewindClient` is the other end.
 
 import { VitrineError } from '../base/error.ts';
+import { loadPart } from '../base/part.ts';
 import type { EpochTimer } from '../rewind/epoch-timer.ts';
 import type { Rewind } from '../rewind/rewind.ts';
 import type { RewindPoint, RewindStats, SeekReport } from '../rewind/rewind-report.ts';
@@ -134,7 +135,7 @@ export class RewindHost implements RewindCalls {
     try {
       if (!isRestored) return;
       const { epochMs = DEFAULT_EPOCH_MS, ...rest } = options;
-      const { loadCodecs, openStoredRewind } = await import('./rewind-parts.ts');
+      const { loadCodecs, openStoredRewind } = await loadRewind();
       const codecs = await loadCodecs();
       this.#rewind = await openStoredRewind(this.#tracker, { ...rest, codecs }, stored);
       await this.#record(epochMs);
@@ -183,12 +184,12 @@ export class RewindHost implements RewindCalls {
   }
 
   async #begin(options: Omit<RewindStartOptions, 'epochMs'>): Promise<Rewind> {
-    const { loadCodecs, openRewind } = await import('./rewind-parts.ts');
+    const { loadCodecs, openRewind } = await loadRewind();
     return openRewind(this.#tracker, { ...options, codecs: await loadCodecs() });
   }
 
   async #record(epochMs: number): Promise<void> {
-    const { EpochTimer } = await import('./rewind-parts.ts');
+    const { EpochTimer } = await loadRewind();
     const rewind = this.#rewind;
     if (rewind === null) return;
     const onFailure = (cause: unknown): void => {
@@ -219,7 +220,11 @@ export class RewindHost implements RewindCalls {
 async function openStore({ store, name }: HistoryPlace): Promise<RewindStore> {
   if (store.kind !== 'idb')
     throw new VitrineError('unsupported', { missing: 'a store of more than one worker' });
-  const { openIdbStore } = await import('../store/idb-store.ts');
-  const { RewindStore } = await import('./rewind-parts.ts');
+  const { openIdbStore } = await loadPart('store', () => import('../store/idb-store.ts'));
+  const { RewindStore } = await loadRewind();
   return new RewindStore(await openIdbStore(store.name), name);
+}
+
+function loadRewind(): Promise<typeof import('./rewind-parts.ts')> {
+  return loadPart('rewind', () => import('./rewind-parts.ts'));
 }

@@ -28,7 +28,7 @@ const ASIDE_BYTES = 16 * MIB;
 /** Hears of a page that differed; `told` are the suspects of its region, null for all. */
 export type DifferenceListener = (region: number, page: number, told: PageSet | null) => void;
 
-/** A reset waits where the guest answers with a promise; `resetWaiting` and `resetNow` drive it. */
+/** A reset waits where the guest answers with a promise; `runWaiting` and `runNow` of the checkpoint drive it. */
 export type ResetSteps = Generator<Promise<unknown>, ResetReport>;
 
 export class Checkpoint {
@@ -100,6 +100,46 @@ export class Checkpoint {
     return { pagesWritten, pagesCompared };
   }
 
+  /** Drives a reset, waiting wherever the guest does, while the guest is paused for it. */
+  async runWaiting(steps: ResetSteps): Promise<ResetReport> {
+    const guest = this.#guest;
+    await guest.pause({ marks: true });
+    try {
+      let step = steps.next();
+      while (!step.done) {
+        let failure: { readonly cause: unknown } | undefined;
+        try {
+          await step.value;
+        } catch (cause) {
+          failure = { cause };
+        }
+        step = failure === undefined ? steps.next() : steps.throw(failure.cause);
+      }
+      return step.value;
+    } finally {
+      await guest.resume();
+    }
+  }
+
+  /**
+   * As `runWaiting`, at once. Throws `unsupported` when the guest cannot rest at once, `guest-not-quiescent` when it cannot
+   * now.
+   */
+  runNow(steps: ResetSteps): ResetReport {
+    const guest = this.#guest;
+    if (guest.pauseNow === undefined || guest.resumeNow === undefined) {
+      throw new VitrineError('unsupported', { missing: 'pauseNow', guest: guest.machine.kind });
+    }
+    guest.pauseNow();
+    try {
+      const step = steps.next();
+      assert(step.done === true, 'a guest with pauseNow answers at once');
+      return step.value;
+    } finally {
+      guest.resumeNow();
+    }
+  }
+
   #tellDifferences(listener: DifferenceListener): void {
     for (const { region, offsetBytes, lengthBytes } of this.#aside.spans) {
       const { pageBytes } = this.#guest.regions[region]!;
@@ -153,44 +193,6 @@ export class Checkpoint {
 
   #staged(region: Region, first: number, index: number, lengthBytes: number): Uint8Array {
     return this.#mirror.staged(region.id, first, index * region.pageBytes, lengthBytes);
-  }
-}
-
-/** Pauses the guest for a reset, waiting wherever the guest does. */
-export async function resetWaiting(guest: Guest, steps: ResetSteps): Promise<ResetReport> {
-  await guest.pause({ marks: true });
-  try {
-    let step = steps.next();
-    while (!step.done) {
-      let failure: { readonly cause: unknown } | undefined;
-      try {
-        await step.value;
-      } catch (cause) {
-        failure = { cause };
-      }
-      step = failure === undefined ? steps.next() : steps.throw(failure.cause);
-    }
-    return step.value;
-  } finally {
-    await guest.resume();
-  }
-}
-
-/**
- * As `resetWaiting`, at once. Throws `unsupported` when the guest cannot rest at once, `guest-not-quiescent` when it cannot
- * now.
- */
-export function resetNow(guest: Guest, steps: ResetSteps): ResetReport {
-  if (guest.pauseNow === undefined || guest.resumeNow === undefined) {
-    throw new VitrineError('unsupported', { missing: 'pauseNow', guest: guest.machine.kind });
-  }
-  guest.pauseNow();
-  try {
-    const step = steps.next();
-    assert(step.done === true, 'a guest with pauseNow answers at once');
-    return step.value;
-  } finally {
-    guest.resumeNow();
   }
 }
 

@@ -6,18 +6,18 @@
 import type { OwnedBytes } from '../base/bytes.ts';
 import { type Clock, SYSTEM_CLOCK } from '../base/clock.ts';
 import { VitrineError } from '../base/error.ts';
+import { loadPart } from '../base/part.ts';
 import type { DeviceRecord, Guest, PauseNeeds } from '../guest/guest.ts';
 import type { Kernels } from '../kernel/kernels.ts';
 import { checkRegions } from '../memory/region.ts';
 import type { Span } from '../memory/span.ts';
 import { askFree } from './ask-free.ts';
 import { checkPages } from './check-pages.ts';
-import { Checkpoint, resetNow, resetWaiting } from './checkpoint.ts';
+import type { Checkpoint } from './checkpoint.ts';
 import { copyAhead, warmUpSlices } from './copy-ahead.ts';
 import { DoorbellService } from './doorbell-service.ts';
 import type { EpochReport, FollowedTracker, Follower, Instant } from './follower.ts';
 import { gatherPages } from './gather.ts';
-import { captureLive, liveSlices } from './live-capture.ts';
 import { Mirror } from './mirror.ts';
 import { PageLedger } from './page-ledger.ts';
 import { peekGuest } from './peek.ts';
@@ -180,6 +180,7 @@ export class ScanTracker implements FollowedTracker {
 
   async checkpoint(): Promise<CheckpointReport> {
     return this.#enter('idle', 'idle', async () => {
+      const { Checkpoint } = await loadPart('checkpoint', () => import('./checkpoint.ts'));
       await this.#warmUp();
       let pagesScanned = 0;
       const pauseMs = await this.#whilePaused(async () => {
@@ -193,9 +194,10 @@ export class ScanTracker implements FollowedTracker {
   }
 
   async resetToCheckpoint(): Promise<ResetReport> {
-    return this.#enter('idle', 'idle', async () =>
-      resetWaiting(this.#guest, this.#ledger.resetSteps(this.#requireCheckpoint())),
-    );
+    return this.#enter('idle', 'idle', async () => {
+      const checkpoint = this.#requireCheckpoint();
+      return checkpoint.runWaiting(this.#ledger.resetSteps(checkpoint));
+    });
   }
 
   /**
@@ -205,7 +207,8 @@ export class ScanTracker implements FollowedTracker {
    */
   resetNow(): ResetReport {
     if (this.#state !== 'captured') this.#require('idle');
-    return resetNow(this.#guest, this.#ledger.resetSteps(this.#requireCheckpoint()));
+    const checkpoint = this.#requireCheckpoint();
+    return checkpoint.runNow(this.#ledger.resetSteps(checkpoint));
   }
 
   async dropCheckpoint(): Promise<void> {
@@ -293,6 +296,7 @@ export class ScanTracker implements FollowedTracker {
     this.#liveCapture = new AbortController();
     try {
       const clock = this.#clock;
+      const { captureLive, liveSlices } = await loadPart('live capture', () => import('./live-capture.ts'));
       const slices = liveSlices(clock, this.#liveCapture.signal);
       await this.#warmUp(slices);
       const parts = { guest: this.#guest, mirror: this.#mirror, ledger: this.#ledger, clock, slices };
