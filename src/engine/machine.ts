@@ -168,7 +168,7 @@ export class Machine {
       throw new VitrineError('wrong-state', { actual: 'no snapshot', required: 'a base' });
     return this.#exclusively('diff', () =>
       this.#sharing(async () => {
-        const { diffInstant } = await loadPart('diff', () => import('./diff.ts'));
+        const { diffInstant } = await loadPart('upkeep', () => import('./upkeep.ts'));
         const target = await this.#find(against);
         const base = await this.#presentBase();
         const instant = await this.#tracker.capture({ full: base === null });

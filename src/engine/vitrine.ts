@@ -150,7 +150,7 @@ export class Vitrine {
 
   /** What differs between two snapshots of one machine, by page. Throws `part-unavailable`, and as `peek`. */
   async diff(a: SnapshotId, b: SnapshotId): Promise<DiffReport> {
-    const { diffSnapshots } = await loadPart('diff', () => import('./diff.ts'));
+    const { diffSnapshots } = await loadPart('upkeep', () => import('./upkeep.ts'));
     return this.#parts.lock.shared(async () =>
       diffSnapshots(this.#parts, await this.#find(a), await this.#find(b)),
     );
@@ -161,7 +161,7 @@ export class Vitrine {
    * the store throws.
    */
   async verify(snapshot: SnapshotId, options: WorkOptions = {}): Promise<VerifyReport> {
-    const { verifySnapshot } = await loadPart('verify', () => import('./verify.ts'));
+    const { verifySnapshot } = await loadPart('upkeep', () => import('./upkeep.ts'));
     return this.#parts.lock.shared(async () =>
       verifySnapshot(this.#parts, await this.#find(snapshot), options),
     );
@@ -184,7 +184,7 @@ export class Vitrine {
 
   /** Removes what no snapshot reaches. Waits for saves under way, and saves wait for it. Throws `part-unavailable`. */
   async collect(options: WorkOptions = {}): Promise<CollectReport> {
-    const { collectGarbage } = await loadPart('collect', () => import('./collect.ts'));
+    const { collectGarbage } = await loadPart('upkeep', () => import('./upkeep.ts'));
     return this.#parts.lock.exclusive(async () => {
       const bases: Base[] = [];
       // A manifest that cannot be read might reach anything: nothing is removed then.

@@ -18,7 +18,7 @@ const KIB = 1024;
 const ASSETS = fileURLToPath(new URL('../../dist/page/assets', import.meta.url));
 
 interface Visit {
-  /** Files that the engine's worker loaded, itself included. */
+  /** Files that the engine's worker had loaded when the first save was durable, itself included. */
   readonly engineFiles: readonly string[];
   readonly v86Files: readonly string[];
   readonly firstSnapshotMs: number;
@@ -118,11 +118,12 @@ async function visit(browser: Browser, origin: string): Promise<Visit> {
   await page.goto(origin);
   await evaluate(console, saveFirst);
   const firstSnapshotMs = performance.now() - startMs;
+  const engineFiles = loadedBy(requests, /\/engine-[^/]*\.js$/);
   await evaluate(console, workAtRest, MARKS);
   const trace = await browser.stopTracing();
   await context.close();
   return {
-    engineFiles: loadedBy(requests, /\/engine-[^/]*\.js$/),
+    engineFiles,
     v86Files: requests.map(({ url }) => url).filter((url) => /\/(libv86|v86)-[^/]*\.(js|wasm)$/.test(url)),
     firstSnapshotMs,
     ...longestTasks(trace),

@@ -70,13 +70,22 @@ export function launch(profile: string): Promise<BrowserContext> {
   return chromium.launchPersistentContext(profile, { executablePath, args: FLAGS, headless: true });
 }
 
-/** Opens a page and waits for what its program hands to `reportOutcome`; rejects with the page's own error. */
-export async function outcomeOf(context: BrowserContext, url: string): Promise<unknown> {
+/**
+ * Opens a page and waits for what its program hands to `reportOutcome`; rejects with the page's own error, and when a file is
+ * not served that `isLost` does not name.
+ */
+export async function outcomeOf(
+  context: BrowserContext,
+  url: string,
+  isLost: (url: string) => boolean = () => false,
+): Promise<unknown> {
   const page = await context.newPage();
   try {
     return await new Promise((resolve, reject) => {
       page.on('pageerror', reject);
-      page.on('requestfailed', (request) => reject(new Error(`not served: ${request.url()}`)));
+      page.on('requestfailed', (request) => {
+        if (!isLost(request.url())) reject(new Error(`not served: ${request.url()}`));
+      });
       // Not `waitForFunction`, which evaluates a string and is refused by the policy.
       page
         .exposeFunction('reportOutcome', resolve)
