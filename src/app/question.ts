@@ -13,8 +13,11 @@ interface Answer<Value extends string> {
   readonly isPrimary?: boolean;
 }
 
-/** Says what the machine would lose: its work since the last save, and the pages it changed. */
-export function askAboutRestore(
+/**
+ * Says what the machine would lose: its work since the last save, and the pages it changed. Counting those is work of the
+ * machine: an answer waits for its end, so that what is done next does not find the machine busy.
+ */
+export async function askAboutRestore(
   workspace: Workspace,
   machine: OpenMachine,
   snapshot: SnapshotInfo,
@@ -23,9 +26,10 @@ export function askAboutRestore(
   const worked = formatSpan(performance.now() - machine.settledAtMs);
   const since = base === undefined ? 'since it was opened, and was not saved' : `since “${titleOf(base)}”`;
   const pages = element('p', { className: 'hint', attributes: { role: 'status' } });
+  let counting = Promise.resolve();
   if (base !== undefined) {
     pages.textContent = 'Counting changed pages …';
-    workspace.diff(base.id, machine).then(
+    counting = workspace.diff(base.id, machine).then(
       ({ regions }) => {
         const changed = regions.reduce((sum, region) => sum + region.pagesChanged, 0);
         pages.textContent = `${formatCount(changed, 'page')} of its memory changed in that time.`;
@@ -36,7 +40,7 @@ export function askAboutRestore(
       },
     );
   }
-  return ask(
+  const answer = await ask(
     `Bring ${machine.name} to “${titleOf(snapshot)}”?`,
     [
       element(
@@ -53,6 +57,8 @@ export function askAboutRestore(
     ],
     'cancel',
   );
+  if (answer !== 'cancel') await counting;
+  return answer;
 }
 
 export async function askAboutDelete(snapshot: SnapshotInfo): Promise<boolean> {

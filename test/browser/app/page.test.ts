@@ -187,6 +187,29 @@ describe.each([
     );
   });
 
+  it('restores though its question is answered before the changed pages are counted', async () => {
+    const driver = await open();
+    await driver.waitForOutput('pulse', 'up 1');
+    await driver.save('not counted yet');
+    let answered = (): void => {};
+    const isAnswered = new Promise<void>((resolve) => {
+      answered = resolve;
+    });
+    // What counts them is loaded when it is first used, in the engine's worker.
+    let held = 0;
+    await driver.page.context().route(/\/upkeep-[^/]*\.js$/, async (route) => {
+      held++;
+      await isAnswered;
+      await route.continue();
+    });
+    await driver.answerRestore('not counted yet', 'Restore without saving');
+    answered();
+    await driver.notice('is at “not counted yet”').waitFor();
+    expect(held).toBe(1);
+    await driver.page.context().unrouteAll();
+    expect(await driver.errors()).toEqual([]);
+  });
+
   it('tells of a lost guest and opens it again where it was', async () => {
     const driver = await open();
     const { page } = driver;
