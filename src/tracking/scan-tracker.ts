@@ -13,7 +13,6 @@ import { checkRegions } from '../memory/region.ts';
 import type { Span } from '../memory/span.ts';
 import { askFree } from './ask-free.ts';
 import { checkPages } from './check-pages.ts';
-import type { Checkpoint } from './checkpoint.ts';
 import { copyAhead, warmUpSlices } from './copy-ahead.ts';
 import { DoorbellService } from './doorbell-service.ts';
 import type { EpochReport, FollowedTracker, Follower, Instant } from './follower.ts';
@@ -323,7 +322,7 @@ export class ScanTracker implements FollowedTracker {
     }
   }
 
-  #requireCheckpoint(): Checkpoint {
+  #requireCheckpoint(): NonNullable<PageLedger['checkpoint']> {
     const { checkpoint } = this.#ledger;
     if (checkpoint !== undefined) return checkpoint;
     throw new VitrineError('wrong-state', { actual: 'no checkpoint', required: 'a checkpoint' });
