@@ -63,7 +63,10 @@ export interface MicroPythonOptions {
    * too. Left out, all pages are compared. What its loader writes by itself is not marked: see the folder's README.
    */
   readonly tracking?: 'none' | 'marks' | 'barrier';
-  /** `shared`: other workers can read its memory while it runs. `private` when left out. */
+  /**
+   * `shared`: other workers can read its memory while it runs. In Node alone: in Chromium its loader decodes text in
+   * place, which the platform refuses for shared memory. `private` when left out.
+   */
   readonly memory?: 'shared' | 'private';
 }
 
