@@ -4,3 +4,4 @@
 export { collectGarbage } from './collect.ts';
 export { diffInstant, diffSnapshots } from './diff.ts';
 export { verifySnapshot } from './verify.ts';
+export { verifyByReplay } from './verify-replay.ts';

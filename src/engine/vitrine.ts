@@ -12,6 +12,7 @@ import type { WorkOptions } from '../base/work.ts';
 import type { Codecs } from '../codec/codec.ts';
 import type { Digest } from '../format/digest.ts';
 import type { Manifest } from '../format/manifest.ts';
+import type { Guest } from '../guest/guest.ts';
 import type { Kernels } from '../kernel/kernels.ts';
 import type { Store } from '../store/store.ts';
 import type { Tracker } from '../tracking/tracker.ts';
@@ -37,6 +38,7 @@ import {
 } from './snapshot.ts';
 import { TableReader } from './table-reader.ts';
 import type { VerifyReport } from './verify.ts';
+import type { ReplayVerdict, VerifyReplayOptions } from './verify-replay.ts';
 
 /** What an engine stands on. */
 export interface EngineOptions {
@@ -164,6 +166,22 @@ export class Vitrine {
     const { verifySnapshot } = await loadPart('upkeep', () => import('./upkeep.ts'));
     return this.#parts.lock.shared(async () =>
       verifySnapshot(this.#parts, await this.#find(snapshot), options),
+    );
+  }
+
+  /**
+   * Restores a snapshot twice into a spare guest that does the same again, runs on, and compares all that it holds.
+   *
+   * Throws `unsupported` for a guest without `replay`, `guest-mismatch`, `object-damaged`, and what the guest throws.
+   */
+  async verifyByReplay(
+    snapshot: SnapshotId,
+    guest: Guest,
+    options: VerifyReplayOptions = {},
+  ): Promise<ReplayVerdict> {
+    const { verifyByReplay } = await loadPart('upkeep', () => import('./upkeep.ts'));
+    return this.#parts.lock.shared(async () =>
+      verifyByReplay(this.#parts, await this.#find(snapshot), guest, options),
     );
   }
 

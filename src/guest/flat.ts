@@ -33,6 +33,7 @@ import type {
 } from './guest.ts';
 import { PageBarrier } from './page-barrier.ts';
 import { PauseGuard } from './pause-guard.ts';
+import type { Replay } from './replay.ts';
 
 const RECORD_NAME = 'registers';
 const RECORD_VERSION = 1;
@@ -65,6 +66,20 @@ export class FlatGuest implements Guest {
   readonly traits: GuestTraits;
   readonly shared: SharedMemory | undefined;
   readonly doorbell = new DoorbellDesk('the method ring', 'the instruction', SYSTEM_CLOCK);
+  /** All that it does follows from its state; a slice is a step. */
+  readonly replay: Replay = {
+    begin: () => {
+      this.#guard.requirePaused();
+      this.#begun = this.#steps;
+    },
+    run: async (steps) => {
+      this.#guard.requirePaused();
+      for (let i = 0; i < steps; i++) this.#step();
+      const done = this.#steps - this.#begun;
+      return { steps: done, slices: done };
+    },
+  };
+  #begun = 0;
   readonly #memory: readonly Uint8Array[];
   readonly #guard = new PauseGuard();
   readonly #marks: DirtyMarks | undefined;

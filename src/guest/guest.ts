@@ -10,6 +10,7 @@ import type { Span } from '../memory/span.ts';
 import type { Barrier, BarrierOptions } from './barrier.ts';
 import type { Doorbell } from './doorbell.ts';
 import type { FreePageRequest, FreeSpanListener } from './free-pages.ts';
+import type { Replay } from './replay.ts';
 
 /** One value of a machine's configuration. */
 export type ConfigValue = string | number | boolean;
@@ -82,6 +83,9 @@ export interface Guest {
   readonly shared?: SharedMemory | undefined;
   /** Where its own programs ask to be saved or put back; undefined where they cannot. */
   readonly doorbell?: Doorbell | undefined;
+
+  /** There where the guest does the same again from the same state. */
+  readonly replay?: Replay | undefined;
 
   /**
    * Brings the guest to rest at a point where its memory and devices are consistent.

@@ -24,7 +24,7 @@ const PORTS: Readonly<Record<string, readonly string[]>> = {
   kernel: ['kernels.ts', 'arena.ts'],
   codec: ['codec.ts'],
   store: ['store.ts'],
-  guest: ['guest.ts', 'doorbell.ts'],
+  guest: ['guest.ts', 'doorbell.ts', 'replay.ts'],
   tracking: ['tracker.ts', 'tracker-doorbell.ts', 'follower.ts'],
 };
 

@@ -2,5 +2,6 @@
 
 import type { Command } from './command.ts';
 import { instrumentCommand } from './instrument-command.ts';
+import { verifyCommand } from './verify-command.ts';
 
-export const COMMANDS: readonly Command[] = [instrumentCommand];
+export const COMMANDS: readonly Command[] = [instrumentCommand, verifyCommand];

@@ -1,9 +1,10 @@
 // `vitrine COMMAND …`: finds the command, runs it, and turns what it throws into a line on standard error and an exit code.
 //
 //   0  done      1  failed: `vitrine: CODE: message`      2  the command line was not understood
+//   3  not found      4  damaged, or not what it was      7  of another machine
 
 import { VitrineError } from '../../base/error.ts';
-import { type Command, EXIT, type Output, UsageError } from './command.ts';
+import { type Command, EXIT, EXIT_OF, type Output, UsageError } from './command.ts';
 import { COMMANDS } from './commands.ts';
 
 /** Runs one command line, without the names of Node and the program. The result is the exit code; it does not throw. */
@@ -36,7 +37,7 @@ async function runCommand(command: Command, args: readonly string[], output: Out
       return EXIT.usage;
     }
     output.error(`vitrine: ${describe(error)}\n`);
-    return EXIT.failed;
+    return (error instanceof VitrineError ? EXIT_OF[error.code] : undefined) ?? EXIT.failed;
   }
 }
 
