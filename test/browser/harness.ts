@@ -33,13 +33,20 @@ export interface Harness extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-/** Starts the server and the browser. */
-export async function openHarness(): Promise<Harness> {
+/** Headers with which a page is not isolated. */
+const NOT_ISOLATED = {
+  'Cross-Origin-Opener-Policy': 'unsafe-none',
+  'Cross-Origin-Embedder-Policy': 'unsafe-none',
+};
+
+/** Starts the server and the browser; pages are cross-origin isolated unless told otherwise. */
+export async function openHarness(options: { readonly isolated?: boolean } = {}): Promise<Harness> {
+  const headers = options.isolated === false ? { headers: NOT_ISOLATED } : {};
   const server = await createServer({
     root: ROOT,
     configFile: join(ROOT, 'vite.config.ts'),
     logLevel: 'error',
-    server: { port: 0, strictPort: false, host: '127.0.0.1', hmr: false, watch: null },
+    server: { port: 0, strictPort: false, host: '127.0.0.1', hmr: false, watch: null, ...headers },
     // A dependency found late would reload the page in the middle of a test.
     optimizeDeps: { noDiscovery: true, include: [] },
   });

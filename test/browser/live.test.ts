@@ -11,40 +11,25 @@ const PATH = '/test/browser/pages/live.html';
 const MEMORY_BYTES = 8 * 2 ** 20;
 const RINGS = [0, 16 * 4096, MEMORY_BYTES];
 
-let harness: Harness;
-beforeAll(async () => {
-  harness = await openHarness();
-});
-afterAll(() => harness.close());
-
-async function openLivePage(isIsolated: boolean) {
-  const page = await harness.context.newPage();
-  if (!isIsolated) {
-    await page.route('**/*', async (route) => {
-      const response = await route.fetch();
-      const headers = response.headers();
-      delete headers['cross-origin-opener-policy'];
-      delete headers['cross-origin-embedder-policy'];
-      await route.fulfill({ response, headers });
-    });
-  }
-  await page.goto(`${harness.origin}${PATH}`);
-  await page.waitForFunction(() => 'livePage' in window);
-  return page;
-}
-
 describe.each([
   ['isolated', true],
   ['not isolated', false],
-])('live captures of v86 where the page is %s', (_, isIsolated) => {
+])('live captures of v86 where the page is %s', (_, isolated) => {
+  let harness: Harness;
+  beforeAll(async () => {
+    harness = await openHarness({ isolated });
+  });
+  afterAll(() => harness.close());
+
   it.each(['onPage', 'inWorker'] as const)('are of one instant: %s', async (where) => {
-    const page = await openLivePage(isIsolated);
+    const page = await harness.open(PATH);
+    await page.waitForFunction(() => 'livePage' in window);
     const { reports, wrongPages, isShared } = await page.evaluate(
       ({ where, rings }) => livePage[where](rings),
       { where, rings: RINGS },
     );
     await page.close();
-    expect(isShared).toBe(isIsolated);
+    expect(isShared).toBe(isolated);
     expect(wrongPages).toBe(0);
     expect(reports.map(({ mode, reason }) => ({ mode, reason }))).toEqual(
       RINGS.map(() => ({ mode: 'barrier' })),

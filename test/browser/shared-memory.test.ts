@@ -10,36 +10,21 @@ declare const sharedPage: SharedPage;
 
 const PATH = '/test/browser/pages/shared-memory.html';
 
-let harness: Harness;
-
-beforeAll(async () => {
-  harness = await openHarness();
-});
-afterAll(() => harness.close());
-
-async function open(isolated: boolean): Promise<Page> {
-  const page = await harness.context.newPage();
-  if (!isolated) {
-    // What is served is isolated; without its headers it is not.
-    await page.context().route('**/*', async (route) => {
-      const response = await route.fetch();
-      const headers = Object.fromEntries(
-        Object.entries(response.headers()).filter(([name]) => !name.startsWith('cross-origin-')),
-      );
-      await route.fulfill({ response, headers });
-    });
-  }
-  await page.goto(`${harness.origin}${PATH}`);
+async function open(isolated: boolean): Promise<{ readonly harness: Harness; readonly page: Page }> {
+  const harness = await openHarness({ isolated });
+  const page = await harness.open(PATH);
   await page.waitForFunction(() => 'sharedPage' in window);
   expect(await page.evaluate(() => crossOriginIsolated)).toBe(isolated);
-  return page;
+  return { harness, page };
 }
 
 describe('an isolated page', () => {
+  let harness: Harness;
   let page: Page;
   beforeAll(async () => {
-    page = await open(true);
+    ({ harness, page } = await open(true));
   });
+  afterAll(() => harness.close());
 
   it.each(['engine', 'guest'] as const)('saves a guest at work exactly, tracked by the %s', async (track) => {
     const { exact, moved } = await page.evaluate((track) => sharedPage.saves(track, false), track);
@@ -90,10 +75,12 @@ describe('an isolated page', () => {
 });
 
 describe('a page that is not isolated', () => {
+  let harness: Harness;
   let page: Page;
   beforeAll(async () => {
-    page = await open(false);
+    ({ harness, page } = await open(false));
   });
+  afterAll(() => harness.close());
 
   it('has PCs in private memory, says why, and does all the same', async () => {
     expect(await page.evaluate(() => sharedPage.pulse('auto', 'engine'))).toMatchObject({
