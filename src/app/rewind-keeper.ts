@@ -6,7 +6,7 @@ import type { Workspace } from './workspace.ts';
 
 /** What a crash may cost. */
 const FLUSH_MS = 20_000;
-export const KEPT_LABEL = 'the past is kept up to here';
+const KEPT_LABEL = 'the past is kept up to here';
 
 export class RewindKeeper {
   readonly #workspace: Workspace;
@@ -33,6 +33,11 @@ export class RewindKeeper {
     if (machine === null) return;
     this.#timer = setInterval(() => void this.flush(), FLUSH_MS);
     await this.flush();
+  }
+
+  /** Whether the snapshot is there without which no past is. To ask for the past itself loads code that most pages do without. */
+  mayHaveKept(machine: string): boolean {
+    return this.#workspace.snapshots.value.some((one) => one.machine === machine && one.label === KEPT_LABEL);
   }
 
   /** Writes what is new; when it is at it already, resolves with that. */

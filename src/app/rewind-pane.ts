@@ -139,7 +139,8 @@ export class RewindPane {
     if (client === null || this.#machine !== machine) return;
     this.#rewind = client.rewind;
     await this.#refreshQuietly();
-    const isStored = this.#stats === null && (await client.rewind.isStored().catch(() => false));
+    const isAsked = this.#stats === null && this.#keeper.mayHaveKept(machine.name);
+    const isStored = isAsked && (await client.rewind.isStored().catch(() => false));
     if (this.#machine === machine) this.#reopen.hidden = !isStored;
   }
 
