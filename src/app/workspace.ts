@@ -166,9 +166,9 @@ export class Workspace {
 
   async #open(name: string, entry: CatalogEntry): Promise<OpenMachine> {
     const machine = await OpenMachine.open(name, entry);
-    // A machine of that name whose worker was lost gives its place up.
-    const others = this.machines.value.filter((one) => one.name !== name);
     if (this.engine.value !== null) await machine.join(this.engine.value);
+    // A machine of that name whose worker was lost gives its place up. Others may have been opened or closed while this one joined.
+    const others = this.machines.value.filter((one) => one.name !== name);
     this.machines.set([...others, machine]);
     this.current.set(machine);
     return machine;
