@@ -68,7 +68,7 @@ export function fetchBackports() {
   const version = versionOf(join(unpacked, 'root'));
   const folder = join(OUT, version);
   mkdirSync(join(unpacked, 'bin'));
-  for (const program of PROGRAMS) writeWrapper(join(unpacked, 'bin', program), join(folder, 'root'), program);
+  for (const program of PROGRAMS) writeWrapper(join(unpacked, 'bin', program), program);
   rmSync(folder, { recursive: true, force: true });
   // Last: a folder of that name is whole.
   renameSync(unpacked, folder);
@@ -121,15 +121,15 @@ function versionOf(root) {
   return version;
 }
 
-/** A program that finds the libraries, modules and data that were unpacked with it. */
-function writeWrapper(path, root, program) {
-  const data =
-    program === 'qemu-img' ? '' : DATA.map((one) => ` -L '${join(root, one)}' -L /${one}`).join('');
+/** A program that finds the libraries, modules and data that were unpacked with it, wherever its folder is moved to. */
+function writeWrapper(path, program) {
+  const data = program === 'qemu-img' ? '' : DATA.map((one) => ` -L "$root/${one}" -L /${one}`).join('');
   const lines = [
     '#!/bin/sh',
-    `export LD_LIBRARY_PATH='${join(root, LIBRARIES)}'`,
-    `export QEMU_MODULE_DIR='${join(root, LIBRARIES, 'qemu')}'`,
-    `exec '${join(root, 'usr/bin', program)}'${data} "$@"`,
+    'root=$(cd "$(dirname "$0")/../root" && pwd) || exit',
+    `export LD_LIBRARY_PATH="$root/${LIBRARIES}"`,
+    `export QEMU_MODULE_DIR="$root/${LIBRARIES}/qemu"`,
+    `exec "$root/usr/bin/${program}"${data} "$@"`,
   ];
   writeFileSync(path, `${lines.join('\n')}\n`);
   chmodSync(path, 0o755);
