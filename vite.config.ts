@@ -25,7 +25,7 @@ const CONTENT_SECURITY_POLICY = [
 
 /** Tests that run whole emulators: seconds each, so that the quick check goes without them. */
 const EMULATOR_TESTS = [
-  'test/guest/{v86,pulse,micropython,rp2040}/**/*.test.ts',
+  'test/guest/{v86,pulse,micropython,rp2040,boytacean}/**/*.test.ts',
   'test/guest/wasm/{marks,live}.test.ts',
   'test/rpc/port-{v86,python}.test.ts',
   'test/engine/v86.test.ts',

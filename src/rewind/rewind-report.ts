@@ -69,6 +69,8 @@ export interface RewindStats {
   readonly longestPauseMs: number;
   readonly lastWorkMs: number;
   readonly longestWorkMs: number;
+  /** Pages that were compared while the guest rested for the last epoch: those marked, or all where it does not mark. */
+  readonly lastPagesScanned: number;
 }
 
 /** What a report needs of a history. */
@@ -98,6 +100,7 @@ export class RewindTally {
   #longestPauseMs = 0;
   #lastWorkMs = 0;
   #longestWorkMs = 0;
+  #lastPagesScanned = 0;
 
   get lastWorkMs(): number {
     return this.#lastWorkMs;
@@ -120,8 +123,9 @@ export class RewindTally {
     return isNew ? 'taken' : 'unchanged';
   }
 
-  pause({ pauseMs }: EpochReport): void {
+  pause({ pauseMs, pagesScanned }: EpochReport): void {
     this.#lastPauseMs = pauseMs;
+    this.#lastPagesScanned = pagesScanned;
     this.#longestPauseMs = Math.max(this.#longestPauseMs, pauseMs);
   }
 
@@ -149,6 +153,7 @@ export class RewindTally {
       restarts: this.restarts,
       ...{ lastPauseMs: this.#lastPauseMs, longestPauseMs: this.#longestPauseMs },
       ...{ lastWorkMs: this.#lastWorkMs, longestWorkMs: this.#longestWorkMs },
+      lastPagesScanned: this.#lastPagesScanned,
     };
   }
 }

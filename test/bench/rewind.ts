@@ -1,4 +1,4 @@
-// REWIND: what a recorded past costs. Linux on v86 with 128 MiB at work, an epoch a second and ten a second: the guest's time
+// REWIND: what a recorded past costs. A Game Boy with a point a frame (frames.ts). Linux on v86 with 128 MiB at work, an epoch a second and ten a second: the guest's time
 // and the bytes of each; how much slower a shell gets; and what others do at each epoch, the emulator's own state, whole or as
 // the XOR of two in a row, compressed.
 
@@ -8,6 +8,7 @@ import { EpochTimer } from '../../src/rewind/epoch-timer.ts';
 import { openRewind } from '../../src/rewind/open-rewind.ts';
 import type { Rewind } from '../../src/rewind/rewind.ts';
 import { openScanTracker } from '../../src/tracking/scan-tracker.ts';
+import { gameBoyFrames } from './frames.ts';
 import { bootLinux, hasLinux, type LinuxBench } from './linux.ts';
 import { type BenchResult, type BenchRow, median, takeTurns } from './row.ts';
 
@@ -28,8 +29,11 @@ const WORK: Readonly<Record<string, string | null>> = {
 };
 
 export async function run(): Promise<BenchRow> {
-  if (!hasLinux())
-    return { row: 'REWIND', results: [], notes: ['Not measured: `npm run guests` has not been run.'] };
+  const frames = await gameBoyFrames();
+  if (!hasLinux()) {
+    const notes = [...frames.notes, 'Linux not measured: `npm run guests` has not been run.'];
+    return { row: 'REWIND', results: frames.results, notes };
+  }
   const machine = await bootLinux();
   const tracker = await openScanTracker(machine.guest, { openKernels: () => loadKernels() });
   const codecs = await loadCodecs();
@@ -53,11 +57,12 @@ export async function run(): Promise<BenchRow> {
   await machine.guest.close();
   return {
     row: 'REWIND',
-    results,
+    results: [...results, ...frames.results],
     notes: [
       `128 MiB of RAM, changed pages by marks; medians of ${EPOCHS} epochs; work is the guest's time of an epoch: its rest, and encoding in the same thread. Longest rest ${longestPauseMs.toFixed(1)} ms, with the scans that prove the marks.`,
       `Peer of work and bytes: v86 save_state, XORed with the one before and compressed by LZ4 in frames of 64 KiB, as emulators with a rewind of whole states do; save_state alone took ${peer.saveMs.toFixed(0)} ms and ${(peer.stateBytes / 2 ** 20).toFixed(0)} MiB. Its state packs the pages in use, so that one page more or less shifts those after it.`,
       'Slower: a shell loop with ten epochs a second and sixty, against none; a timer leaves epochs out where they would take more than a tenth of the time.',
+      ...frames.notes,
     ],
   };
 }

@@ -64,29 +64,33 @@ export async function openGameBoy(name: string, how?: 'marks' | 'barriers'): Pro
 /**
  * Counts up every byte of work memory, again and again, and shows what it finds there as tiles:
  *
- *   0150  21 00 c0   ld hl, c000
- *   0153  34         inc (hl)
- *   0154  2a         ld a, (hl+)
- *   0155  57         ld d, a
- *   0156  7c         ld a, h
- *   0157  ee 40      xor 40        c000 … dfff → 8000 … 9fff
- *   0159  47         ld b, a
- *   015a  7d         ld a, l
- *   015b  4f         ld c, a
- *   015c  7a         ld a, d
- *   015d  02         ld (bc), a
+ *   0150  3e e4      ld a, e4      four shades
+ *   0152  e0 47      ldh (47), a
+ *   0154  3e 91      ld a, 91      the picture on, its background too
+ *   0156  e0 40      ldh (40), a
+ *   0158  21 00 c0   ld hl, c000
+ *   015b  34         inc (hl)
+ *   015c  2a         ld a, (hl+)
+ *   015d  57         ld d, a
  *   015e  7c         ld a, h
- *   015f  fe de      cp de
- *   0161  20 f0      jr nz, 0153
- *   0163  18 eb      jr 0150
+ *   015f  ee 40      xor 40        c000 … dfff → 8000 … 9fff
+ *   0161  47         ld b, a
+ *   0162  7d         ld a, l
+ *   0163  4f         ld c, a
+ *   0164  7a         ld a, d
+ *   0165  02         ld (bc), a
+ *   0166  7c         ld a, h
+ *   0167  fe de      cp de
+ *   0169  20 f0      jr nz, 015b
+ *   016b  18 eb      jr 0158
  */
-function cartridge(): Uint8Array {
+export function cartridge(): Uint8Array {
   const rom = new Uint8Array(ROM_BYTES);
   rom.set([0xc3, 0x50, 0x01], 0x100);
   rom.set(
     [
-      0x21, 0x00, 0xc0, 0x34, 0x2a, 0x57, 0x7c, 0xee, 0x40, 0x47, 0x7d, 0x4f, 0x7a, 0x02, 0x7c, 0xfe, 0xde,
-      0x20, 0xf0, 0x18, 0xeb,
+      0x3e, 0xe4, 0xe0, 0x47, 0x3e, 0x91, 0xe0, 0x40, 0x21, 0x00, 0xc0, 0x34, 0x2a, 0x57, 0x7c, 0xee, 0x40,
+      0x47, 0x7d, 0x4f, 0x7a, 0x02, 0x7c, 0xfe, 0xde, 0x20, 0xf0, 0x18, 0xeb,
     ],
     0x150,
   );

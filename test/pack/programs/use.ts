@@ -9,6 +9,7 @@ import {
   startEngine,
   VitrineError,
 } from 'vitrine';
+import { type BoytaceanLoader, openBoytacean } from 'vitrine/guest/boytacean';
 import { cooperatingGuest } from 'vitrine/guest/cooperating';
 import { FlatGuest } from 'vitrine/guest/flat';
 import { type LoadMicroPython, openMicroPython } from 'vitrine/guest/micropython';
@@ -52,6 +53,12 @@ export async function openAll(loadMicroPython: LoadMicroPython): Promise<readonl
     typeof catchInstance,
   ];
   return sizes.length > 0 && python instanceof WasmInstanceGuest ? [pulse, python] : [];
+}
+
+export async function play(loader: BoytaceanLoader, bytes: ArrayBuffer): Promise<number> {
+  const game = await openBoytacean({ loader, module: new Uint8Array(bytes), rom: new Uint8Array(32_768) });
+  game.press('start');
+  return game.frame() ? game.picture.length : 0;
 }
 
 // @ts-expect-error -- a code that is not in the table is refused, so the types are there and not `any`.
