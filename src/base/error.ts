@@ -55,6 +55,12 @@ const MEANINGS = {
   'worker-lost': 'The worker that served the call is gone.',
   'worker-start': 'The worker did not start.',
   'part-unavailable': 'A part of Vitrine could not be loaded.',
+
+  // Bridge
+  'permission-denied': 'The session may not do that.',
+  'connection-lost': 'The connection to the bridge is gone.',
+  overloaded: 'The host has as much work as it takes.',
+  'remote-failed': 'The host failed in a way that this release has no code for.',
   internal: 'Vitrine broke one of its own rules.',
 } as const satisfies Record<string, string>;
 
@@ -110,6 +116,12 @@ const REMEDIES = {
   'worker-lost': 'Open the guest again from a snapshot.',
   'worker-start': 'See the cause; check the worker file is served.',
   'part-unavailable': 'Check that all files of the build are served, then reload.',
+
+  // Bridge
+  'permission-denied': 'Ask the operator for the permission in the data.',
+  'connection-lost': 'Connect again; jobs went on and are found by their id.',
+  overloaded: 'Try again after the time in the data.',
+  'remote-failed': 'See the data; use a release that knows the code.',
   internal: 'Please report it with the cause.',
 } as const satisfies Record<ErrorCode, string>;
 

@@ -15,8 +15,8 @@ const LAYERS = [
   ['app'],
 ] as const satisfies readonly (readonly string[])[];
 
-/** Imports within a layer: a tracker watches a guest. */
-const BESIDE: Readonly<Record<string, readonly string[]>> = { tracking: ['guest'] };
+/** Imports within a layer: a tracker watches a guest, a bridge carries an engine's verbs. */
+const BESIDE: Readonly<Record<string, readonly string[]>> = { tracking: ['guest'], bridge: ['engine'] };
 
 /** Who sees ports alone, and which files of a folder are its ports. */
 const PORTS_ONLY = ['engine', 'bridge', 'rewind'];
@@ -34,6 +34,7 @@ const PACKAGES: readonly { readonly name: RegExp; readonly places: RegExp }[] = 
   { name: /^comlink$/, places: /^src\/rpc\// },
   { name: /^idb$/, places: /^src\/store\/idb/ },
   { name: /^(lz4-wasm|@bokuweb\/zstd-wasm)/, places: /^src\/codec\// },
+  { name: /^(valibot|cborg)$/, places: /^src\/bridge\// },
   { name: /^v86/, places: /^src\/(guest\/v86\/|app\/)|^workers\// },
   { name: /^rp2040js$/, places: /^src\/guest\/rp2040\// },
   { name: /^@micropython\//, places: /^src\/(guest\/micropython\/|app\/)|^workers\// },

@@ -1,0 +1,81 @@
+// The host port: what machines and stores there are behind a bridge. A session sees nothing else of the host, so that one
+// implementation serves QEMU, another a test's flat guests, and neither is known to the protocol.
+
+import type { OwnedBytes } from '../base/bytes.ts';
+import type { WorkOptions } from '../base/work.ts';
+import type { Machine } from '../engine/machine.ts';
+import type { PeekRange } from '../engine/peek.ts';
+import type { RestoreReport } from '../engine/restore.ts';
+import type { SnapshotId } from '../engine/snapshot.ts';
+import type { Vitrine } from '../engine/vitrine.ts';
+import type { Store } from '../store/store.ts';
+import type { Jobs } from './jobs.ts';
+
+/** `stopped`: known, with snapshots perhaps, and not running. `lost`: it ended by itself, see its status. */
+export type MachineState = 'running' | 'paused' | 'stopped' | 'lost';
+
+/** What a host tells people of a machine: which path serves it and why, what went wrong. Texts and numbers by name. */
+export type MachineFacts = Readonly<Record<string, string | number | boolean | null>>;
+
+/** A serial console. */
+export interface MachineConsole {
+  /** Types; resolves when the machine has taken it. */
+  write(bytes: OwnedBytes): Promise<void>;
+  /** Hands over what it says from now on, beginning with what it said last where that was kept. Returns how to stop. */
+  listen(onBytes: (bytes: OwnedBytes) => void): () => void;
+}
+
+/** One machine of a host. What is left out it cannot do: its verbs then throw `unsupported`. */
+export interface HostMachine {
+  /** As `MACHINE_NAME_PATTERN`. */
+  readonly name: string;
+  readonly state: MachineState;
+  /** Under the host's engine; null while it does not run. */
+  readonly machine: Machine | null;
+  facts?(): Promise<MachineFacts>;
+  /** Holds it until `resume`, whatever saves and restores do in between. */
+  pause?(): Promise<void>;
+  resume?(): Promise<void>;
+  /** Ends it. Its snapshots stay. */
+  stop?(): Promise<void>;
+  readonly console?: MachineConsole;
+  /** Writes into its memory, as its program could have done: the next save has it. */
+  poke?(range: PeekRange, bytes: OwnedBytes): Promise<void>;
+  /** Restores in another way than in place; also what is stopped. */
+  restore?(snapshot: SnapshotId, mode: 'fresh' | 'lazy', options: WorkOptions): Promise<RestoreReport>;
+  /** The physical ranges of a virtual one, by its present page tables. */
+  translate?(address: number, lengthBytes: number): Promise<readonly PeekRange[]>;
+}
+
+/** How to start a machine. A host refuses what its operator did not allow. */
+export interface RunRequest {
+  readonly name: string;
+  /** A way of starting that the host knows by that name. */
+  readonly profile?: string | undefined;
+  readonly memoryBytes?: number | undefined;
+  readonly arguments?: readonly string[] | undefined;
+}
+
+/** How to adopt a machine that runs already. */
+export interface AttachRequest {
+  readonly name: string;
+  /** Where its monitor listens, on the host. */
+  readonly socket: string;
+}
+
+export interface BridgeHost {
+  /** For people and bug reports. */
+  readonly software: { readonly name: string; readonly version: string };
+  /** Over the store; every machine of the host is under it. */
+  readonly engine: Vitrine;
+  readonly store: Store;
+  readonly jobs: Jobs;
+  /** All machines, running or not. */
+  machines(): readonly HostMachine[];
+  /** The one of that name. */
+  machine(name: string): HostMachine | undefined;
+  run?(request: RunRequest, options: WorkOptions): Promise<HostMachine>;
+  attach?(request: AttachRequest, options: WorkOptions): Promise<HostMachine>;
+  /** A new machine that goes on from a snapshot. */
+  fork?(snapshot: SnapshotId, name: string, options: WorkOptions): Promise<HostMachine>;
+}

@@ -1,0 +1,44 @@
+// hello: the first request of a session. Says who is there, what the session may use, and how much.
+
+import * as v from 'valibot';
+import { LIMITS } from '../../base/limits.ts';
+import { BRIDGE_LIMITS } from '../bridge-limits.ts';
+import { COUNT } from '../fields.ts';
+import { defineVerb } from '../verb.ts';
+
+/** Of the protocol: the subprotocol's name has it too. */
+export const PROTOCOL_VERSION = 1;
+
+export const hello = defineVerb({
+  id: 1,
+  name: 'hello',
+  permission: 'observe',
+  effect: 'none',
+  request: v.strictObject({
+    /** Who calls, for the host's log. */
+    software: v.pipe(v.string(), v.maxBytes(LIMITS.maxNameBytes)),
+  }),
+  response: v.object({
+    protocol: v.literal(PROTOCOL_VERSION),
+    software: v.object({ name: v.string(), version: v.string() }),
+    subject: v.string(),
+    store: v.object({
+      kind: v.string(),
+      durability: v.picklist(['none', 'process', 'power']),
+      maxObjectBytes: COUNT,
+    }),
+    limits: v.object({ maxRequests: COUNT, maxCreditBytes: COUNT, dataFrameBytes: COUNT }),
+  }),
+  async run(call, { software }) {
+    call.note({ software });
+    const { kind, durability, maxObjectBytes } = call.host.store.traits;
+    const { maxRequests, maxCreditBytes, dataFrameBytes } = BRIDGE_LIMITS;
+    return {
+      protocol: PROTOCOL_VERSION,
+      software: call.host.software,
+      subject: call.grant.subject,
+      store: { kind, durability, maxObjectBytes },
+      limits: { maxRequests, maxCreditBytes, dataFrameBytes },
+    } as const;
+  },
+});
