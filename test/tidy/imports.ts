@@ -32,6 +32,7 @@ const PORTS: Readonly<Record<string, readonly string[]>> = {
 const PACKAGES: readonly { readonly name: RegExp; readonly places: RegExp }[] = [
   { name: /^node:/, places: /^src\/(store\/fs|host\/)|\.mjs$/ },
   { name: /^comlink$/, places: /^src\/rpc\// },
+  { name: /^ws$/, places: /^src\/host\/bridge\// },
   { name: /^idb$/, places: /^src\/store\/idb/ },
   { name: /^(lz4-wasm|@bokuweb\/zstd-wasm)/, places: /^src\/codec\// },
   { name: /^(valibot|cborg)$/, places: /^src\/bridge\// },
