@@ -5,7 +5,7 @@
 //   |--------|------|-----------------------------------------------------------------------------|
 //   | 0      | 4    | `VILG`                                                                      |
 //   | 4      | 2    | version, 1                                                                  |
-//   | 6      | 2    | 0                                                                           |
+//   | 6      | 2    | flags: 1 compiled code; no others                                           |
 //   | 8      | 4    | CRC-32C of the machine's device records where recording began               |
 //   | 12     | 8    | steps at the end          \                                                 |
 //   | 20     | 8    | slices at the end          } of the position, see `replay.ts`               |
@@ -27,6 +27,7 @@ import type { ReplayPosition } from './replay.ts';
 const MAGIC = 0x474c_4956; // `VILG`, little-endian
 const VERSION = 1;
 const HEADER_BYTES = 36;
+const FLAG_COMPILED = 1;
 const CRC_BYTES = 4;
 /** The shortest input: a position, a kind, an empty name. */
 const LEAST_INPUT_BYTES = 18;
@@ -49,6 +50,8 @@ export interface Checksum {
 }
 
 export interface InputLog {
+  /** Whether the machine ran compiled code, which ends its slices elsewhere than an interpreted one's. */
+  readonly isCompiled: boolean;
   /** CRC-32C of the device records that the machine had where recording began. */
   readonly start: number;
   /** In the order they came. */
@@ -77,7 +80,7 @@ export function encodeInputLog(log: InputLog): OwnedBytes {
   const writer = new ByteWriter();
   writer.u32(MAGIC);
   writer.u16(VERSION);
-  writer.u16(0);
+  writer.u16(log.isCompiled ? FLAG_COMPILED : 0);
   writer.u32(log.start);
   writer.u64(log.end.steps);
   writer.u64(log.end.slices);
@@ -117,7 +120,8 @@ export function decodeInputLog(bytes: OwnedBytes): InputLog {
 }
 
 function readBody(reader: ByteReader): InputLog {
-  if (reader.u16() !== 0) reader.refuse('format-range', { field: 'reserved' });
+  const flags = reader.u16();
+  if ((flags & ~FLAG_COMPILED) !== 0) reader.refuse('format-range', { field: 'flags' });
   const start = reader.u32();
   const end = { steps: reader.u64(), slices: reader.u64() };
   const counts = { inputs: reader.u32(), checksums: reader.u32() };
@@ -140,7 +144,7 @@ function readBody(reader: ByteReader): InputLog {
     checksums.push({ name: reader.text(reader.u8()), crc: reader.u32() });
   }
   reader.end();
-  return { start, inputs, end, checksums };
+  return { isCompiled: flags === FLAG_COMPILED, start, inputs, end, checksums };
 }
 
 function isLater(a: ReplayPosition, b: ReplayPosition): boolean {

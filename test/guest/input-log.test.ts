@@ -8,6 +8,7 @@ import { Random } from '../../src/testing/random.ts';
 import { seedOfRun } from '../support/seed.ts';
 
 const LOG: InputLog = {
+  isCompiled: true,
   start: 0x1234_5678,
   inputs: [
     { slices: 0, steps: 0, name: 'serial0-input', value: 0x61 },
@@ -27,7 +28,13 @@ const LOG: InputLog = {
 describe('an input log', () => {
   it('is the same after it was encoded and decoded', () => {
     expect(decodeInputLog(encodeInputLog(LOG))).toEqual(LOG);
-    const empty: InputLog = { start: 0, inputs: [], end: { steps: 0, slices: 0 }, checksums: [] };
+    const empty: InputLog = {
+      isCompiled: false,
+      start: 0,
+      inputs: [],
+      end: { steps: 0, slices: 0 },
+      checksums: [],
+    };
     expect(decodeInputLog(encodeInputLog(empty))).toEqual(empty);
   });
 
@@ -54,6 +61,9 @@ describe('an input log', () => {
         if (!isVitrineError(error) || !error.code.startsWith('format-')) throw error;
       }
     }
+    const flagged = bytes.slice(0, bytes.length - 4);
+    flagged[6] = 2;
+    expect(() => decodeInputLog(sealed(flagged))).toThrow(expect.objectContaining({ code: 'format-range' }));
     const claims = bytes.slice(0, bytes.length - 4);
     new DataView(claims.buffer).setUint32(28, 0xffff_ffff, true);
     expect(() => decodeInputLog(sealed(claims))).toThrow(

@@ -14,6 +14,7 @@
 // `Date` and the static are the platform's and v86's own for all machines: they are replaced only while a machine's code
 // runs, which is never across an await.
 
+import type { OrderlyCode } from './orderly-code.ts';
 import { Random32 } from './random-32.ts';
 import { CPU_BLOCK } from './v86-internals.ts';
 
@@ -47,10 +48,19 @@ export function virtualTimeOf(exports: WebAssembly.Exports): VirtualTime | undef
 /** A `wasm_fn` whose instances live in a time of their own. */
 export function withVirtualTime(
   instantiate: (imports: WebAssembly.Imports) => Promise<WebAssembly.Exports>,
+  code?: OrderlyCode,
 ): (imports: WebAssembly.Imports) => Promise<WebAssembly.Exports> {
   return async (imports) => {
-    const time = new VirtualTime();
-    const env = { ...imports.env, microtick: () => time.read(), get_rand_int: () => time.random() };
+    const time = new VirtualTime(code);
+    // Safe: v86 imports it by this name and type.
+    const runTimers = imports.env?.run_hardware_timers as (acpi: number, nowMs: number) => number;
+    const env = {
+      ...imports.env,
+      microtick: () => time.read(),
+      get_rand_int: () => time.random(),
+      // Timers note instants: whole steps alone.
+      run_hardware_timers: (acpi: number) => runTimers(acpi, time.nowMs),
+    };
     const exports = await instantiate({ ...imports, env });
     times.set(exports, time);
     time.attach(exports);
@@ -59,6 +69,8 @@ export function withVirtualTime(
 }
 
 export class VirtualTime {
+  /** The compiled code that follows this time; undefined for a machine that is interpreted. */
+  readonly code: OrderlyCode | undefined;
   readonly #random = new Random32();
   #exports: WebAssembly.Exports | undefined;
   /** The instruction counter when it was folded into `#instructions`. */
@@ -69,6 +81,13 @@ export class VirtualTime {
   #inSlice = false;
   #hostReadings = 0;
   #parkedMs = 0;
+  /** The last reading of the program in this slice, and those before it at the same step. */
+  #readSteps = -1;
+  #sameReadings = 0;
+
+  constructor(code?: OrderlyCode) {
+    this.code = code;
+  }
 
   /** The instance that lives in this time. */
   attach(exports: WebAssembly.Exports): void {
@@ -96,11 +115,27 @@ export class VirtualTime {
     return WALL_START_MS + Math.floor(this.nowMs - START_MS);
   }
 
-  /** What v86 is told: `nowMs` in a slice, a part of a step later outside of one. */
+  /** What v86's program is told: `nowMs` in a slice, a part of a step later for each reading at one step, and outside of one. */
   read(): number {
-    if (this.#inSlice) return this.nowMs;
+    if (this.#inSlice) return this.#readInSlice();
     this.#hostReadings = (this.#hostReadings % (HOST_PARTS - 1)) + 1;
     return this.nowMs + this.#parkedMs + this.#hostReadings / HOST_PARTS / STEPS_PER_MS;
+  }
+
+  /**
+   * Instructions are counted at the ends of the runs that the program makes of them, so that several readings may come at
+   * one step. Each is an instruction of its own, so their parts never reach the step that the run ends at.
+   */
+  #readInSlice(): number {
+    const { steps } = this;
+    this.#sameReadings = steps === this.#readSteps ? this.#sameReadings + 1 : 0;
+    this.#readSteps = steps;
+    return this.nowMs + this.#sameReadings / HOST_PARTS / STEPS_PER_MS;
+  }
+
+  /** What v86's timers are told: they note instants, whole steps in a slice. */
+  readByDevice(): number {
+    return this.#inSlice ? this.nowMs : this.read();
   }
 
   random(): number {
@@ -120,10 +155,12 @@ export class VirtualTime {
   slice(owner: ClockOwner, work: () => number): number {
     const before = this.instructions;
     this.#inSlice = true;
+    this.#readSteps = -1;
     try {
       const sleepMs = this.within(owner, work);
       const idle = this.instructions === before ? 1 : 0;
       this.#sleptSteps += Math.max(idle, Math.ceil(sleepMs * STEPS_PER_MS));
+      this.code?.settle();
       return sleepMs;
     } finally {
       this.#inSlice = false;
@@ -191,7 +228,7 @@ function intercept(owner: ClockOwner): void {
   if (owners.has(owner)) return;
   owners.add(owner);
   const original = owner.microtick;
-  owner.microtick = () => (running === undefined ? original() : running.read());
+  owner.microtick = () => (running === undefined ? original() : running.readByDevice());
 }
 
 function dateOf(time: VirtualTime, platform: DateConstructor): DateConstructor {

@@ -121,7 +121,9 @@ export class GuestClock {
     this.#callSetTsc(value);
   }
 
+  /** What it reads may equal the reading before, though later, since the offset was another then. */
   #callSetTsc(value: bigint): void {
+    this.#beforeTsc();
     this.#cpu.set_tsc(Number(value & 0xffff_ffffn), Number(value >> 32n));
   }
 }

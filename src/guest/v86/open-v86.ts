@@ -3,6 +3,7 @@
 import { VitrineError } from '../../base/error.ts';
 import { MIB } from '../../base/limits.ts';
 import { withVirtualTime } from './deterministic-clock.ts';
+import { OrderlyCode } from './orderly-code.ts';
 import { compileV86, trackedWasmFn, type V86Program } from './tracked-wasm.ts';
 import { adoptV86, type V86Guest } from './v86-guest.ts';
 import type { V86Core, V86Emulator } from './v86-internals.ts';
@@ -36,11 +37,12 @@ export interface V86Config {
   readonly network?: 'none' | 'ne2k' | 'virtio';
   /** Extra serial ports, 1 to 3; none when left out. */
   readonly serialPorts?: readonly (1 | 2 | 3)[];
-  /** Compiles hot code. True when left out, but for a `deterministic` machine. */
+  /** Compiles hot code. True when left out, but for a `deterministic` machine: see there. */
   readonly compile?: boolean;
   /**
-   * A machine in a time of its own, that does the same again from the same state and input: see its `replay`. It is
-   * interpreted, and has neither network nor a disk that is fetched by blocks. False when left out.
+   * A machine in a time of its own, that does the same again from the same state and input: see its `replay`. It has
+   * neither network nor a disk that is fetched by blocks, and is interpreted unless `compile` says otherwise: compiled, it
+   * is several times faster. False when left out.
    */
   readonly deterministic?: boolean;
   /** `auto` follows which pages are written where that is possible: see the guest's traits. `auto` when left out. */
@@ -82,8 +84,10 @@ export async function openV86(config: V86Config, options: OpenV86Options = {}): 
     compile(config),
     toV86Options(config),
   ]);
-  const tracked = trackedWasmFn(program, options.instantiate);
-  const instantiate = config.deterministic === true ? withVirtualTime(tracked) : tracked;
+  const isDeterministic = config.deterministic === true;
+  const code = isDeterministic && config.compile === true ? new OrderlyCode() : undefined;
+  const tracked = trackedWasmFn(program, options.instantiate, code);
+  const instantiate = isDeterministic ? withVirtualTime(tracked, code) : tracked;
   const emulator = await new Promise<V86Emulator>((resolve, reject) => {
     const fail = (cause: unknown) => reject(new VitrineError('guest-failed', {}, { cause }));
     const wasm_fn = async (imports: WebAssembly.Imports) => {
@@ -114,7 +118,6 @@ function checkDeterministic(config: V86Config): void {
   const refuse = (name: string, reason: string) => {
     throw new VitrineError('argument-invalid', { name, reason: `deterministic: ${reason}` });
   };
-  if (config.compile === true) refuse('compile', 'compiled code ends its slices elsewhere');
   if ((config.network ?? 'none') !== 'none') refuse('network', 'its peers are not');
   for (const [name, disk] of Object.entries(config.disks ?? {})) {
     if ('sizeBytes' in disk) refuse(`disks.${name}`, 'blocks are fetched in the time of the host');
@@ -193,7 +196,7 @@ async function toV86Options(config: V86Config): Promise<Record<string, unknown>>
     uart1: config.serialPorts?.includes(1) ?? false,
     uart2: config.serialPorts?.includes(2) ?? false,
     uart3: config.serialPorts?.includes(3) ?? false,
-    disable_jit: config.compile === false || config.deterministic === true,
+    disable_jit: !(config.compile ?? config.deterministic !== true),
     autostart: false,
     // These want a page; input arrives by `sendKeys`.
     disable_keyboard: true,

@@ -74,7 +74,8 @@ export class InputRecording {
     const checksums = checksumsOf(this.#guest);
     const end = this.#replay.position;
     this.#fail('it was stopped');
-    return { start: this.#start, inputs: this.#inputs, end, checksums };
+    const { isCompiled } = this.#replay;
+    return { isCompiled, start: this.#start, inputs: this.#inputs, end, checksums };
   }
 
   #add(position: ReplayPosition, name: string, value: unknown): void {
@@ -214,12 +215,20 @@ export function recordInput(guest: RecordableGuest, options: RecordOptions = {})
 
 /**
  * Begins a log again over the state that the paused guest was brought to. Throws `guest-mismatch` when that is not the state
- * at which recording began, as far as its devices tell.
+ * at which recording began, as far as its devices tell, or the log is of a machine that ran compiled code and this one does
+ * not, or the other way round.
  */
 export function replayInput(guest: RecordableGuest, log: InputLog): Replayer {
   const replay = replayOf(guest);
   if (replay.onInput !== undefined) {
     throw new VitrineError('wrong-state', { actual: 'a recording is under way', required: 'none' });
+  }
+  if (replay.isCompiled !== log.isCompiled) {
+    throw new VitrineError('guest-mismatch', {
+      field: 'compile',
+      expected: log.isCompiled,
+      actual: replay.isCompiled,
+    });
   }
   replay.begin();
   const start = startOf(guest);

@@ -2,8 +2,8 @@
 // two slices alone, the screen is drawn by the machine's own clock, and each slice begins with an empty TLB, so that
 // neither a save nor a take of marks, which empty it, changes which page-table bits the machine sets.
 //
-// A slice is one run of v86's loop: 100,003 instructions, or fewer where the machine halts. That is how exactly a run can
-// be ended and an input be placed.
+// A slice is one run of v86's loop: 100,003 instructions (compiled code goes on to the end of a block), or fewer where the
+// machine halts. That is how exactly a run can be ended and an input be placed.
 
 import { VitrineError } from '../../base/error.ts';
 import { nextTask } from '../../base/pacing.ts';
@@ -73,6 +73,11 @@ export class V86Replay implements Replay {
     this.#settleBoot();
   }
 
+  /** Whether it runs compiled code, which ends its slices elsewhere than an interpreted machine's. */
+  get isCompiled(): boolean {
+    return this.#time.code !== undefined;
+  }
+
   get position(): ReplayPosition {
     return { steps: this.#time.steps, slices: this.#slices };
   }
@@ -84,6 +89,7 @@ export class V86Replay implements Replay {
       this.#slices = 0;
       this.#frames = 0;
     });
+    this.#time.code?.begin(this.#cpu);
   }
 
   async run(steps: number, signal?: AbortSignal): Promise<ReplayPosition> {

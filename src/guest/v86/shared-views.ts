@@ -6,7 +6,7 @@
 //   | `vga.set_size_graphical`, the picture      | `ImageData`                 | pixels of its own, copied when shown |
 //   | `restore_state` of a zstd-compressed state | `TextDecoder.decode`        | decompressed into bytes of our own |
 //   | `zstd_decompress` (disk images, 9p)        | none, but gives shared bytes | a copy                             |
-//   | `codegen_finalize`                         | `WebAssembly.instantiate`   | `shared-code.ts`                   |
+//   | `codegen_finalize`                         | `WebAssembly.instantiate`   | `compiled-code.ts`                 |
 //
 // A screen that is replaced (`headless-screen.ts`) needs no ImageData. Images given to v86 compressed are decompressed
 // before a guest is made of it: those are to be given plain.

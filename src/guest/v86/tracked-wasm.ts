@@ -5,8 +5,9 @@ import type { OwnedBytes } from '../../base/bytes.ts';
 import { VitrineError } from '../../base/error.ts';
 import { MIB } from '../../base/limits.ts';
 import { whyNotShared } from '../../memory/shared-support.ts';
+import { withCompiledCode } from './compiled-code.ts';
+import type { OrderlyCode } from './orderly-code.ts';
 import { sharedPagesFor, shareProgram } from './share-program.ts';
-import { withSharedCode } from './shared-code.ts';
 import { trackProgram } from './track-program.ts';
 
 /** A compiled program of v86. */
@@ -74,16 +75,21 @@ function share(
 /**
  * The `wasm_fn` option of an emulator that an embedder builds, so that `adoptV86` can follow its writes:
  * `new V86({ …, wasm_fn: trackedWasmFn(bytesOfV86Wasm) })`. With shared memory:
- * `trackedWasmFn(await compileV86(bytesOfV86Wasm, { memory: 'auto' }))`.
+ * `trackedWasmFn(await compileV86(bytesOfV86Wasm, { memory: 'auto' }))`. `orderly` is for machines that `openV86` makes.
  */
 export function trackedWasmFn(
   program: OwnedBytes | ArrayBuffer | V86Program,
   instantiate: Instantiate = WebAssembly.instantiate,
+  orderly?: OrderlyCode,
 ): (imports: WebAssembly.Imports) => Promise<WebAssembly.Exports> {
   return async (imports) => {
     const compiled = 'module' in program ? program : await compileV86(new Uint8Array(program));
     let exports: WebAssembly.Exports | undefined;
-    const given = compiled.isShared === true ? withSharedCode(imports, () => exports!) : imports;
+    const isShared = compiled.isShared === true;
+    const given =
+      isShared || orderly !== undefined
+        ? withCompiledCode(imports, () => exports!, { isShared, orderly })
+        : imports;
     exports = (await instantiate(compiled.module, given)).exports;
     programs.set(exports, compiled);
     return exports;
