@@ -56,6 +56,29 @@ describe('an isolated page', () => {
   );
 
   it.each(['engine', 'guest'] as const)(
+    'saves MicroPython in shared memory while it works, tracked by the %s',
+    async (track) => {
+      const seen = await page.evaluate((track) => sharedPage.python('shared', track), track);
+      expect(seen).toMatchObject({
+        sharedMemory: true,
+        exact: [true, true, true, true],
+        moved: true,
+        torn: 'torn',
+      });
+      expect(seen.modes).toEqual(['none', 'barrier', 'barrier', 'barrier']);
+      expect(seen.said).toContain('mark 1 more than a few bytes, and some of them long: äöü €');
+    },
+  );
+
+  it('takes views on shared memory where it is asked to, and only then', async () => {
+    expect(await page.evaluate(() => sharedPage.acceptsViews())).toEqual([
+      ...[false, false],
+      ...[true, true],
+      ...[false, false],
+    ]);
+  });
+
+  it.each(['engine', 'guest'] as const)(
     'hears what a guest says by itself, tracked by the %s',
     async (track) => {
       expect(await page.evaluate((track) => sharedPage.asks(track), track)).toEqual({
@@ -92,5 +115,11 @@ describe('a page that is not isolated', () => {
     });
     expect(await page.evaluate(() => sharedPage.graphics('auto'))).toEqual(PIXEL.rgba);
     expect(await page.evaluate(() => sharedPage.canvas())).toEqual({ shared: false, rgba: PIXEL.rgba });
+  });
+
+  it('has MicroPython in private memory, and saves it while it works all the same', async () => {
+    const seen = await page.evaluate(() => sharedPage.python('auto', 'engine'));
+    expect(seen).toMatchObject({ sharedMemory: false, exact: [true, true, true, true], torn: 'instant' });
+    expect(seen.said).toContain('mark 1 ');
   });
 });

@@ -10,7 +10,11 @@ import { Backlog } from './backlog.ts';
 const GREET = '\x02';
 
 export async function openMicroPythonPrompt(): Promise<OpenedGuest> {
-  const guest = await openMicroPython({ loadMicroPython, wasmUrl: new URL(wasmUrl, import.meta.url).href });
+  const guest = await openMicroPython({
+    loadMicroPython,
+    wasmUrl: new URL(wasmUrl, import.meta.url).href,
+    memory: 'auto',
+  });
   const decoder = new TextDecoder();
   const backlog = new Backlog();
   // Printed lines end with a line feed alone; a terminal wants the carriage return too.

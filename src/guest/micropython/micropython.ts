@@ -9,7 +9,9 @@
 
 import { VitrineError } from '../../base/error.ts';
 import { MIB } from '../../base/limits.ts';
+import { whyNotShared } from '../../memory/shared-support.ts';
 import { type CaughtInstance, catchInstance } from '../wasm/catch-instance.ts';
+import { WASM_PAGE_BYTES } from '../wasm/export-internals.ts';
 import { RecordReader, RecordWriter } from '../wasm/record-bytes.ts';
 import { type HostState, WasmInstanceGuest, type WasmInstanceOptions } from '../wasm/wasm-instance.ts';
 import { addBellFile } from './bell-file.ts';
@@ -64,10 +66,9 @@ export interface MicroPythonOptions {
    */
   readonly tracking?: 'none' | 'marks' | 'barrier';
   /**
-   * `shared`: other workers can read its memory while it runs. In Node alone: in Chromium its loader decodes text in
-   * place, which the platform refuses for shared memory. `private` when left out.
+   * `shared`: other workers can read its memory while it runs, `auto` where the platform allows it. `private` when left out.
    */
-  readonly memory?: 'shared' | 'private';
+  readonly memory?: 'auto' | 'shared' | 'private';
 }
 
 export type OutputListener = (bytes: Uint8Array) => void;
@@ -84,6 +85,7 @@ export async function openMicroPython(options: MicroPythonOptions): Promise<Micr
   const output = new Output();
   const globals = new GlueGlobals();
   const heapBytes = options.heapBytes ?? MIB;
+  const maxMemoryBytes = options.maxMemoryBytes ?? DEFAULT_MAX_MEMORY_BYTES;
   // Two MicroPythons never load at once, since they share the loader's globals: catching waits for its turn.
   const { result: python, caught } = await catchInstance(
     () =>
@@ -100,9 +102,9 @@ export async function openMicroPython(options: MicroPythonOptions): Promise<Micr
         }),
       ),
     {
-      maxMemoryBytes: options.maxMemoryBytes ?? DEFAULT_MAX_MEMORY_BYTES,
+      maxMemoryBytes,
       tracking: options.tracking ?? 'none',
-      memory: options.memory ?? 'private',
+      memory: memoryOf(options.memory, maxMemoryBytes),
       choose: ({ instance }) => 'mp_js_repl_init' in instance.exports,
     },
   );
@@ -112,6 +114,11 @@ export async function openMicroPython(options: MicroPythonOptions): Promise<Micr
     { program: 'micropython', kind: 'micropython', config: { heapBytes } },
     { python, globals, output },
   );
+}
+
+function memoryOf(memory: MicroPythonOptions['memory'], maxBytes: number): 'shared' | 'private' {
+  if (memory !== 'auto') return memory ?? 'private';
+  return whyNotShared(Math.ceil(maxBytes / WASM_PAGE_BYTES)) === undefined ? 'shared' : 'private';
 }
 
 export class MicroPythonGuest extends WasmInstanceGuest {

@@ -17,6 +17,7 @@ import { type ExportInternalsOptions, exportInternals, type ModuleInternals } fr
 import { GlueWatch } from './glue-writes.ts';
 import { HeapResize } from './heap-resize.ts';
 import { MarkedMemory } from './marked-memory.ts';
+import { withCopyingDecoder } from './shared-views.ts';
 import { type FreshTables, takeFreshTables } from './table-state.ts';
 
 /** One instance, seen from both sides: what the platform made, and what the loader got. */
@@ -186,7 +187,8 @@ async function loadWithHooks<T>(
     refused: (reason) => refusals.push(reason),
   });
   try {
-    return { result: await load(), all, refusals };
+    const result = await (options.memory === 'shared' ? withCopyingDecoder(load) : load());
+    return { result, all, refusals };
   } finally {
     unhook();
   }

@@ -3,6 +3,7 @@
 import wasmUrl from 'v86/build/v86.wasm?url';
 import { equalBytes } from '../../../src/base/bytes.ts';
 import { adoptV86, compileV86, type ScreenFrame, trackedWasmFn } from '../../../src/guest/v86/index.ts';
+import { acceptSharedViews } from '../../../src/guest/wasm/index.ts';
 import { copyShared } from '../../../src/memory/shared-memory.ts';
 import { openVitrineWorker } from '../../../src/open-vitrine-worker.ts';
 import { type GuestClient, startGuest } from '../../../src/rpc/guest-client.ts';
@@ -21,6 +22,12 @@ const open = (name: string, options: Options) =>
 
 const digestOf = async (bytes: Uint8Array<ArrayBuffer>) =>
   new Uint8Array(await crypto.subtle.digest('SHA-256', bytes)).join();
+
+const openPython = (memory: 'auto' | 'shared') =>
+  startGuest(new Worker(new URL('./shared-python.ts', import.meta.url), { type: 'module' }), {
+    name: 'python',
+    options: { memory },
+  });
 
 /** Types, and gives what the guest answers. Of the one at work: the digest of what it held when its devices were saved last. */
 async function type(
@@ -62,6 +69,74 @@ const sharedPage = {
     await guest.close();
     await engine.close();
     return { exact, modes, moved: digests.size > 1 };
+  },
+
+  /** MicroPython at work: saved while it is, read by the engine's worker without a rest, and gone on with after a restore. */
+  async python(memory: 'auto' | 'shared', track: 'engine' | 'guest') {
+    const engine = await openVitrineWorker({ store: MEMORY });
+    const guest = await openPython(memory);
+    const heard = { next: (_: string): void => {} };
+    await guest.onOutput((text) => heard.next(text));
+    const machine = await guest.join(engine, 'python', { track });
+    const lengthBytes = guest.description.regions[0]!.sizeBytes;
+    const exact: boolean[] = [];
+    const modes: string[] = [];
+    const digests = new Set<string>();
+    for (const live of [false, true, true, true]) {
+      const report = await machine.save(live ? { live: { bufferBytes: MIB } } : {});
+      modes.push(report.live?.mode ?? 'none');
+      const witness = await type(guest, heard, '?');
+      const [saved] = await engine.peek(report.snapshot.id, [{ address: 0, lengthBytes }]);
+      const digest = await digestOf(saved!);
+      digests.add(digest);
+      exact.push(digest === witness);
+    }
+    const { consistency, bytes } = await machine.peek([{ address: 0, lengthBytes }], { consistency: 'torn' });
+    await type(guest, heard, 'mark = 1');
+    const first = (await machine.save({ live: { bufferBytes: MIB } })).snapshot.id;
+    await type(guest, heard, 'mark = 2');
+    await machine.restore(first);
+    const said = await type(guest, heard, 'print("mark", mark, said)');
+    const { sharedMemory } = guest.description.traits;
+    await guest.close();
+    await engine.close();
+    const isThere = bytes[0]!.some((byte) => byte !== 0);
+    return {
+      exact,
+      modes,
+      moved: digests.size > 1,
+      sharedMemory,
+      torn: isThere ? consistency : 'zeros',
+      said,
+    };
+  },
+
+  /** What a browser does with views on shared memory, before and after it is asked to accept them. */
+  acceptsViews(): boolean[] {
+    const accepts = (work: () => unknown): boolean => {
+      try {
+        work();
+        return true;
+      } catch {
+        return false;
+      }
+    };
+    const bytes = new Uint8Array(new SharedArrayBuffer(64));
+    bytes.set(new TextEncoder().encode('vitrine'));
+    const all = () => [
+      accepts(() => {
+        if (new TextDecoder().decode(bytes.subarray(0, 7)) !== 'vitrine') throw new Error('other text');
+      }),
+      accepts(() => {
+        crypto.getRandomValues(bytes.subarray(8) as never);
+        if (bytes.subarray(8).every((byte) => byte === 0)) throw new Error('not random');
+      }),
+    ];
+    const before = all();
+    const giveBack = acceptSharedViews();
+    const between = all();
+    giveBack();
+    return [...before, ...between, ...all()];
   },
 
   /** What a guest says by itself: its free pages, and its wish to be saved and put back. */
