@@ -55,7 +55,7 @@ export default defineConfig({
           testTimeout: 60_000,
           hookTimeout: 60_000,
           include: ['test/**/*.test.ts'],
-          exclude: ['test/{browser,linux,pack}/**', ...EMULATOR_TESTS, 'node_modules/**'],
+          exclude: ['test/{browser,linux,pack,qemu}/**', ...EMULATOR_TESTS, 'node_modules/**'],
         },
       },
       {
@@ -77,6 +77,17 @@ export default defineConfig({
           testTimeout: 300_000,
           hookTimeout: 300_000,
           fileParallelism: false,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          // Needs QEMU: see test/setup/qemu.mjs.
+          name: 'qemu',
+          environment: 'node',
+          include: ['test/qemu/**/*.test.ts'],
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
         },
       },
       {

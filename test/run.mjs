@@ -1,8 +1,8 @@
 // `npm test`: everything, from a fresh clone after `npm ci`, in one go.
 //
-// Makes sure of what the tests need (Node, Chromium, the Linux guest), builds kernels, page and package, then runs
+// Makes sure of what the tests need (Node, Chromium, QEMU, the Linux guest), builds kernels, page and package, then runs
 // each lane and ends with one line, `N passed, N failed`, over all of them. A lane that cannot run is a failure;
-// to leave one out, say so: `npm test -- --without-browser --without-linux`. One lane alone: `npm test -- --only unit`.
+// to leave one out, say so: `npm test -- --without-browser --without-linux --without-qemu`. One lane alone: `npm test -- --only unit`.
 
 import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -13,6 +13,7 @@ import { parseArgs } from 'node:util';
 import { ensureArmCompiler } from './setup/arm-compiler.mjs';
 import { run } from './setup/child.mjs';
 import { ensureChromium } from './setup/chromium.mjs';
+import { ensureQemu, tellQemus } from './setup/qemu.mjs';
 import { lineOf, sumOf, tallyOfCheck, tallyOfVitest } from './setup/tally.mjs';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
@@ -27,6 +28,7 @@ const LANES = [
   { name: 'lint', command: ['biome', 'check', '--error-on-warnings', '.'], needs: [] },
   { name: 'unit', project: 'unit', needs: ['kernels'] },
   { name: 'emulators', project: 'emulators', needs: ['kernels'], wants: ['arm-compiler'] },
+  { name: 'qemu', project: 'qemu', needs: ['kernels', 'qemu'], wants: ['guests'] },
   { name: 'pack', project: 'pack', needs: ['kernels'], wants: ['chromium'] },
   { name: 'browser', project: 'browser', needs: ['kernels', 'page', 'chromium'] },
   { name: 'linux', project: 'linux', needs: ['kernels', 'guests'] },
@@ -36,6 +38,7 @@ const { values: options } = parseArgs({
   options: {
     'without-browser': { type: 'boolean', default: false },
     'without-linux': { type: 'boolean', default: false },
+    'without-qemu': { type: 'boolean', default: false },
     only: { type: 'string', multiple: true, default: [] },
   },
 });
@@ -63,6 +66,7 @@ async function main() {
 function isChosen({ name }) {
   if (options.only.length > 0) return options.only.includes(name);
   if (name === 'browser') return !options['without-browser'];
+  if (name === 'qemu') return !options['without-qemu'];
   if (name === 'linux') return !options['without-linux'];
   return true;
 }
@@ -87,6 +91,11 @@ async function prepare(needs) {
       run(command, args, { cwd: ROOT, ...rest }),
     );
     if (absent !== undefined) say(absent);
+  }
+  if (needs.has('qemu')) {
+    const absent = await ensureQemu((command, args, rest) => run(command, args, { cwd: ROOT, ...rest }));
+    if (absent === undefined) say(tellQemus());
+    else missing.set('qemu', absent);
   }
   if (needs.has('chromium') && !options['without-browser']) {
     const chromium = await ensureChromium((command, args, rest) =>

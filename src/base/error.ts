@@ -45,6 +45,9 @@ const MEANINGS = {
   'guest-not-quiescent': 'The guest has code on its stack now.',
   'guest-failed': 'The guest itself failed.',
   'guest-closed': 'The guest was closed.',
+  'guest-start': 'The process of the guest did not start.',
+  'guest-lost': 'The process of the guest is gone.',
+  'guest-timeout': 'The guest did not answer in time.',
   'replay-diverged': 'The guest did something else than was recorded.',
   'span-out-of-range': 'The range lies outside the guest memory.',
 
@@ -106,6 +109,9 @@ const REMEDIES = {
   'guest-not-quiescent': 'Try at a point where it waits.',
   'guest-failed': 'See the cause.',
   'guest-closed': 'Open another.',
+  'guest-start': 'See what it said in the data.',
+  'guest-lost': 'Open it again and restore a snapshot.',
+  'guest-timeout': 'Open it again and restore a snapshot.',
   'replay-diverged': 'See the data for where; replay from the snapshot at which recording began.',
   'span-out-of-range': 'See the data for the regions.',
 

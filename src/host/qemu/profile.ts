@@ -1,0 +1,147 @@
+// A launch profile: what a machine is made of, and the QEMU command line that makes it so. Pure: it starts nothing.
+//
+// What has to be so for a machine to be saved and restored, and why:
+//
+//   memory-backend-file,share=on,id=pc.ram   its RAM is a file that we read and write; QEMU names RAM blocks after the
+//                                            object, so another id would make another machine. A memfd would do in 7.2,
+//                                            but from 8.2 on only named files are left out of device state.
+//   a versioned machine type                 `pc` alone means another machine in each release of QEMU
+//   -nodefaults, -no-user-config             no device that nobody asked for
+//   -rtc clock=vm                            the clock chip rests with the machine; the host's would change while it is saved
+//   -S                                       nothing runs before we are connected
+//   -no-shutdown                             a machine that turns itself off can still be looked at and put back
+
+import { join } from 'node:path';
+import { VitrineError } from '../../base/error.ts';
+import { MIB } from '../../base/limits.ts';
+
+/** The RAM block, and the object, that holds all of a machine's memory. */
+export const RAM_BLOCK = 'pc.ram';
+
+/** Short names of machine types. Both QEMU 7.2 and 10 know these, so that snapshots go from one to the other. */
+const MACHINE_TYPES = { pc: 'pc-i440fx-7.2', q35: 'pc-q35-7.2' } as const;
+
+export interface QemuProfile {
+  /** `pc`, `q35`, or a versioned machine type of QEMU's. `pc` when left out. */
+  readonly machine?: string;
+  /** A multiple of 1 MiB. 128 MiB when left out. */
+  readonly memoryBytes?: number;
+  /** 1 when left out. */
+  readonly cpus?: number;
+  /** A CPU model of QEMU's. `qemu64` when left out: `host` and `max` differ from host to host. */
+  readonly cpu?: string;
+  /** `tcg` when left out. */
+  readonly accelerator?: 'tcg' | 'kvm';
+  /** A VGA adapter with 16 MiB of its own memory, or none, which is the default. */
+  readonly display?: 'none' | 'vga';
+  /** A firmware file in place of QEMU's. */
+  readonly bios?: string;
+  /** A Linux kernel, its initial ramdisk and its command line. */
+  readonly kernel?: string;
+  readonly initrd?: string;
+  readonly append?: string;
+  /** More of QEMU's own arguments, as they are: disks, network cards. */
+  readonly args?: readonly string[];
+  /** The program. `qemu-system-x86_64` when left out. */
+  readonly program?: string;
+}
+
+/** A profile with every default filled in. */
+export type ResolvedProfile = Required<Omit<QemuProfile, 'bios' | 'kernel' | 'initrd' | 'append'>> &
+  Pick<QemuProfile, 'bios' | 'kernel' | 'initrd' | 'append'>;
+
+/** Fills defaults in. Throws `argument-invalid`. */
+export function resolveProfile(profile: QemuProfile): ResolvedProfile {
+  const {
+    machine = 'pc',
+    memoryBytes = 128 * MIB,
+    cpus = 1,
+    accelerator = 'tcg',
+    display = 'none',
+  } = profile;
+  const refuse = (name: string, value: string | number): never => {
+    throw new VitrineError('argument-invalid', { name, value });
+  };
+  if (!Number.isSafeInteger(memoryBytes) || memoryBytes < MIB || memoryBytes % MIB !== 0) {
+    refuse('memoryBytes', memoryBytes);
+  }
+  if (!Number.isSafeInteger(cpus) || cpus < 1 || cpus > 255) refuse('cpus', cpus);
+  const type = Object.hasOwn(MACHINE_TYPES, machine)
+    ? MACHINE_TYPES[machine as keyof typeof MACHINE_TYPES]
+    : machine;
+  if (!/^[a-z0-9][a-z0-9.-]*$/i.test(type)) refuse('machine', machine);
+  const cpu = profile.cpu ?? 'qemu64';
+  if (cpu === '' || cpu.startsWith('-')) refuse('cpu', cpu);
+  const { bios, kernel, initrd, append } = profile;
+  return {
+    machine: type,
+    memoryBytes,
+    cpus,
+    cpu,
+    accelerator,
+    display,
+    args: profile.args ?? [],
+    program: profile.program ?? 'qemu-system-x86_64',
+    ...(bios === undefined ? {} : { bios }),
+    ...(kernel === undefined ? {} : { kernel }),
+    ...(initrd === undefined ? {} : { initrd }),
+    ...(append === undefined ? {} : { append }),
+  };
+}
+
+/** Files of one running machine, all in its run directory. */
+export interface MachineFiles {
+  readonly directory: string;
+  /** The machine's RAM, byte for byte. */
+  readonly ram: string;
+  /** Where its monitor listens. */
+  readonly qmp: string;
+  /** Where its first serial line listens. */
+  readonly serial: string;
+  /** Who it is: its process and its owner's. */
+  readonly note: string;
+}
+
+export function filesIn(directory: string): MachineFiles {
+  const file = (name: string): string => join(directory, name);
+  return {
+    directory,
+    ram: file('ram'),
+    qmp: file('qmp'),
+    serial: file('serial'),
+    note: file('machine.json'),
+  };
+}
+
+/** QEMU's arguments for a profile. */
+export function argumentsOf(profile: ResolvedProfile, files: MachineFiles): string[] {
+  const { bios, kernel, initrd, append, display } = profile;
+  return [
+    ...['-no-user-config', '-nodefaults', '-S', '-no-shutdown', '-display', 'none'],
+    ...['-accel', profile.accelerator],
+    ...['-object', ramObject(profile.memoryBytes, files.ram)],
+    ...['-machine', `${profile.machine},memory-backend=${RAM_BLOCK}`],
+    ...['-m', `${profile.memoryBytes / MIB}M`],
+    ...['-cpu', profile.cpu, '-smp', String(profile.cpus)],
+    ...['-rtc', 'base=utc,clock=vm'],
+    ...['-chardev', `socket,id=vitrine-qmp,path=${quoted(files.qmp)},server=on,wait=off`],
+    ...['-mon', 'chardev=vitrine-qmp,mode=control'],
+    ...['-chardev', `socket,id=vitrine-serial,path=${quoted(files.serial)},server=on,wait=off`],
+    ...['-serial', 'chardev:vitrine-serial'],
+    ...(display === 'vga' ? ['-device', 'VGA'] : []),
+    ...(bios === undefined ? [] : ['-bios', bios]),
+    ...(kernel === undefined ? [] : ['-kernel', kernel]),
+    ...(initrd === undefined ? [] : ['-initrd', initrd]),
+    ...(append === undefined ? [] : ['-append', append]),
+    ...profile.args,
+  ];
+}
+
+function ramObject(sizeBytes: number, path: string): string {
+  return `memory-backend-file,id=${RAM_BLOCK},size=${sizeBytes},mem-path=${quoted(path)},share=on`;
+}
+
+/** QEMU splits option lists at commas; a comma that is meant is written twice. */
+function quoted(value: string): string {
+  return value.replaceAll(',', ',,');
+}

@@ -1,0 +1,160 @@
+// Where running machines keep their files: one directory a machine, mode 0700, under one directory a user, on memory
+// (`/dev/shm`) where there is some, since a machine's RAM is a file there.
+//
+// Each directory holds a note of who owns it. A machine whose owner is gone is ended and its files are removed by the next
+// owner that starts: so nothing stays behind even where a process was killed and could not clean up. A process id alone
+// says little, since it may be another's by now; with the time at which it started it is unique on this boot.
+
+import { constants } from 'node:fs';
+import { access, lstat, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { VitrineError } from '../../base/error.ts';
+import { filesIn, type MachineFiles } from './profile.ts';
+
+/** The kernel takes socket paths of 107 bytes. */
+const MAX_SOCKET_PATH_BYTES = 107;
+
+/** A process that cannot be mistaken for a later one of the same id. */
+export interface ProcessName {
+  readonly pid: number;
+  /** Clock ticks from boot to its start. */
+  readonly startedAt: string;
+}
+
+/** What stands in `machine.json`. */
+export interface MachineNote {
+  readonly name: string;
+  /** Who started it; null before QEMU runs. */
+  readonly owner: ProcessName;
+  readonly qemu: ProcessName | null;
+  /** Whether it goes on when its owner is gone. Such a machine is left alone as long as it runs. */
+  readonly outlives: boolean;
+}
+
+/** The directory of all machines of this user. */
+export async function openRunRoot(root?: string): Promise<string> {
+  const path = root ?? join(await memoryRoot(), `vitrine-${process.getuid?.() ?? 0}`);
+  await mkdir(path, { recursive: true, mode: 0o700 });
+  const { uid, mode } = await lstat(path).then((stat) => {
+    if (!stat.isDirectory()) throw refusal(path, 'it is no directory');
+    return stat;
+  });
+  if (uid !== process.getuid?.()) throw refusal(path, `it belongs to user ${uid}`);
+  if ((mode & 0o077) !== 0) throw refusal(path, 'others may look into it; its mode must be 0700');
+  return path;
+}
+
+/** A new directory for a machine, after what dead owners left was removed. */
+export async function makeRunDirectory(
+  name: string,
+  outlives: boolean,
+  root?: string,
+): Promise<MachineFiles> {
+  const path = await openRunRoot(root);
+  await collectRunDirectories(path);
+  const files = filesIn(await mkdtemp(join(path, `${name}-`)));
+  if (Buffer.byteLength(files.serial) > MAX_SOCKET_PATH_BYTES) {
+    await rm(files.directory, { recursive: true, force: true });
+    throw new VitrineError('argument-invalid', {
+      name: 'root',
+      reason: `paths of sockets end at ${MAX_SOCKET_PATH_BYTES} bytes`,
+      path: files.serial,
+    });
+  }
+  await writeNote(files, { name, owner: await nameOf(process.pid), qemu: null, outlives });
+  return files;
+}
+
+export async function writeNote(files: MachineFiles, note: MachineNote): Promise<void> {
+  // Whoever reads it sees the old one or the new one.
+  const next = `${files.note}.next`;
+  await writeFile(next, JSON.stringify(note), { mode: 0o600 });
+  await rename(next, files.note);
+}
+
+/** Ends machines whose owners are gone and removes their files. Returns the directories removed. */
+export async function collectRunDirectories(root: string): Promise<string[]> {
+  const removed: string[] = [];
+  for (const entry of await readdir(root, { withFileTypes: true })) {
+    if (!entry.isDirectory()) continue;
+    const files = filesIn(join(root, entry.name));
+    const note = await readNote(files);
+    // Without a note it is being made at this moment, or its maker died in between: a minute decides.
+    if (note === undefined ? !(await isOld(files.directory)) : await isInUse(note)) continue;
+    if (note?.qemu && (await isAlive(note.qemu))) await endProcess(note.qemu);
+    await rm(files.directory, { recursive: true, force: true });
+    removed.push(files.directory);
+  }
+  return removed;
+}
+
+/** Undefined where there is none, or none that can be read. */
+export async function readNote(files: MachineFiles): Promise<MachineNote | undefined> {
+  try {
+    const note = JSON.parse(await readFile(files.note, 'utf8')) as MachineNote;
+    return isProcessName(note.owner) && (note.qemu === null || isProcessName(note.qemu)) ? note : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The name of a running process. Throws `not-found` when there is none of that id. */
+export async function nameOf(pid: number): Promise<ProcessName> {
+  const startedAt = await startOf(pid);
+  if (startedAt === undefined) throw new VitrineError('not-found', { pid });
+  return { pid, startedAt };
+}
+
+/** Whether that very process still runs. */
+export async function isAlive({ pid, startedAt }: ProcessName): Promise<boolean> {
+  return (await startOf(pid)) === startedAt;
+}
+
+async function isInUse(note: MachineNote): Promise<boolean> {
+  if (await isAlive(note.owner)) return true;
+  return note.outlives && note.qemu !== null && (await isAlive(note.qemu));
+}
+
+async function endProcess(name: ProcessName): Promise<void> {
+  try {
+    process.kill(name.pid, 'SIGKILL');
+  } catch {
+    // It ended by itself in the meantime.
+  }
+}
+
+/** Field 22 of `/proc/PID/stat`; a zombie counts as gone. */
+async function startOf(pid: number): Promise<string | undefined> {
+  try {
+    const stat = await readFile(`/proc/${pid}/stat`, 'latin1');
+    // The program's name, in parentheses, may hold anything: fields are counted from its end.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return fields[0] === 'Z' || fields[0] === 'X' ? undefined : fields[19];
+  } catch {
+    return undefined;
+  }
+}
+
+async function isOld(directory: string): Promise<boolean> {
+  const { mtimeMs } = await lstat(directory);
+  return Date.now() - mtimeMs > 60_000;
+}
+
+async function memoryRoot(): Promise<string> {
+  try {
+    await access('/dev/shm', constants.W_OK | constants.X_OK);
+    return '/dev/shm';
+  } catch {
+    return tmpdir();
+  }
+}
+
+function isProcessName(value: unknown): value is ProcessName {
+  const name = value as Partial<ProcessName> | null;
+  return typeof name?.pid === 'number' && typeof name.startedAt === 'string';
+}
+
+function refusal(path: string, reason: string): VitrineError {
+  return new VitrineError('argument-invalid', { name: 'root', path, reason });
+}

@@ -1,0 +1,69 @@
+// A machine's first serial line, over the socket on which QEMU serves it. What the machine wrote last is kept, to a bound,
+// for whoever comes later.
+
+import { connect as connectSocket, type Socket } from 'node:net';
+import { VitrineError } from '../../base/error.ts';
+import { KIB } from '../../base/limits.ts';
+
+/** Output kept for those who come later: some screens. */
+export const KEPT_OUTPUT_BYTES = 64 * KIB;
+/** Input that waits while the machine does not read; more is refused. */
+const MAX_WAITING_BYTES = 64 * KIB;
+
+export type OutputListener = (bytes: Uint8Array) => void;
+
+/** Connects to the line at `path`. Throws `guest-lost` when nobody listens there. */
+export function connectSerial(path: string): Promise<SerialLine> {
+  return new Promise((resolve, reject) => {
+    const socket = connectSocket({ path });
+    socket.once('error', (cause) =>
+      reject(new VitrineError('guest-lost', { reason: cause.message }, { cause })),
+    );
+    socket.once('connect', () => resolve(new SerialLine(socket)));
+  });
+}
+
+export class SerialLine {
+  readonly #socket: Socket;
+  readonly #listeners = new Set<OutputListener>();
+  #kept = Buffer.alloc(0);
+  #isOpen = true;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.on('data', (chunk: Buffer) => {
+      this.#kept = Buffer.concat([this.#kept, chunk]).subarray(-KEPT_OUTPUT_BYTES);
+      for (const listener of [...this.#listeners]) listener(chunk);
+    });
+    socket.on('error', () => {});
+    socket.on('close', () => {
+      this.#isOpen = false;
+    });
+  }
+
+  /** The end of what the machine wrote. */
+  get recent(): Uint8Array {
+    return this.#kept;
+  }
+
+  /** Hears what the machine writes until the answer is called. */
+  onOutput(listener: OutputListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Types into the machine. Throws `guest-closed`, and `busy` when it does not read what was typed before. */
+  write(input: string | Uint8Array): void {
+    if (!this.#isOpen) throw new VitrineError('guest-closed');
+    if (this.#socket.writableLength > MAX_WAITING_BYTES) {
+      throw new VitrineError('busy', { underWay: 'input that the machine does not read' });
+    }
+    this.#socket.write(input);
+  }
+
+  close(): void {
+    this.#isOpen = false;
+    this.#listeners.clear();
+    this.#socket.destroy();
+  }
+}

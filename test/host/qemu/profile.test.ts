@@ -1,0 +1,77 @@
+// Launch profiles: defaults, refusals, and that a path with a comma in it does not become another option.
+
+import { describe, expect, it } from 'vitest';
+import { argumentsOf, filesIn, type QemuProfile, resolveProfile } from '../../../src/host/qemu/profile.ts';
+import { codeOf } from '../../../src/testing/guest-suites/subject.ts';
+
+const MIB = 2 ** 20;
+const lineOf = (profile: QemuProfile, directory = '/run/m') =>
+  argumentsOf(resolveProfile(profile), filesIn(directory));
+
+/** The value of an option that stands there once. */
+function optionOf(line: readonly string[], option: string): string | undefined {
+  const at = line.indexOf(option);
+  expect(line.lastIndexOf(option)).toBe(at);
+  return at < 0 ? undefined : line[at + 1];
+}
+
+describe('a profile', () => {
+  it('is a plain PC of a versioned type, its RAM in a shared file', () => {
+    const line = lineOf({});
+    expect(optionOf(line, '-machine')).toBe('pc-i440fx-7.2,memory-backend=pc.ram');
+    expect(optionOf(line, '-object')).toBe(
+      `memory-backend-file,id=pc.ram,size=${128 * MIB},mem-path=/run/m/ram,share=on`,
+    );
+    expect(optionOf(line, '-m')).toBe('128M');
+    expect(optionOf(line, '-accel')).toBe('tcg');
+    expect(line).toContain('-S');
+    expect(line).toContain('-nodefaults');
+    expect(line).not.toContain('-device');
+    expect(line).not.toContain('-bios');
+  });
+
+  it('says what it is told', () => {
+    const line = lineOf({
+      machine: 'q35',
+      memoryBytes: 512 * MIB,
+      cpus: 2,
+      cpu: 'Nehalem',
+      accelerator: 'kvm',
+      display: 'vga',
+      kernel: '/k',
+      initrd: '/i',
+      append: 'console=ttyS0 a="b c"',
+      args: ['-device', 'virtio-balloon-pci'],
+    });
+    expect(optionOf(line, '-machine')).toBe('pc-q35-7.2,memory-backend=pc.ram');
+    expect(optionOf(line, '-smp')).toBe('2');
+    expect(optionOf(line, '-cpu')).toBe('Nehalem');
+    expect(optionOf(line, '-accel')).toBe('kvm');
+    expect(optionOf(line, '-append')).toBe('console=ttyS0 a="b c"');
+    expect(line.filter((word) => word === '-device')).toHaveLength(2);
+    expect(line.slice(-2)).toEqual(['-device', 'virtio-balloon-pci']);
+  });
+
+  it('doubles commas in paths', () => {
+    const line = lineOf({}, '/run/a,share=off');
+    expect(optionOf(line, '-object')).toContain('mem-path=/run/a,,share=off/ram,share=on');
+    expect(line.filter((word) => word.includes('path=/run/a,,share=off/'))).toHaveLength(3);
+  });
+
+  const refused: [string, QemuProfile][] = [
+    ['no memory', { memoryBytes: 0 }],
+    ['part of a mebibyte', { memoryBytes: 128 * MIB + 4096 }],
+    ['half a byte', { memoryBytes: 128 * MIB + 0.5 }],
+    ['no CPU', { cpus: 0 }],
+    ['too many CPUs', { cpus: 256 }],
+    ['a machine that is an option list', { machine: 'pc,accel=kvm' }],
+    ['a machine that is an option', { machine: '-daemonize' }],
+    ['a CPU that is an option', { cpu: '-S' }],
+    ['no CPU model', { cpu: '' }],
+  ];
+  for (const [what, profile] of refused) {
+    it(`refuses ${what}`, async () => {
+      expect(await codeOf(() => resolveProfile(profile))).toBe('argument-invalid');
+    });
+  }
+});

@@ -1,0 +1,51 @@
+// Finds the QEMUs that the host bridge is tested against: the installed one, which Debian's packages give where we are
+// allowed to install them, and newer ones that `npm run qemu:backports` unpacked.
+
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { fetchedQemus } from './qemu-backports.mjs';
+
+const INSTALL_TIMEOUT_MS = 10 * 60_000;
+const PACKAGES = ['qemu-system-x86', 'qemu-utils'];
+
+/** Every QEMU found: its version, its program, and its `qemu-img`. The installed one first. */
+export function findQemus() {
+  const folders = [{ program: 'qemu-system-x86_64', image: 'qemu-img' }].concat(
+    fetchedQemus().map(({ bin }) => ({
+      program: join(bin, 'qemu-system-x86_64'),
+      image: join(bin, 'qemu-img'),
+    })),
+  );
+  return folders.flatMap(({ program, image }) => {
+    const version = versionOf(program);
+    return version === undefined || versionOf(image) === undefined ? [] : [{ version, program, image }];
+  });
+}
+
+/** Undefined when there is one, after trying to install it; else what a person can do. */
+export async function ensureQemu(run) {
+  if (findQemus().length > 0) return undefined;
+  if (process.getuid?.() === 0 && existsSync('/etc/debian_version')) {
+    const options = { env: { DEBIAN_FRONTEND: 'noninteractive' }, timeoutMs: INSTALL_TIMEOUT_MS };
+    await run('apt-get', ['-q', 'update'], options);
+    await run('apt-get', ['-q', 'install', '-y', '--no-install-recommends', ...PACKAGES], options);
+    if (findQemus().length > 0) return undefined;
+  }
+  return `QEMU is not installed: install ${PACKAGES.join(' and ')} (Debian: apt-get install ${PACKAGES.join(' ')}).`;
+}
+
+/** One line for people: what is there and what is not. */
+export function tellQemus() {
+  const found = findQemus();
+  const versions = found.map(({ version, program }) => `${version} (${program})`).join(', ');
+  const newer = found.some(({ version }) => Number.parseInt(version, 10) >= 10)
+    ? ''
+    : ' NO QEMU 10: npm run qemu:backports fetches one.';
+  return `QEMU: ${found.length === 0 ? 'NONE' : versions}.${newer}`;
+}
+
+function versionOf(program) {
+  const { status, stdout } = spawnSync(program, ['--version'], { encoding: 'utf8' });
+  return status === 0 ? /version (\d+\.\d+\.\d+)/.exec(stdout)?.[1] : undefined;
+}
