@@ -22,6 +22,7 @@ const MEANINGS = {
   'format-range': 'A field holds a value that the format does not allow.',
   'format-limit': 'A field claims more than the limits allow.',
   'format-tag': 'A tag is unknown to this version.',
+  'stream-feature': 'The migration stream uses a feature that is not read.',
 
   // Codecs and kernels
   'codec-unknown': 'No codec has that id.',
@@ -86,6 +87,7 @@ const REMEDIES = {
   'format-range': 'The file is damaged.',
   'format-limit': 'Raise the limit if the file is trusted.',
   'format-tag': 'Use a release that knows it.',
+  'stream-feature': 'Switch the named capability off and save again.',
 
   // Codecs and kernels
   'codec-unknown': 'Use a release that knows it.',
