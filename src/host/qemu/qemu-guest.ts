@@ -1,0 +1,242 @@
+// A QEMU machine as a guest. RAM is its file, read and written in place; everything else is device records.
+//
+//   pause, resume   `stop` and `cont`: QEMU ends what its disks and cards are doing before it answers
+//   regions         RAM below the hole and, where there is some, from 4 GiB on
+//   records         a device section each, and a memory block each that is not RAM: ROMs, video memory
+//
+// ROMs stay as they are in a process and come from the same files in the next one, so they are looked at once per process,
+// by the way that takes longer; blocks that a guest writes (video memory) are part of every save, and then that way is
+// taken each time. The ACPI tables, which firmware has QEMU build when it starts, count as ROM: a guest reads them while it
+// boots, and when it boots again they are built again.
+
+import { VitrineError } from '../../base/error.ts';
+import { LIMITS } from '../../base/limits.ts';
+import type { DeviceRecord, DirtyTake, Guest, GuestTraits, MachineDescription } from '../../guest/guest.ts';
+import { PauseGuard } from '../../guest/pause-guard.ts';
+import type { Region } from '../../memory/region.ts';
+import { regionOf, type Span } from '../../memory/span.ts';
+import { DeviceState, type DeviceStateOptions, type SavePath } from './device-state.ts';
+import { type RamRange, ramRangesIn } from './physmap.ts';
+import type { QemuProcess } from './process.ts';
+import { RAM_BLOCK } from './profile.ts';
+import type { QmpEvent } from './qmp.ts';
+import type { RunState } from './qmp-commands.ts';
+import { RamFile } from './ram-file.ts';
+import { IGNORE_SHARED, StateTransfer } from './state-transfer.ts';
+
+/** A machine in one of these states goes on only after a reset. */
+const ENDED_STATES: readonly RunState[] = ['shutdown', 'internal-error', 'guest-panicked'];
+
+/**
+ * The guest of a process that was just started and is the guest's from now on: `close` ends it.
+ *
+ * Throws `unsupported` when the machine has memory that would not be saved, or a device that cannot be; `guest-failed`,
+ * `guest-lost`.
+ */
+export async function openQemuGuest(
+  process: QemuProcess,
+  options: DeviceStateOptions = {},
+): Promise<QemuGuest> {
+  const { qmp, profile, files } = process;
+  await qmp.execute('migrate-set-capabilities', {
+    capabilities: [{ capability: IGNORE_SHARED, state: true }],
+  });
+  for (const { id, share } of await qmp.execute('query-memdev')) {
+    // Shared memory is left out of device state; what is not ours would be lost without a word.
+    if (id !== RAM_BLOCK && share === true) {
+      throw new VitrineError('unsupported', { missing: 'memory in one file', memory: id ?? 'unnamed' });
+    }
+  }
+  const view = await qmp.execute('human-monitor-command', { 'command-line': 'info mtree -f' });
+  const ranges = ramRangesIn(view, profile.memoryBytes);
+  const ram = new RamFile(files.ram, profile.memoryBytes);
+  try {
+    const devices = await DeviceState.open(
+      profile.machine,
+      new StateTransfer(qmp, files.directory),
+      process,
+      options,
+    );
+    return new QemuGuest(process, ram, ranges, devices);
+  } catch (error) {
+    ram.close();
+    throw error;
+  }
+}
+
+export class QemuGuest implements Guest {
+  readonly machine: MachineDescription;
+  readonly regions: readonly Region[];
+  readonly traits: GuestTraits = {
+    tracking: 'none',
+    sharedMemory: false,
+    sharedMemoryReason: 'its memory belongs to another process',
+  };
+  readonly #process: QemuProcess;
+  readonly #ram: RamFile;
+  readonly #ranges: readonly RamRange[];
+  readonly #devices: DeviceState;
+  readonly #guard = new PauseGuard();
+  /** Settles when the pauses and resumes so far have been served: they go one after another. */
+  #turn: Promise<unknown> = Promise.resolve();
+  /** Whether it shall run when the last pause ends. */
+  #runsAfter = false;
+
+  constructor(process: QemuProcess, ram: RamFile, ranges: readonly RamRange[], devices: DeviceState) {
+    this.#process = process;
+    this.#ram = ram;
+    this.#ranges = ranges;
+    this.#devices = devices;
+    this.regions = ranges.map(({ guestAddress, sizeBytes }, id) => ({
+      id,
+      name: id === 0 ? 'ram' : 'ram.high',
+      kind: 'ram',
+      guestAddress,
+      sizeBytes,
+      pageBytes: LIMITS.defaultPageBytes,
+    }));
+    const { machine, cpu, cpus, accelerator, memoryBytes } = process.profile;
+    this.machine = {
+      kind: 'qemu',
+      // The version of device state: what it holds is versioned by QEMU itself, with the machine type.
+      version: '1',
+      architecture: 'x86_64',
+      config: { machine, cpu, cpus, accelerator, memoryBytes, ...devices.config },
+    };
+  }
+
+  /** Whether it runs at the moment: not while it is paused, and not after its user stopped it. */
+  async isRunning(): Promise<boolean> {
+    return (await this.#process.qmp.execute('query-status')).running;
+  }
+
+  /** Lets it run, now or when the last pause ends. */
+  start(): Promise<void> {
+    return this.#inTurn(async () => {
+      this.#guard.requireOpen();
+      if (this.#guard.state === 'paused') this.#runsAfter = true;
+      else await this.#process.qmp.execute('cont');
+    });
+  }
+
+  /** Stops it until `start`: pauses that end leave it stopped. */
+  stop(): Promise<void> {
+    return this.#inTurn(async () => {
+      this.#guard.requireOpen();
+      if (this.#guard.state === 'paused') this.#runsAfter = false;
+      else await this.#process.qmp.execute('stop');
+    });
+  }
+
+  /** Hears what QEMU tells of the machine. */
+  onEvent(listener: (event: QmpEvent) => void): () => void {
+    return this.#process.qmp.onEvent(listener);
+  }
+
+  pause(): Promise<void> {
+    return this.#inTurn(async () => {
+      this.#guard.requireOpen();
+      if (this.#guard.state === 'running') {
+        const { running } = await this.#process.qmp.execute('query-status');
+        if (running) await this.#process.qmp.execute('stop');
+        this.#runsAfter = running;
+        this.#devices.forget();
+      }
+      this.#guard.pause();
+    });
+  }
+
+  resume(): Promise<void> {
+    return this.#inTurn(async () => {
+      if (this.#guard.resume() && this.#runsAfter) await this.#process.qmp.execute('cont');
+    });
+  }
+
+  takeDirty(): DirtyTake {
+    this.#guard.requirePaused();
+    return { pages: this.regions.map(() => null), commit: () => {}, putBack: () => {} };
+  }
+
+  view(): undefined {
+    this.#guard.requirePaused();
+    return undefined;
+  }
+
+  readPages(span: Span, into: Uint8Array): void {
+    this.#guard.requirePaused();
+    this.#read(span, into);
+  }
+
+  /** As `readPages`, of a machine that runs: bytes of different instants. */
+  readTorn(span: Span, into: Uint8Array): void {
+    this.#guard.requireOpen();
+    this.#read(span, into);
+  }
+
+  writePages(span: Span, from: Uint8Array): void {
+    this.#guard.requirePaused();
+    const offsetBytes = this.#offsetOf(span);
+    this.#ram.write(offsetBytes, from.subarray(0, span.lengthBytes));
+  }
+
+  async saveDevices(): Promise<DeviceRecord[]> {
+    this.#guard.requirePaused();
+    return this.#devices.save();
+  }
+
+  /** As `saveDevices`, by the way that takes longer; for the self-test, which compares the two. */
+  async saveDevicesWhole(): Promise<DeviceRecord[]> {
+    this.#guard.requirePaused();
+    return this.#devices.saveWhole();
+  }
+
+  /** How device state gets out, and why that way. */
+  get savePath(): SavePath {
+    return this.#devices.savePath;
+  }
+
+  async loadDevices(records: readonly DeviceRecord[]): Promise<void> {
+    this.#guard.requirePaused();
+    const state = this.#devices.read(records);
+    await this.#reviveEnded();
+    await this.#devices.load(state);
+  }
+
+  /** Memory that its RAM takes of the host's. */
+  get usedRamBytes(): number {
+    return this.#ram.usedBytes;
+  }
+
+  async close(): Promise<void> {
+    this.#guard.close();
+    this.#ram.close();
+    await this.#process.close();
+  }
+
+  /** A machine that turned itself off goes on only after a reset; state is loaded over it, and then it can. */
+  async #reviveEnded(): Promise<void> {
+    const { qmp } = this.#process;
+    const { status } = await qmp.execute('query-status');
+    if (!ENDED_STATES.includes(status)) return;
+    const reset = qmp.waitFor(({ event }) => event === 'RESET');
+    await qmp.execute('system_reset');
+    await reset.event;
+    this.#runsAfter = true;
+  }
+
+  #read(span: Span, into: Uint8Array): void {
+    const offsetBytes = this.#offsetOf(span);
+    this.#ram.read(offsetBytes, into.subarray(0, span.lengthBytes));
+  }
+
+  #offsetOf(span: Span): number {
+    const { id } = regionOf(this.regions, span);
+    return this.#ranges[id]!.offsetBytes + span.offsetBytes;
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(work);
+    this.#turn = done.catch(() => {});
+    return done;
+  }
+}

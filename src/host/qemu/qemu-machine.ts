@@ -1,0 +1,174 @@
+// A QEMU machine under an engine: the process, the guest in it, its tracker, its serial line, and the store it is saved to.
+// This is what the bridge and the commands call.
+//
+//   const machine = await openQemuMachine('first', { memoryBytes: 512 * MIB, kernel, initrd }, vitrine);
+//   await machine.start();
+//   const { snapshot } = await machine.machine.save({ label: 'booted' });
+//   await machine.machine.restore(snapshot.id);
+
+import { type Clock, SYSTEM_CLOCK } from '../../base/clock.ts';
+import { VitrineError } from '../../base/error.ts';
+import type { Machine } from '../../engine/machine.ts';
+import { MACHINE_NAME_PATTERN, type SnapshotId } from '../../engine/snapshot.ts';
+import type { Vitrine } from '../../engine/vitrine.ts';
+import { loadKernels } from '../../kernel/load.ts';
+import { openScanTracker } from '../../tracking/scan-tracker.ts';
+import type { SavePath } from './device-state.ts';
+import { type LaunchOptions, launchQemu, type QemuProcess } from './process.ts';
+import { type QemuProfile, resolveProfile } from './profile.ts';
+import { openQemuGuest, type QemuGuest } from './qemu-guest.ts';
+import type { RunState } from './qmp-commands.ts';
+import { type SelfTestReport, selfTest, type Verdict } from './self-test.ts';
+import { connectSerial, type SerialLine } from './serial-line.ts';
+
+export interface QemuMachineOptions extends LaunchOptions {
+  /**
+   * Where it goes on from: a snapshot of a machine of the same shape. Without it, it starts as if it had been switched on.
+   * Either way it rests until `start`.
+   */
+  readonly snapshot?: SnapshotId;
+  readonly clock?: Clock;
+}
+
+/** What a machine is doing, for people and programs. */
+export interface QemuMachineStatus {
+  readonly name: string;
+  /** QEMU's own word, or `lost` when its process is gone. */
+  readonly state: RunState | 'lost';
+  readonly pid: number;
+  /** QEMU's version. */
+  readonly version: string;
+  readonly machine: string;
+  readonly accelerator: string;
+  readonly cpus: number;
+  readonly memoryBytes: number;
+  /** Memory that its RAM takes of the host's. */
+  readonly usedMemoryBytes: number;
+  /** The snapshot it goes on from. */
+  readonly base: SnapshotId | null;
+  /** How device state gets out and in, and why that way: what the self-test saw on this QEMU. */
+  readonly save: SavePath;
+  readonly restore: Verdict;
+  /** The end of what QEMU said on standard error. */
+  readonly said: string;
+}
+
+/**
+ * Starts a machine under `vitrine`; it rests until `start`.
+ *
+ * Throws `argument-invalid`, `guest-start` with what QEMU said, `unsupported` with the device that cannot be saved, and with
+ * a snapshot what `Machine.restore` throws: `guest-mismatch` names the field. Nothing is left behind then.
+ */
+export async function openQemuMachine(
+  name: string,
+  profile: QemuProfile,
+  vitrine: Vitrine,
+  options: QemuMachineOptions = {},
+): Promise<QemuMachine> {
+  if (!MACHINE_NAME_PATTERN.test(name))
+    throw new VitrineError('argument-invalid', { name: 'name', value: name });
+  const proof = await selfTest(resolveProfile(profile), options.root);
+  const process = await launchQemu(name, profile, options);
+  let guest: QemuGuest | undefined;
+  try {
+    const serial = await connectSerial(process.files.serial);
+    guest = await openQemuGuest(process, {
+      quickSave: proof.quickSave.works,
+      restoreFault: proof.inPlace.works ? undefined : proof.inPlace.because,
+    });
+    const tracker = await openScanTracker(guest, {
+      openKernels: () => loadKernels(),
+      clock: options.clock ?? SYSTEM_CLOCK,
+    });
+    const machine = vitrine.adopt(name, tracker);
+    const opened = new QemuMachine({ name, machine, guest, process, serial, vitrine, proof });
+    if (options.snapshot !== undefined) await machine.restore(options.snapshot);
+    return opened;
+  } catch (error) {
+    await (guest ?? process).close();
+    throw error;
+  }
+}
+
+interface QemuMachineParts {
+  readonly name: string;
+  readonly machine: Machine;
+  readonly guest: QemuGuest;
+  readonly process: QemuProcess;
+  readonly serial: SerialLine;
+  readonly vitrine: Vitrine;
+  readonly proof: SelfTestReport;
+}
+
+export class QemuMachine {
+  readonly name: string;
+  /** Save, restore, checkpoint, reset, peek, diff. */
+  readonly machine: Machine;
+  /** Pauses, raw memory, what QEMU tells. Restores go through `machine`. */
+  readonly guest: QemuGuest;
+  readonly process: QemuProcess;
+  readonly serial: SerialLine;
+  readonly #vitrine: Vitrine;
+  readonly #proof: SelfTestReport;
+
+  constructor({ name, machine, guest, process, serial, vitrine, proof }: QemuMachineParts) {
+    this.name = name;
+    this.machine = machine;
+    this.guest = guest;
+    this.process = process;
+    this.serial = serial;
+    this.#vitrine = vitrine;
+    this.#proof = proof;
+  }
+
+  /** Lets it run. */
+  start(): Promise<void> {
+    return this.guest.start();
+  }
+
+  /** Stops it until `start`. */
+  stop(): Promise<void> {
+    return this.guest.stop();
+  }
+
+  /** Resolves, with the reason, when its process is gone: it was closed, it ended, it was killed. */
+  get lost(): Promise<VitrineError> {
+    return this.process.qmp.closed;
+  }
+
+  /** Throws nothing for a machine that is lost: it says so. */
+  async status(): Promise<QemuMachineStatus> {
+    const { profile, pid, qmp, stderr } = this.process;
+    const { major, minor, micro } = qmp.version;
+    const state = await qmp.execute('query-status').then(
+      ({ status }) => status,
+      () => 'lost' as const,
+    );
+    return {
+      name: this.name,
+      state,
+      pid,
+      version: `${major}.${minor}.${micro}`,
+      machine: profile.machine,
+      accelerator: profile.accelerator,
+      cpus: profile.cpus,
+      memoryBytes: profile.memoryBytes,
+      usedMemoryBytes: this.guest.usedRamBytes,
+      base: this.machine.base,
+      save: this.guest.savePath,
+      restore: this.#proof.inPlace,
+      said: stderr,
+    };
+  }
+
+  /** Ends the machine: its process, its files. Snapshots stay. May be called again. */
+  async close(): Promise<void> {
+    this.serial.close();
+    this.#vitrine.release(this.machine);
+    await this.machine.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}

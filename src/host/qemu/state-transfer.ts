@@ -1,0 +1,145 @@
+// Getting device state out of a machine at rest and into it, over its monitor and files in its run directory.
+//
+//   out, quick   `xen-save-devices-state` writes every device section to a file: about a millisecond, and it can be asked
+//                again as often as one likes. It needs no Xen. Memory blocks that are not RAM are not in it.
+//   out, whole   `snapshot-save` into a scratch qcow2: sections and blocks. Of RAM it holds nothing, since with the
+//                capability `x-ignore-shared` memory in a shared file is left out.
+//   in           a migration stream written as the only internal snapshot of a qcow2, added as a node, `snapshot-load`.
+//
+// What was tried and lost: `migrate` leaves disks inactive and cannot be asked twice in one pause; `xen-load-devices-state`
+// loads the state and then ends the process (QEMU 7.2 and 10.0).
+//
+// RAM has to be in place before state goes in: virtio devices read their queues from it.
+
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { VitrineError } from '../../base/error.ts';
+import { vmstateImage } from './qcow2.ts';
+import type { Qmp } from './qmp.ts';
+import { type ParsedStream, parseStream, type StreamContent, synthesizeStream } from './stream/index.ts';
+import { readVmstate } from './vmstate-reader.ts';
+
+/** Machine state in place of RAM's: set in every machine, and written into every stream that goes in. */
+export const IGNORE_SHARED = 'x-ignore-shared';
+const TAG = 'vitrine';
+const EMPTY_TAG = 'empty';
+const PAGE_BYTES = 4096;
+
+/** All of one memory block, as the pages of a stream told it. */
+export interface BlockPages {
+  readonly name: string;
+  readonly gpa: number;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+export interface WholeState {
+  readonly stream: ParsedStream;
+  /** Every block but those that were left out because they are shared. */
+  readonly blocks: readonly BlockPages[];
+}
+
+/** A state that lies in a file and is a node of QEMU's: it can be loaded any number of times. */
+export interface LoadedNode {
+  readonly node: string;
+  readonly file: string;
+}
+
+export class StateTransfer {
+  readonly #qmp: Qmp;
+  readonly #directory: string;
+  #lastNode = 0;
+
+  constructor(qmp: Qmp, directory: string) {
+    this.#qmp = qmp;
+    this.#directory = directory;
+  }
+
+  /** Every device section, quickly. The machine is at rest. Throws `guest-failed`, with the device that cannot be saved. */
+  async saveSections(): Promise<ParsedStream> {
+    const filename = join(this.#directory, 'sections');
+    // With `live` QEMU would give its disks away, as for a migration.
+    await this.#qmp.execute('xen-save-devices-state', { filename, live: false });
+    return parseStream(oneChunk(await readFile(filename)));
+  }
+
+  /** Device sections and memory blocks. The machine is at rest. */
+  async saveWhole(): Promise<WholeState> {
+    const { node, file } = await this.#addNode(vmstateImage([Uint8Array.of(0)], EMPTY_TAG));
+    try {
+      await this.#qmp.runJob('snapshot-save', { tag: TAG, vmstate: node, devices: [node] });
+    } finally {
+      await this.#qmp.execute('blockdev-del', { 'node-name': node });
+    }
+    // Read once QEMU has closed it: everything is in the file then.
+    const image = await readFile(file);
+    await rm(file, { force: true });
+    return readWhole(readVmstate(image, TAG));
+  }
+
+  /** Makes a state ready to be loaded; `dropNode` ends it. */
+  async addState(content: StreamContent): Promise<LoadedNode> {
+    const capabilities = [IGNORE_SHARED];
+    return this.#addNode(vmstateImage(synthesizeStream({ ...content, capabilities }), TAG));
+  }
+
+  /**
+   * Loads a state. The machine is at rest and its RAM in place.
+   *
+   * Throws `guest-failed` with QEMU's words when it refuses: its devices are reset then, and not what they were.
+   */
+  async loadState({ node }: LoadedNode): Promise<void> {
+    await this.#qmp.runJob('snapshot-load', { tag: TAG, vmstate: node, devices: [node] });
+  }
+
+  async dropNode({ node, file }: LoadedNode): Promise<void> {
+    await this.#qmp.execute('blockdev-del', { 'node-name': node });
+    await rm(file, { force: true });
+  }
+
+  async #addNode(image: Uint8Array): Promise<LoadedNode> {
+    const node = `vitrine-state-${++this.#lastNode}`;
+    const file = join(this.#directory, `${node}.qcow2`);
+    await writeFile(file, image, { mode: 0o600 });
+    try {
+      await this.#qmp.execute('blockdev-add', {
+        driver: 'qcow2',
+        'node-name': node,
+        file: { driver: 'file', filename: file },
+      });
+    } catch (error) {
+      await rm(file, { force: true });
+      throw error;
+    }
+    return { node, file };
+  }
+}
+
+async function readWhole(state: Uint8Array): Promise<WholeState> {
+  const contents = new Map<number, Uint8Array<ArrayBuffer>>();
+  const told: { block: number; offset: number; content: Uint8Array | number }[] = [];
+  const stream = await parseStream(oneChunk(state), {
+    onPage: (block, offset, content) => {
+      told.push({ block, offset, content: typeof content === 'number' ? content : content.slice() });
+    },
+  });
+  for (const { block, offset, content } of told) {
+    const of = stream.blocks[block]!;
+    let bytes = contents.get(block);
+    if (bytes === undefined) {
+      bytes = new Uint8Array(of.usedBytes);
+      contents.set(block, bytes);
+    }
+    if (typeof content === 'number') bytes.fill(content, offset, offset + PAGE_BYTES);
+    else bytes.set(content, offset);
+  }
+  const blocks = [...contents].map(([index, bytes]) => {
+    const { name, gpa } = stream.blocks[index]!;
+    if (gpa === undefined) throw new VitrineError('guest-failed', { block: name, reason: 'no address' });
+    return { name, gpa, bytes };
+  });
+  return { stream, blocks };
+}
+
+async function* oneChunk(bytes: Uint8Array): AsyncIterable<Uint8Array> {
+  yield bytes;
+}
