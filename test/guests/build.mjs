@@ -6,18 +6,18 @@
 
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { AptI386 } from './apt-i386.mjs';
-import { buildInitrd, MODULES } from './initrd.mjs';
+import { buildDiskDrivers, buildInitrd, DISK_MODULES, MODULES } from './initrd.mjs';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
 const OUT = join(ROOT, '.guests');
 const MANIFEST = join(OUT, 'manifest.json');
 
 /** Raised when the files are made in another way. */
-const RECIPE = 3;
+const RECIPE = 4;
 
 /** What the start script and the tests call; the guest has all of busybox where this machine can run it. */
 const NEEDED_APPLETS =
@@ -49,13 +49,12 @@ function build() {
 
   const release = kernelPackage.replace('linux-image-', '');
   const program = readFileSync(join(busybox.folder, 'bin/busybox'));
-  const drivers = join(kernel.folder, `lib/modules/${release}/kernel/drivers/virtio`);
-  const modules = Object.fromEntries(
-    MODULES.map((name) => [name, readFileSync(join(drivers, `${name}.ko`))]),
-  );
+  const found = modulesIn(join(kernel.folder, `lib/modules/${release}/kernel`));
+  const modules = (names) => Object.fromEntries(names.map((name) => [name, readFileSync(found(name))]));
   const files = {
     vmlinuz: readFileSync(join(kernel.folder, `boot/vmlinuz-${release}`)),
-    initrd: buildInitrd(program, appletsOf(join(busybox.folder, 'bin/busybox')), modules),
+    initrd: buildInitrd(program, appletsOf(join(busybox.folder, 'bin/busybox')), modules(MODULES)),
+    'disk-drivers': buildDiskDrivers(modules(DISK_MODULES)),
     bios: readFileSync(join(seabios.folder, 'usr/share/seabios/bios.bin')),
     vgabios: readFileSync(join(seabios.folder, 'usr/share/seabios/vgabios-stdvga.bin')),
   };
@@ -74,6 +73,16 @@ function build() {
   // Last: its presence says that the rest is whole.
   writeWhole(MANIFEST, `${JSON.stringify(manifest, null, 2)}\n`);
   console.log(`guests: ${release} in ${OUT}`);
+}
+
+/** Where a module is, by its name. */
+function modulesIn(folder) {
+  const paths = readdirSync(folder, { recursive: true }).filter((path) => path.endsWith('.ko'));
+  return (name) => {
+    const path = paths.find((one) => basename(one) === `${name}.ko`);
+    if (path === undefined) throw new Error(`the kernel has no module ${name}`);
+    return join(folder, path);
+  };
 }
 
 /** Every name that busybox answers to, if this machine runs 32-bit programs, else those that are needed. */

@@ -4,6 +4,7 @@
 //
 // It holds busybox, a link for each of its programs, `vitrine` (vitrine.S), the kernel's balloon driver, and a start
 // script: one shell on the serial line, one on the screen. It is not compressed: unpacking took the guest longer than reading.
+// Drivers of disks are an archive of their own: the kernel unpacks several, one behind the other.
 
 import { VITRINE_PROGRAM_BASE64 } from './vitrine-program.mjs';
 
@@ -18,6 +19,29 @@ export const MODULES = [
   'virtio_pci',
   'virtio_balloon',
 ];
+
+/** The drivers of IDE disks and of ext2, in the order in which they are loaded. */
+export const DISK_MODULES = [
+  'scsi_common',
+  'scsi_mod',
+  'libata',
+  'ata_piix',
+  'crct10dif_common',
+  'crc-t10dif',
+  'crc64',
+  'crc64-rocksoft',
+  't10-pi',
+  'sd_mod',
+  'crc32c_generic',
+  'crc16',
+  'mbcache',
+  'jbd2',
+  'ext4',
+];
+
+const LOAD_DISK = `#!/bin/sh
+for module in ${DISK_MODULES.join(' ')}; do insmod /lib/modules/$module.ko || exit 1; done
+`;
 
 const INIT = `#!/bin/sh
 export PATH=/bin HOME=/root TERM=linux PS1='# '
@@ -35,14 +59,7 @@ while :; do setsid cttyhack sh; done
 
 /** The archive: `busybox` is the program's bytes, `applets` the names it answers to, `modules` the drivers by name. */
 export function buildInitrd(busybox, applets, modules) {
-  const parts = [];
-  let inode = 1;
-  const entry = (name, mode, data = Buffer.alloc(0), device = [0, 0]) => {
-    const path = Buffer.from(`${name}\0`);
-    const fields = [inode++, mode, 0, 0, 1, 0, data.length, 0, 0, ...device, path.length, 0];
-    const header = `070701${fields.map((field) => field.toString(16).padStart(8, '0')).join('')}`;
-    parts.push(Buffer.from(header), path, padding(header.length + path.length), data, padding(data.length));
-  };
+  const { entry, finish } = startArchive();
   for (const folder of FOLDERS) entry(folder, 0o040755);
   entry('dev/console', 0o020600, undefined, [5, 1]);
   entry('dev/null', 0o020666, undefined, [1, 3]);
@@ -54,8 +71,31 @@ export function buildInitrd(busybox, applets, modules) {
   entry('bin/vitrine', 0o100755, Buffer.from(VITRINE_PROGRAM_BASE64, 'base64'));
   for (const [name, bytes] of Object.entries(modules)) entry(`lib/modules/${name}.ko`, 0o100644, bytes);
   entry('init', 0o100755, Buffer.from(INIT));
-  entry('TRAILER!!!', 0);
-  return Buffer.concat(parts);
+  return finish();
+}
+
+/** What a machine with a disk has more, to be put behind the initial RAM disk: the drivers, and `load-disk`, which loads them. */
+export function buildDiskDrivers(modules) {
+  const { entry, finish } = startArchive();
+  for (const [name, bytes] of Object.entries(modules)) entry(`lib/modules/${name}.ko`, 0o100644, bytes);
+  entry('bin/load-disk', 0o100755, Buffer.from(LOAD_DISK));
+  return finish();
+}
+
+function startArchive() {
+  const parts = [];
+  let inode = 1;
+  const entry = (name, mode, data = Buffer.alloc(0), device = [0, 0]) => {
+    const path = Buffer.from(`${name}\0`);
+    const fields = [inode++, mode, 0, 0, 1, 0, data.length, 0, 0, ...device, path.length, 0];
+    const header = `070701${fields.map((field) => field.toString(16).padStart(8, '0')).join('')}`;
+    parts.push(Buffer.from(header), path, padding(header.length + path.length), data, padding(data.length));
+  };
+  const finish = () => {
+    entry('TRAILER!!!', 0);
+    return Buffer.concat(parts);
+  };
+  return { entry, finish };
 }
 
 function padding(length) {

@@ -6,22 +6,33 @@ import { until, v86Program } from '../guest/v86/machines.ts';
 
 const IMAGES = new URL('../../.guests/', import.meta.url);
 
+function image(name: string): { readonly bytes: Buffer } {
+  try {
+    return { bytes: readFileSync(new URL(name, IMAGES)) };
+  } catch (cause) {
+    throw new Error(`${name} of the Linux guest is missing: run \`npm run guests\``, { cause });
+  }
+}
+
 /** The machine, not started. Its images are built by `npm run guests`. */
 export async function openLinux(change: Partial<V86Config> = {}): Promise<V86Guest> {
-  const image = (name: string) => {
-    try {
-      return { bytes: readFileSync(new URL(name, IMAGES)) };
-    } catch (cause) {
-      throw new Error('the Linux guest is missing: run `npm run guests`', { cause });
-    }
-  };
-  const images = {
+  return openV86(linuxConfig(await v86Program(), imagesOf(), change));
+}
+
+/** One with an empty disk in memory, `/dev/sda` after `load-disk`. */
+export async function openLinuxWithDisk(diskBytes: number): Promise<V86Guest> {
+  const { kernel } = linuxConfig(await v86Program(), imagesOf());
+  const initrd = { bytes: Buffer.concat([image('initrd').bytes, image('disk-drivers').bytes]) };
+  return openLinux({ kernel: { ...kernel!, initrd }, disks: { hda: { bytes: new Uint8Array(diskBytes) } } });
+}
+
+function imagesOf() {
+  return {
     bios: image('bios'),
     vgaBios: image('vgabios'),
     kernel: image('vmlinuz'),
     initrd: image('initrd'),
   };
-  return openV86(linuxConfig(await v86Program(), images, change));
 }
 
 /** What is typed into the shell and what it answers. */
@@ -41,6 +52,11 @@ export class Shell {
   async untilUp(): Promise<void> {
     await this.#until('is up', 0);
     await this.run('true');
+  }
+
+  /** Waits until the guest says something, from now on. */
+  async hear(text: string): Promise<void> {
+    await this.#until(text, this.#output.length);
   }
 
   /** Runs a command in the started guest; returns what it printed. */
