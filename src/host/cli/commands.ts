@@ -2,6 +2,7 @@
 
 import type { Command } from './command.ts';
 import { instrumentCommand } from './instrument-command.ts';
+import { serveCommand } from './serve-command.ts';
 import { verifyCommand } from './verify-command.ts';
 
-export const COMMANDS: readonly Command[] = [instrumentCommand, verifyCommand];
+export const COMMANDS: readonly Command[] = [serveCommand, instrumentCommand, verifyCommand];

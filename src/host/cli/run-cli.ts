@@ -1,14 +1,22 @@
 // `vitrine COMMAND …`: finds the command, runs it, and turns what it throws into a line on standard error and an exit code.
 //
 //   0  done      1  failed: `vitrine: CODE: message`      2  the command line was not understood
-//   3  not found      4  damaged, or not what it was      7  of another machine
+//   3  not found      4  damaged, or not what it was      5  busy      6  not permitted      7  of another machine or version
+//   8  no space left      9  no connection      130  interrupted
 
 import { VitrineError } from '../../base/error.ts';
-import { type Command, EXIT, EXIT_OF, type Output, UsageError } from './command.ts';
+import { type Command, EXIT, EXIT_OF, type Output, type Surroundings, UsageError } from './command.ts';
 import { COMMANDS } from './commands.ts';
 
+/** Nobody interrupts, and nothing is a terminal. */
+const PLAIN: Surroundings = { signal: new AbortController().signal, environment: {}, columns: undefined };
+
 /** Runs one command line, without the names of Node and the program. The result is the exit code; it does not throw. */
-export async function runCli(args: readonly string[], output: Output): Promise<number> {
+export async function runCli(
+  args: readonly string[],
+  output: Output,
+  surroundings: Surroundings = PLAIN,
+): Promise<number> {
   const [name, ...rest] = args;
   if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
     const command = COMMANDS.find((one) => one.name === rest[0]);
@@ -20,16 +28,23 @@ export async function runCli(args: readonly string[], output: Output): Promise<n
     output.error(`vitrine: no command "${name}"; there are: ${COMMANDS.map((one) => one.name).join(', ')}\n`);
     return EXIT.usage;
   }
-  if (rest.includes('--help') || rest.includes('-h')) {
+  // What follows "--" is for another program.
+  const own = rest.includes('--') ? rest.slice(0, rest.indexOf('--')) : rest;
+  if (own.includes('--help') || own.includes('-h')) {
     output.out(command.help);
     return EXIT.done;
   }
-  return runCommand(command, rest, output);
+  return runCommand(command, rest, output, surroundings);
 }
 
-async function runCommand(command: Command, args: readonly string[], output: Output): Promise<number> {
+async function runCommand(
+  command: Command,
+  args: readonly string[],
+  output: Output,
+  surroundings: Surroundings,
+): Promise<number> {
   try {
-    await command.run(args, output);
+    await command.run(args, output, surroundings);
     return EXIT.done;
   } catch (error) {
     if (isUsage(error)) {

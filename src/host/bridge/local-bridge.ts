@@ -1,0 +1,160 @@
+// A whole bridge on this host: store, engine, machines, server, audit and token file, opened and closed together.
+
+import { mkdir, readFile, realpath, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { SYSTEM_CLOCK } from '../../base/clock.ts';
+import { VitrineError } from '../../base/error.ts';
+import { serveSession, type VerbEvent } from '../../bridge/session.ts';
+import { openFsStore } from '../../store/fs-store.ts';
+import { type Audit, openAuditFile } from './audit.ts';
+import { type BridgeServer, openBridgeServer, type Visitor } from './bridge-server.ts';
+import type { EventLog } from './event-log.ts';
+import { type Launcher, type LocalHost, openLocalHost } from './local-host.ts';
+import { Metrics } from './metrics.ts';
+import { newSecret } from './secret-table.ts';
+import type { ServeConfig } from './serve-config.ts';
+import { openStaticFolder } from './static-folder.ts';
+import { runFolder, runningBridges, writeTokenFile } from './token-file.ts';
+
+export interface LocalBridgeOptions {
+  /** The folder of the store; it is made if need be. */
+  readonly store: string;
+  readonly version: string;
+  readonly log: EventLog;
+  readonly launcher?: Launcher | undefined;
+  /** Where the token file goes; `runFolder()` when left out. */
+  readonly runFolder?: string;
+}
+
+/**
+ * Opens a bridge. Throws `busy` when another one has the store, `argument-invalid`, and what store and platform throw;
+ * nothing is left open then.
+ */
+export async function openLocalBridge(
+  config: ServeConfig,
+  options: LocalBridgeOptions,
+): Promise<LocalBridge> {
+  const run = options.runFolder ?? runFolder();
+  await mkdir(options.store, { recursive: true, mode: 0o700 });
+  const folder = await realpath(options.store);
+  const other = (await runningBridges(run)).find(({ store }) => store === folder);
+  if (other !== undefined) {
+    throw new VitrineError('busy', { store: folder, bridge: other.origin, pid: other.pid });
+  }
+  const store = await openFsStore(folder);
+  const undo: (() => unknown)[] = [() => store.close()];
+  try {
+    const host = await openLocalHost({ store, version: options.version, launcher: options.launcher });
+    undo.push(() => host.close());
+    const audit = config.audit === undefined ? undefined : await openAudit(config.audit);
+    undo.push(() => audit?.close());
+    const token = newSecret();
+    const server = await openServer(config, { ...options, host, audit, token });
+    undo.push(() => server.close());
+    const { pid } = process;
+    const { version } = options;
+    const tokenFile = await writeTokenFile(run, {
+      ...{ pid, port: server.port, origin: server.origin, token, version, store: folder },
+    });
+    return new LocalBridge({ server, host, audit, tokenFile });
+  } catch (error) {
+    for (const step of undo.reverse()) await step();
+    throw error;
+  }
+}
+
+interface BridgeParts {
+  readonly server: BridgeServer;
+  readonly host: LocalHost;
+  readonly audit: Audit | undefined;
+  readonly tokenFile: string;
+}
+
+export class LocalBridge {
+  readonly server: BridgeServer;
+  readonly host: LocalHost;
+  readonly tokenFile: string;
+  readonly #audit: Audit | undefined;
+  #closed: Promise<void> | undefined;
+
+  constructor({ server, host, audit, tokenFile }: BridgeParts) {
+    this.server = server;
+    this.host = host;
+    this.tokenFile = tokenFile;
+    this.#audit = audit;
+  }
+
+  /** How long nobody was connected, nothing ran and no machine was there, in milliseconds. */
+  get idleMs(): number {
+    const isWorking = this.host.jobs.list().some((job) => !job.hasEnded) || this.host.machines().length > 0;
+    return isWorking ? 0 : this.server.idleMs;
+  }
+
+  /** Connections first, then jobs and machines, then the store: nothing is written once it has resolved. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    // Whoever looks for a bridge now is to find none.
+    await rm(this.tokenFile, { force: true });
+    await rm(this.tokenFile.replace(/\.json$/, '.html'), { force: true });
+    await this.server.close();
+    await this.host.close();
+    this.#audit?.close();
+  }
+}
+
+async function openServer(
+  config: ServeConfig,
+  options: LocalBridgeOptions & {
+    readonly host: LocalHost;
+    readonly audit: Audit | undefined;
+    readonly token: string;
+  },
+): Promise<BridgeServer> {
+  const { host, audit, log, token, version } = options;
+  const metrics = new Metrics();
+  const { tls, limits } = config;
+  return openBridgeServer({
+    ...{ listen: config.listen, behindProxy: config.behindProxy, limits, tokens: config.tokens },
+    ...{ allowHosts: config.allowHosts, allowOrigins: config.allowOrigins, ownerToken: token },
+    ...(tls === undefined ? {} : { tls: { cert: await readFile(tls.cert), key: await readFile(tls.key) } }),
+    page: config.page === undefined ? undefined : await openStaticFolder(config.page),
+    images: config.images === undefined ? undefined : await openStaticFolder(config.images),
+    clock: SYSTEM_CLOCK,
+    ...{ log, metrics },
+    health: () => ({ version }),
+    serve: (channel, visitor) => {
+      serveSession(channel, host, visitor.grant, {
+        highWaterBytes: limits.highWaterBytes,
+        onVerb: (event) => {
+          metrics.add('vitrine_bridge_verbs_total', { verb: event.verb, result: event.outcome });
+          metrics.add('vitrine_bridge_verb_seconds_total', { verb: event.verb }, event.durationMs / 1_000);
+          if (event.permission !== 'observe') writeAudit(audit, event, visitor, log);
+        },
+        onInternalError: (error, verb) => log('error', 'verb-failed', { verb, message: String(error) }),
+      });
+    },
+  });
+}
+
+/** The verb has been done by then: an audit that cannot be written is the operator's to hear of at once. */
+function writeAudit(
+  audit: Audit | undefined,
+  event: VerbEvent,
+  { id, remote }: Visitor,
+  log: EventLog,
+): void {
+  try {
+    audit?.write({ ...event, visitor: id, remote });
+  } catch (error) {
+    log('error', 'audit-failed', { verb: event.verb, message: String(error) });
+  }
+}
+
+async function openAudit(path: string): Promise<Audit> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  return openAuditFile(path, () => Date.now());
+}

@@ -1,0 +1,98 @@
+// The machines and the store of this host, as sessions see them. What starts a machine is handed in: without it the store
+// alone is served.
+
+import { VitrineError } from '../../base/error.ts';
+import type { WorkOptions } from '../../base/work.ts';
+import type { AttachRequest, BridgeHost, HostMachine, RunRequest } from '../../bridge/host.ts';
+import { Jobs } from '../../bridge/jobs.ts';
+import { loadCodecs } from '../../codec/load.ts';
+import type { SnapshotId } from '../../engine/snapshot.ts';
+import { openEngine, type Vitrine } from '../../engine/vitrine.ts';
+import { loadKernels } from '../../kernel/load.ts';
+import type { Store } from '../../store/store.ts';
+
+/** A machine that this host started or adopted. */
+export interface LaunchedMachine extends HostMachine {
+  /** Leaves it: what this host started ends, what it adopted runs on. */
+  close(): Promise<void>;
+}
+
+/** What starts machines: QEMU's side of the host. */
+export interface Launcher {
+  /** From `snapshot`, or as if it had been switched on. */
+  run(request: RunRequest, engine: Vitrine, snapshot?: SnapshotId): Promise<LaunchedMachine>;
+  attach?(request: AttachRequest, engine: Vitrine): Promise<LaunchedMachine>;
+}
+
+export interface LocalHostOptions {
+  readonly store: Store;
+  readonly version: string;
+  readonly launcher?: Launcher | undefined;
+}
+
+/** Opens an engine over the store. Throws what it throws; the store is the caller's to close then. */
+export async function openLocalHost(options: LocalHostOptions): Promise<LocalHost> {
+  const [kernels, codecs] = await Promise.all([loadKernels(), loadCodecs()]);
+  const engine = await openEngine({ store: options.store, kernels, codecs });
+  return new LocalHost(engine, options);
+}
+
+export class LocalHost implements BridgeHost {
+  readonly software: BridgeHost['software'];
+  readonly engine: Vitrine;
+  readonly store: Store;
+  readonly jobs = new Jobs();
+  readonly run?: (request: RunRequest, options: WorkOptions) => Promise<HostMachine>;
+  readonly attach?: (request: AttachRequest, options: WorkOptions) => Promise<HostMachine>;
+  readonly fork?: (snapshot: SnapshotId, name: string, options: WorkOptions) => Promise<HostMachine>;
+  readonly #machines = new Map<string, LaunchedMachine>();
+  /** Names whose machine is being started. */
+  readonly #starting = new Set<string>();
+
+  /** Not to be called by others: `openLocalHost` is. */
+  constructor(engine: Vitrine, { store, version, launcher }: LocalHostOptions) {
+    this.engine = engine;
+    this.store = store;
+    this.software = { name: 'vitrine', version };
+    if (launcher === undefined) return;
+    this.run = (request) => this.#start(request.name, () => launcher.run(request, engine));
+    this.fork = (snapshot, name) => this.#start(name, () => launcher.run({ name }, engine, snapshot));
+    const adopt = launcher.attach?.bind(launcher);
+    if (adopt !== undefined)
+      this.attach = (request) => this.#start(request.name, () => adopt(request, engine));
+  }
+
+  machines(): readonly HostMachine[] {
+    return [...this.#machines.values()];
+  }
+
+  machine(name: string): HostMachine | undefined {
+    return this.#machines.get(name);
+  }
+
+  /** Ends jobs, then machines. May be called again. */
+  async close(): Promise<void> {
+    await this.jobs.close();
+    const machines = [...this.#machines.values()];
+    this.#machines.clear();
+    await Promise.all(machines.map((machine) => machine.close()));
+    await this.engine.close();
+  }
+
+  /** One machine a name; what is left of one that ended goes first. */
+  async #start(name: string, start: () => Promise<LaunchedMachine>): Promise<HostMachine> {
+    const before = this.#machines.get(name);
+    const isThere = before !== undefined && before.state !== 'stopped' && before.state !== 'lost';
+    if (isThere || this.#starting.has(name)) throw new VitrineError('busy', { machine: name });
+    this.#starting.add(name);
+    try {
+      await before?.close();
+      this.#machines.delete(name);
+      const machine = await start();
+      this.#machines.set(name, machine);
+      return machine;
+    } finally {
+      this.#starting.delete(name);
+    }
+  }
+}
