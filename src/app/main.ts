@@ -91,6 +91,20 @@ async function buildPage(): Promise<void> {
   left.append(section('Memory', memory.element));
   await nextPaint();
   right.append(section('Fuzzing', new FuzzPane(notices).element));
+  if (document.querySelector('meta[name="vitrine-bridge"]') !== null) {
+    await notices.guard('Joining the bridge', join);
+  }
+}
+
+/** Where a bridge serves this page, which no other server says of itself. */
+async function join(): Promise<void> {
+  const { joinBridge } = await import('./bridge-session.ts');
+  const admission = await joinBridge();
+  document.documentElement.dataset.bridge = admission;
+  if (admission !== 'late') return;
+  notices.tell(
+    'This address was opened before, or is too old: “vitrine open” prints another one. Machines of this page work without it.',
+  );
 }
 
 async function openEngine(): Promise<void> {

@@ -2,7 +2,8 @@
 
 import type { Command } from './command.ts';
 import { instrumentCommand } from './instrument-command.ts';
+import { openCommand } from './open-command.ts';
 import { serveCommand } from './serve-command.ts';
 import { verifyCommand } from './verify-command.ts';
 
-export const COMMANDS: readonly Command[] = [serveCommand, instrumentCommand, verifyCommand];
+export const COMMANDS: readonly Command[] = [serveCommand, openCommand, instrumentCommand, verifyCommand];

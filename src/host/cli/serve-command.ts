@@ -2,12 +2,13 @@
 
 import { execFile, spawn } from 'node:child_process';
 import { rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { VitrineError } from '../../base/error.ts';
 import { openEventLog } from '../bridge/event-log.ts';
 import { type LocalBridge, openLocalBridge } from '../bridge/local-bridge.ts';
 import { configOf, readSettings, type ServeSettings } from '../bridge/serve-config.ts';
+import { runFolder } from '../bridge/token-file.ts';
 import { type Command, type Output, type Surroundings, UsageError } from './command.ts';
 import { defaultStore } from './default-store.ts';
 import { findPackage, folderOfPackage } from './package-place.ts';
@@ -29,7 +30,7 @@ Serves the page and the machines of this host. Prints an address that opens the 
   --allow-origin ORIGIN   another page's origin that may ask; may be given again
   --page DIR              the built page; that of this package when left out
   --images DIR            images of guests, served at /guests/; ".guests" of this package when left out
-  --audit FILE            a JSON line for each privileged verb; audit.jsonl beside the store when left out
+  --audit FILE            a JSON line for each privileged verb; DIR.audit.jsonl beside the store when left out
   --idle-exit TIME        ends when nobody was connected and nothing ran for so long: 90s, 30m, 8h
   --config FILE           the same as JSON (listen, allowHosts …), with limits and tokens; flags go before it
   --json                  prints one JSON object; the log is JSON as well
@@ -82,8 +83,10 @@ async function run(args: readonly string[], output: Output, surroundings: Surrou
     wallMs: () => Date.now(),
     format: json || surroundings.columns === undefined ? 'json' : 'terminal',
   });
-  const audit = config.audit ?? join(dirname(store), 'audit.jsonl');
-  const bridge = await openLocalBridge({ ...config, audit }, { store, version, log }).catch(explainPort);
+  const audit = config.audit ?? `${resolve(store)}.audit.jsonl`;
+  const runIn = runFolder(surroundings.environment);
+  const options = { store, version, log, runFolder: runIn };
+  const bridge = await openLocalBridge({ ...config, audit }, options).catch(explainPort);
   try {
     const address = bridge.server.mintAddress();
     const { origin } = bridge.server;

@@ -207,7 +207,7 @@ describe('files', () => {
         'cross-origin-opener-policy': 'same-origin',
         'cross-origin-embedder-policy': 'require-corp',
         'x-content-type-options': 'nosniff',
-        'referrer-policy': 'no-referrer',
+        'referrer-policy': 'same-origin',
       },
     });
     const policy = script.headers['content-security-policy']!;
