@@ -3,6 +3,9 @@
 
 import type { OwnedBytes } from '../base/bytes.ts';
 
+/** The WebSocket subprotocol: it has the version of the protocol in it. */
+export const SUBPROTOCOL = 'vitrine.v1';
+
 /** Why a channel was closed: the status codes of WebSockets (RFC 6455, section 7.4), for whoever has such. */
 export const CLOSE_CODES = {
   /** The session is over. */

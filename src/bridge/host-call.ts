@@ -2,10 +2,11 @@
 
 import type { OwnedBytes } from '../base/bytes.ts';
 import { copyBytes } from '../base/bytes.ts';
-import { VitrineError } from '../base/error.ts';
+import { isVitrineError, VitrineError } from '../base/error.ts';
 import type { Progress, WorkOptions } from '../base/work.ts';
 import type { SnapshotId, SnapshotInfo } from '../engine/snapshot.ts';
 import { BRIDGE_LIMITS } from './bridge-limits.ts';
+import type { ByteBudget } from './byte-budget.ts';
 import { encodeBody } from './control-body.ts';
 import { CreditLedger, CreditPurse } from './credit.ts';
 import { creditFrame, encodeFrame, type Frame } from './frame.ts';
@@ -27,6 +28,7 @@ export interface CallParts {
   readonly send: (frame: OwnedBytes) => void;
   /** Resolves when the channel has room for more of a stream. */
   readonly room: () => Promise<void>;
+  readonly memory: ByteBudget;
 }
 
 export class HostCall implements Call {
@@ -98,11 +100,18 @@ export class HostCall implements Call {
     return machine;
   }
 
-  async snapshot(idOrPrefix: SnapshotId, permission?: Permission): Promise<SnapshotInfo> {
+  async snapshot(
+    idOrPrefix: SnapshotId,
+    permission: (machine: string) => Permission = () => this.verb.permission,
+  ): Promise<SnapshotInfo> {
     this.notes.snapshot = idOrPrefix;
-    const { manifest: _, ...info } = await this.host.engine.show(idOrPrefix);
+    const info = await this.#findSnapshot(idOrPrefix);
     this.notes.snapshot = info.id;
-    this.require(info.machine, permission);
+    const needed = permission(info.machine);
+    if (!this.allows(info.machine, needed) && !this.allows(info.machine, 'observe')) {
+      throw new VitrineError('not-found', { snapshot: idOrPrefix });
+    }
+    this.require(info.machine, needed);
     return info;
   }
 
@@ -164,8 +173,31 @@ export class HostCall implements Call {
     }
   }
 
+  reserve(bytes: number): Promise<() => void> {
+    return this.#parts.memory.take(bytes, this.signal);
+  }
+
   note(detail: Readonly<Record<string, unknown>>): void {
     Object.assign(this.notes, detail);
+  }
+
+  /** Of many that begin so, those of other people's machines do not count, nor are they told. */
+  async #findSnapshot(idOrPrefix: SnapshotId): Promise<SnapshotInfo> {
+    const { engine } = this.host;
+    try {
+      const { manifest: _, ...info } = await engine.show(idOrPrefix);
+      return info;
+    } catch (error) {
+      if (!isVitrineError(error, 'name-ambiguous')) throw error;
+    }
+    const all = await engine.log();
+    const seen = all.filter(
+      ({ id, machine }) => id.startsWith(idOrPrefix) && this.allows(machine, 'observe'),
+    );
+    if (seen.length === 1) return seen[0]!;
+    if (seen.length === 0) throw new VitrineError('not-found', { snapshot: idOrPrefix });
+    const candidates = seen.slice(0, 8).map(({ id }) => id);
+    throw new VitrineError('name-ambiguous', { snapshot: idOrPrefix, candidates });
   }
 
   /** Rejects when the client is gone; a cancelled job ends by itself. */

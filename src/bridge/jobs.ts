@@ -120,6 +120,8 @@ interface Waiting {
 }
 
 export class Jobs {
+  /** Another one in each process: jobs of an earlier one are not known here. */
+  readonly instance: string = crypto.randomUUID().replaceAll('-', '');
   readonly #options: Required<JobsOptions>;
   /** In the order they came. */
   readonly #jobs = new Map<string, Job>();

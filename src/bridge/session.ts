@@ -10,6 +10,7 @@ import type { OwnedBytes } from '../base/bytes.ts';
 import { type Clock, SYSTEM_CLOCK } from '../base/clock.ts';
 import { type ErrorCode, isVitrineError, VitrineError } from '../base/error.ts';
 import { BRIDGE_LIMITS } from './bridge-limits.ts';
+import { ByteBudget } from './byte-budget.ts';
 import { type BridgeChannel, CLOSE_CODES } from './channel.ts';
 import { decodeBody, encodeBody } from './control-body.ts';
 import { encodeError } from './error-body.ts';
@@ -102,6 +103,7 @@ class HostSession implements Session {
       nowMs: () => clock.nowMs(),
       send: (frame) => this.#send(frame),
       room: () => this.#room(),
+      memory: new ByteBudget(BRIDGE_LIMITS.peekCopyBytes),
     };
     this.closed = new Promise((resolve) => {
       this.#finish = resolve;

@@ -1,11 +1,61 @@
 // The table of verbs: closed, ids append-only. What is not in it does not exist for a client.
 
 import type { Verb } from './verb.ts';
+import { attach } from './verbs/attach.ts';
+import { cancelJob } from './verbs/cancel-job.ts';
+import { checkpoint } from './verbs/checkpoint.ts';
+import { collect } from './verbs/collect.ts';
+import { deleteSnapshots } from './verbs/delete-snapshots.ts';
+import { diff } from './verbs/diff.ts';
+import { dropCheckpoint } from './verbs/drop-checkpoint.ts';
+import { followJob } from './verbs/follow-job.ts';
+import { fork } from './verbs/fork.ts';
 import { hello } from './verbs/hello.ts';
+import { jobs } from './verbs/jobs.ts';
 import { list } from './verbs/list.ts';
+import { log } from './verbs/log.ts';
+import { machineConsole } from './verbs/machine-console.ts';
+import { pause } from './verbs/pause.ts';
+import { peek } from './verbs/peek.ts';
+import { poke } from './verbs/poke.ts';
+import { reset } from './verbs/reset.ts';
+import { restore } from './verbs/restore.ts';
+import { resume } from './verbs/resume.ts';
+import { run } from './verbs/run.ts';
+import { save } from './verbs/save.ts';
+import { show } from './verbs/show.ts';
 import { status } from './verbs/status.ts';
+import { stop } from './verbs/stop.ts';
+import { verify } from './verbs/verify.ts';
 
-export const VERBS = { hello, list, status } as const;
+export const VERBS = {
+  hello,
+  list,
+  status,
+  save,
+  restore,
+  checkpoint,
+  reset,
+  fork,
+  peek,
+  poke,
+  log,
+  show,
+  diff,
+  verify,
+  deleteSnapshots,
+  collect,
+  jobs,
+  followJob,
+  cancelJob,
+  run,
+  attach,
+  stop,
+  pause,
+  resume,
+  machineConsole,
+  dropCheckpoint,
+} as const;
 
 export type VerbName = keyof typeof VERBS;
 

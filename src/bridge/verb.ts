@@ -8,7 +8,7 @@ import type { SnapshotId, SnapshotInfo } from '../engine/snapshot.ts';
 import type { Schema } from './control-body.ts';
 import type { Grant, Permission } from './grant.ts';
 import type { BridgeHost, HostMachine } from './host.ts';
-import type { JobId } from './jobs.ts';
+import type { Job, JobId } from './jobs.ts';
 
 /** What streams beside a request and its answer. */
 export interface VerbStreams {
@@ -29,8 +29,11 @@ export interface Call {
   allows(machine: string | null, permission?: Permission): boolean;
   /** A machine of the host, permitted. Throws `permission-denied`, `not-found`. */
   machine(name: string, permission?: Permission): HostMachine;
-  /** A snapshot of a machine that is permitted. Throws `not-found`, `name-ambiguous`, `permission-denied`. */
-  snapshot(idOrPrefix: SnapshotId, permission?: Permission): Promise<SnapshotInfo>;
+  /**
+   * A snapshot of a machine that is permitted; which permission it takes may depend on the machine. Throws `not-found`, also
+   * for what the session may not even observe, `name-ambiguous`, `permission-denied`.
+   */
+  snapshot(idOrPrefix: SnapshotId, permission?: (machine: string) => Permission): Promise<SnapshotInfo>;
   progress(progress: Progress): void;
   /** Streams bytes, in frames, as the client grants credit; the bytes may be reused afterwards. */
   sendBytes(bytes: Uint8Array): Promise<void>;
@@ -47,6 +50,13 @@ export interface Call {
     request: { readonly job?: JobId | undefined; readonly machine: string | null },
     work: (options: WorkOptions) => Promise<Result>,
   ): Promise<{ readonly job: JobId; readonly result: Result }>;
+  /** Waits for a job's end, telling of its progress. Throws what its work threw. */
+  follow<Result>(job: Job): Promise<{ readonly job: JobId; readonly result: Result }>;
+  /**
+   * Waits until the session may hold so many bytes more in memory; a call that needs more than it may hold has it alone.
+   * Returns how to give them back.
+   */
+  reserve(bytes: number): Promise<() => void>;
   /** Notes for the audit log: names and ranges, never contents. */
   note(detail: Readonly<Record<string, unknown>>): void;
 }

@@ -20,6 +20,7 @@ import type { DiffReport } from './diff.ts';
 import type { ServeDoorbellOptions, ServedDoorbell } from './doorbell.ts';
 import type { EngineParts } from './engine-parts.ts';
 import { joinSpans, type PeekRange, spansOf } from './peek.ts';
+import type { PartSink, PeekPartsOptions } from './peek-parts.ts';
 import { type RestoreOptions, type RestoreReport, restoreSnapshot } from './restore.ts';
 import { type Base, labelFits, type SaveOptions, type SaveReport, saveInstant } from './save.ts';
 import { headRef, type SnapshotId, snapshotRef } from './snapshot.ts';
@@ -159,6 +160,25 @@ export class Machine {
         peeked.bytes,
       ),
     };
+  }
+
+  /**
+   * As `peek` at one instant, for ranges of any length in all: their bytes go to `sink` in order, part by part, while the
+   * guest runs on. Until the last part is taken there is no save, restore or diff.
+   *
+   * Throws `busy`, `aborted`, `part-unavailable`, `span-out-of-range`, `not-found`, and what the sink throws.
+   */
+  async peekInParts(
+    ranges: readonly PeekRange[],
+    sink: PartSink,
+    options: PeekPartsOptions = {},
+  ): Promise<{ readonly pauseMs: number }> {
+    const { regions } = await this.#tracker.describe();
+    const spans = ranges.flatMap((range) => spansOf(regions, range));
+    return this.#exclusively('peek', async () => {
+      const { peekMirror } = await loadPart('peek', () => import('./peek-parts.ts'));
+      return peekMirror(this.#tracker, spans, sink, options);
+    });
   }
 
   /** What the live guest's memory differs in from a snapshot, its base unless told. */

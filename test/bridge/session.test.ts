@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { BRIDGE_LIMITS } from '../../src/bridge/bridge-limits.ts';
 import { encodeBody } from '../../src/bridge/control-body.ts';
-import { creditFrame, encodeFrame } from '../../src/bridge/frame.ts';
+import { creditFrame, creditOf, encodeFrame } from '../../src/bridge/frame.ts';
 import { grantOf } from '../../src/bridge/grant.ts';
 import type { VerbEvent } from '../../src/bridge/session.ts';
 import { Random } from '../../src/testing/random.ts';
@@ -112,6 +112,24 @@ describe('a session', () => {
     const request = client.ask('list', {}, { credit: 1 });
     client.raw(encodeFrame({ type: 'data', request, body: Uint8Array.of(1) }));
     expect(await client.closed()).toBe('format-range');
+  });
+
+  it('ends when more data comes than was granted, though nobody has read what came before', async () => {
+    const host = await openFlatHost();
+    const { console: port, ...alpha } = host.flat.get('alpha')!;
+    const deaf = { ...alpha, console: { ...port!, write: () => new Promise<void>(() => {}) } };
+    const client = new RawClient({ ...host, machine: () => deaf });
+    await client.open();
+    const request = client.ask('machineConsole', { machine: 'alpha', input: true }, { credit: 100 });
+    await expect.poll(() => client.framesOf(request, 'credit')).toHaveLength(1);
+    const granted = creditOf(client.framesOf(request, 'credit')[0]!);
+    for (let sent = 0; sent < granted; sent += BRIDGE_LIMITS.dataFrameBytes) {
+      const body = new Uint8Array(Math.min(granted - sent, BRIDGE_LIMITS.dataFrameBytes));
+      client.raw(encodeFrame({ type: 'data', request, body }));
+    }
+    expect((await client.call('status', { machine: 'alpha' })).code).toBeUndefined();
+    client.raw(encodeFrame({ type: 'data', request, body: Uint8Array.of(1) }));
+    expect(await client.closed()).toBe('format-limit');
   });
 
   it('refuses more requests than may be under way, and more than may come in a while', async () => {

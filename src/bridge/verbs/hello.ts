@@ -21,6 +21,8 @@ export const hello = defineVerb({
   response: v.object({
     protocol: v.literal(PROTOCOL_VERSION),
     software: v.object({ name: v.string(), version: v.string() }),
+    /** Another one each time the host starts: its jobs are gone then. */
+    instance: v.string(),
     subject: v.string(),
     store: v.object({
       kind: v.string(),
@@ -36,6 +38,7 @@ export const hello = defineVerb({
     return {
       protocol: PROTOCOL_VERSION,
       software: call.host.software,
+      instance: call.host.jobs.instance,
       subject: call.grant.subject,
       store: { kind, durability, maxObjectBytes },
       limits: { maxRequests, maxCreditBytes, dataFrameBytes },

@@ -1,0 +1,65 @@
+// Ranges out of the stream of a peek: one array a range, as they were asked for.
+
+import type { OwnedBytes } from '../base/bytes.ts';
+import { VitrineError } from '../base/error.ts';
+import type { BridgeConnection, RequestOf, ResponseOf } from './bridge-connection.ts';
+import type { CallOptions } from './client-call.ts';
+import type { BridgeRange } from './fields.ts';
+
+/** A peek's bytes, an array a range, and what the host said of them. Throws what the verb throws. */
+export async function gatherRanges(
+  connection: BridgeConnection,
+  of: RequestOf<'peek'>['of'],
+  ranges: readonly BridgeRange[],
+  options: Pick<RequestOf<'peek'>, 'consistency'> & Pick<CallOptions, 'signal'> = {},
+): Promise<{ readonly bytes: OwnedBytes[]; readonly answer: ResponseOf<'peek'> }> {
+  const { signal, ...rest } = options;
+  const gatherer = new RangeGatherer(ranges);
+  const answer = await connection.call(
+    'peek',
+    { of, ranges: [...ranges], ...rest },
+    { onBytes: (bytes) => gatherer.put(bytes), ...(signal === undefined ? {} : { signal }) },
+  );
+  return { bytes: gatherer.finish(), answer };
+}
+
+class RangeGatherer {
+  readonly #ranges: readonly BridgeRange[];
+  readonly #whole: OwnedBytes[] = [];
+  #at = 0;
+
+  constructor(ranges: readonly BridgeRange[]) {
+    this.#ranges = ranges;
+  }
+
+  put(bytes: OwnedBytes): void {
+    for (let from = 0; from < bytes.length; ) {
+      const target = this.#target();
+      const taken = Math.min(bytes.length - from, target.length - this.#at);
+      target.set(bytes.subarray(from, from + taken), this.#at);
+      this.#at += taken;
+      from += taken;
+    }
+  }
+
+  /** Throws `format-truncated` when the stream ended before the ranges did. */
+  finish(): OwnedBytes[] {
+    const last = this.#whole.at(-1);
+    if (this.#whole.length < this.#ranges.length || this.#at < (last?.length ?? 0)) {
+      throw new VitrineError('format-truncated', { record: 'peek', ranges: this.#ranges.length });
+    }
+    return this.#whole;
+  }
+
+  /** The array that takes the next byte; made when its first one has come. */
+  #target(): OwnedBytes {
+    const current = this.#whole.at(-1);
+    if (current !== undefined && this.#at < current.length) return current;
+    const range = this.#ranges[this.#whole.length];
+    if (range === undefined) throw new VitrineError('format-range', { record: 'peek', field: 'length' });
+    const next = new Uint8Array(range.lengthBytes);
+    this.#whole.push(next);
+    this.#at = 0;
+    return next;
+  }
+}

@@ -1,0 +1,133 @@
+// A machine of a host from outside: the verbs of a machine, as if it were here.
+
+import type { OwnedBytes } from '../base/bytes.ts';
+import type { WorkOptions } from '../base/work.ts';
+import type { DiffReport } from '../engine/diff.ts';
+import type { RestoreReport } from '../engine/restore.ts';
+import type { SaveOptions, SaveReport } from '../engine/save.ts';
+import type { SnapshotId } from '../engine/snapshot.ts';
+import type { CheckpointReport, PeekOptions, ResetReport } from '../tracking/tracker.ts';
+import type { BridgeClient, JobOptions } from './bridge-client.ts';
+import type { RequestOf, ResponseOf } from './bridge-connection.ts';
+import type { BridgeRange } from './fields.ts';
+import { gatherRanges } from './range-gatherer.ts';
+import { RemoteConsole, type RemoteConsoleOptions } from './remote-console.ts';
+
+export type MachineStatus = ResponseOf<'status'>;
+
+/** What a peek brought. */
+export interface RemotePeek {
+  /** One array a range. */
+  readonly bytes: OwnedBytes[];
+  readonly pauseMs: number;
+  readonly consistency: 'instant' | 'torn';
+  readonly source: ResponseOf<'peek'>['source'];
+}
+
+export class RemoteGuest {
+  readonly name: string;
+  readonly #client: BridgeClient;
+
+  constructor(name: string, client: BridgeClient) {
+    this.name = name;
+    this.#client = client;
+  }
+
+  status(): Promise<MachineStatus> {
+    return this.#connection.call('status', { machine: this.name });
+  }
+
+  async base(): Promise<SnapshotId | null> {
+    return (await this.status()).base;
+  }
+
+  /** As `Machine.save`; a job, which survives a lost connection. */
+  async save(options: SaveOptions & JobOptions = {}): Promise<SaveReport> {
+    const { signal, onProgress, job, ...rest } = options;
+    const { report } = await this.#client.runJob('save', { machine: this.name, ...rest }, workOf(options));
+    return report;
+  }
+
+  /** As `Machine.restore`; a job. `fresh` and `lazy` where the host's machine can. */
+  async restore(
+    snapshot: SnapshotId,
+    options: JobOptions & Pick<RequestOf<'restore'>, 'mode'> = {},
+  ): Promise<RestoreReport> {
+    const { mode } = options;
+    const params = { machine: this.name, snapshot, ...(mode === undefined ? {} : { mode }) };
+    return (await this.#client.runJob('restore', params, workOf(options))).report;
+  }
+
+  checkpoint(): Promise<CheckpointReport> {
+    return this.#connection.call('checkpoint', { machine: this.name });
+  }
+
+  reset(): Promise<ResetReport> {
+    return this.#connection.call('reset', { machine: this.name });
+  }
+
+  async dropCheckpoint(): Promise<void> {
+    await this.#connection.call('dropCheckpoint', { machine: this.name });
+  }
+
+  /** Ranges of its memory, all of one instant unless torn bytes are allowed; of any length. */
+  async peek(
+    ranges: readonly BridgeRange[],
+    options: PeekOptions & Pick<WorkOptions, 'signal'> = {},
+  ): Promise<RemotePeek> {
+    const { bytes, answer } = await gatherRanges(this.#connection, { machine: this.name }, ranges, options);
+    const { pauseMs, consistency, source } = answer;
+    return { bytes, pauseMs, consistency, source };
+  }
+
+  /** As `peek`, handed over as it comes: for what is too long to hold. */
+  peekStream(
+    ranges: readonly BridgeRange[],
+    onBytes: (bytes: OwnedBytes) => void | Promise<void>,
+    { signal, ...options }: PeekOptions & Pick<WorkOptions, 'signal'> = {},
+  ): Promise<ResponseOf<'peek'>> {
+    return this.#connection.call(
+      'peek',
+      { of: { machine: this.name }, ranges: [...ranges], ...options },
+      { onBytes, ...(signal === undefined ? {} : { signal }) },
+    );
+  }
+
+  async poke(at: RequestOf<'poke'>['at'], bytes: OwnedBytes): Promise<void> {
+    await this.#connection.call('poke', { machine: this.name, at, bytes });
+  }
+
+  diff(snapshot?: SnapshotId): Promise<DiffReport> {
+    const { name: machine } = this;
+    return this.#client.diffOf(snapshot === undefined ? { machine } : { machine, snapshot });
+  }
+
+  async pause(): Promise<void> {
+    await this.#connection.call('pause', { machine: this.name });
+  }
+
+  async resume(): Promise<void> {
+    await this.#connection.call('resume', { machine: this.name });
+  }
+
+  async stop(): Promise<void> {
+    await this.#connection.call('stop', { machine: this.name });
+  }
+
+  /** Its serial console, until closed or the connection is lost. */
+  openConsole(options: RemoteConsoleOptions): RemoteConsole {
+    return RemoteConsole.open(this.#connection, this.name, options);
+  }
+
+  get #connection() {
+    return this.#client.link.connection;
+  }
+}
+
+function workOf({ signal, onProgress, job }: JobOptions): JobOptions {
+  return {
+    ...(signal === undefined ? {} : { signal }),
+    ...(onProgress === undefined ? {} : { onProgress }),
+    ...(job === undefined ? {} : { job }),
+  };
+}

@@ -1,0 +1,21 @@
+// What a host machine must be for a verb: running, and able to do it.
+
+import { VitrineError } from '../base/error.ts';
+import type { Machine } from '../engine/machine.ts';
+import type { HostMachine } from './host.ts';
+
+/** Its machine under the engine. Throws `wrong-state` while it does not run. */
+export function running(machine: HostMachine): Machine {
+  if (machine.machine !== null) return machine.machine;
+  throw new VitrineError('wrong-state', {
+    machine: machine.name,
+    actual: machine.state,
+    required: 'running',
+  });
+}
+
+/** A way of a host or machine to do something, if it has one. Throws `unsupported`. */
+export function provided<Way>(way: Way | undefined, what: string): Way {
+  if (way === undefined) throw new VitrineError('unsupported', { missing: what });
+  return way;
+}

@@ -1,0 +1,105 @@
+// peek: ranges of a machine's memory, all of one instant, or of a snapshot, streamed. There is no bound on their length: up
+// to 64 MiB are copied in one short rest of the machine, more is read from its tracker's mirror while it runs on.
+//
+// The stream holds the ranges one after another, in the order asked for.
+
+import * as v from 'valibot';
+import { VitrineError } from '../../base/error.ts';
+import { MIB } from '../../base/limits.ts';
+import type { PeekRange } from '../../engine/peek.ts';
+import { BRIDGE_LIMITS } from '../bridge-limits.ts';
+import { type BridgeRange, COUNT, MACHINE_NAME, MS, RANGES, SNAPSHOT } from '../fields.ts';
+import type { HostMachine } from '../host.ts';
+import { provided, running } from '../running.ts';
+import { type Call, defineVerb } from '../verb.ts';
+
+/** Of a snapshot so much is read and proven at a time. */
+const STORED_PART_BYTES = MIB;
+
+export const peek = defineVerb({
+  id: 9,
+  name: 'peek',
+  permission: 'peek',
+  effect: 'none',
+  streams: { down: 'bytes', up: 'none' },
+  request: v.strictObject({
+    of: v.union([v.strictObject({ machine: MACHINE_NAME }), v.strictObject({ snapshot: SNAPSHOT })]),
+    ranges: RANGES,
+    /** `torn` allows bytes of different instants where the machine then need not rest. */
+    consistency: v.exactOptional(v.picklist(['instant', 'torn'])),
+  }),
+  response: v.object({
+    lengthBytes: COUNT,
+    consistency: v.picklist(['instant', 'torn']),
+    /** How long the machine rested; 0 for a snapshot. */
+    pauseMs: MS,
+    /** `copy`: read while it rested; `mirror`: after it; `store`: a snapshot. */
+    source: v.picklist(['copy', 'mirror', 'store']),
+  }),
+  async run(call, { of, ranges, consistency = 'instant' }) {
+    const lengthBytes = ranges.reduce((sum, range) => sum + range.lengthBytes, 0);
+    call.note({ ranges: ranges.slice(0, 16), rangeCount: ranges.length, lengthBytes });
+    if (!Number.isSafeInteger(lengthBytes)) {
+      throw new VitrineError('argument-invalid', { name: 'ranges', lengthBytes });
+    }
+    if ('snapshot' in of) {
+      const { id } = await call.snapshot(of.snapshot);
+      await peekStored(call, id, ranges);
+      return { lengthBytes, consistency: 'instant', pauseMs: 0, source: 'store' } as const;
+    }
+    const machine = call.machine(of.machine);
+    const physical = await physicalRanges(machine, ranges);
+    if (lengthBytes > BRIDGE_LIMITS.peekCopyBytes) {
+      const { pauseMs } = await running(machine).peekInParts(physical, (part) => call.sendBytes(part), {
+        signal: call.signal,
+      });
+      return { lengthBytes, consistency: 'instant', pauseMs, source: 'mirror' } as const;
+    }
+    const release = await call.reserve(lengthBytes);
+    try {
+      const peeked = await running(machine).peek(physical, { consistency });
+      for (const bytes of peeked.bytes) await call.sendBytes(bytes);
+      return {
+        lengthBytes,
+        consistency: peeked.consistency,
+        pauseMs: peeked.pauseMs,
+        source: 'copy',
+      } as const;
+    } finally {
+      release();
+    }
+  },
+});
+
+/** A snapshot does not change, so its parts are of one instant whenever they are read. */
+async function peekStored(call: Call, snapshot: string, ranges: readonly BridgeRange[]): Promise<void> {
+  for (const range of ranges) {
+    for (let at = 0; at < range.lengthBytes; at += STORED_PART_BYTES) {
+      const lengthBytes = Math.min(STORED_PART_BYTES, range.lengthBytes - at);
+      for (const bytes of await call.host.engine.peek(snapshot, [partOf(range, at, lengthBytes)])) {
+        await call.sendBytes(bytes);
+      }
+    }
+  }
+}
+
+function partOf(range: BridgeRange, at: number, lengthBytes: number): PeekRange {
+  if ('virtualAddress' in range) {
+    throw new VitrineError('unsupported', { missing: 'virtual addresses in a snapshot' });
+  }
+  return 'address' in range
+    ? { address: range.address + at, lengthBytes }
+    : { region: range.region, offsetBytes: range.offsetBytes + at, lengthBytes };
+}
+
+async function physicalRanges(machine: HostMachine, ranges: readonly BridgeRange[]): Promise<PeekRange[]> {
+  const physical: PeekRange[] = [];
+  for (const range of ranges) {
+    if (!('virtualAddress' in range)) physical.push(range);
+    else {
+      const translate = provided(machine.translate?.bind(machine), 'virtual addresses');
+      physical.push(...(await translate(range.virtualAddress, range.lengthBytes)));
+    }
+  }
+  return physical;
+}
