@@ -50,6 +50,8 @@ const MEANINGS = {
   'guest-lost': 'The process of the guest is gone.',
   'guest-timeout': 'The guest did not answer in time.',
   'replay-diverged': 'The guest did something else than was recorded.',
+  'disk-missing': 'A file that a disk stands on is not there.',
+  'disk-changed': 'A file that a disk of the snapshot stands on was written since.',
   'span-out-of-range': 'The range lies outside the guest memory.',
 
   // Rewind
@@ -115,6 +117,8 @@ const REMEDIES = {
   'guest-lost': 'Open it again and restore a snapshot.',
   'guest-timeout': 'Open it again and restore a snapshot.',
   'replay-diverged': 'See the data for where; replay from the snapshot at which recording began.',
+  'disk-missing': 'Put the named file back where it was.',
+  'disk-changed': 'Put the file back as it was, with its time.',
   'span-out-of-range': 'See the data for the regions.',
 
   // Rewind

@@ -16,6 +16,8 @@ import { PauseGuard } from '../../guest/pause-guard.ts';
 import type { Region } from '../../memory/region.ts';
 import { regionOf, type Span } from '../../memory/span.ts';
 import { DeviceState, type DeviceStateOptions, type SavePath } from './device-state.ts';
+import { isDiskRecord } from './disk-record.ts';
+import type { Disks } from './disks.ts';
 import { type RamRange, ramRangesIn } from './physmap.ts';
 import type { QemuProcess } from './process.ts';
 import { RAM_BLOCK } from './profile.ts';
@@ -35,7 +37,7 @@ const ENDED_STATES: readonly RunState[] = ['shutdown', 'internal-error', 'guest-
  */
 export async function openQemuGuest(
   process: QemuProcess,
-  options: DeviceStateOptions = {},
+  options: DeviceStateOptions & { readonly disks?: Disks | undefined } = {},
 ): Promise<QemuGuest> {
   const { qmp, profile, files } = process;
   await qmp.execute('migrate-set-capabilities', {
@@ -57,7 +59,7 @@ export async function openQemuGuest(
       process,
       options,
     );
-    return new QemuGuest(process, ram, ranges, devices);
+    return new QemuGuest(process, ram, ranges, devices, options.disks);
   } catch (error) {
     ram.close();
     throw error;
@@ -76,17 +78,25 @@ export class QemuGuest implements Guest {
   readonly #ram: RamFile;
   readonly #ranges: readonly RamRange[];
   readonly #devices: DeviceState;
+  readonly #disks: Disks | undefined;
   readonly #guard = new PauseGuard();
   /** Settles when the pauses and resumes so far have been served: they go one after another. */
   #turn: Promise<unknown> = Promise.resolve();
   /** Whether it shall run when the last pause ends. */
   #runsAfter = false;
 
-  constructor(process: QemuProcess, ram: RamFile, ranges: readonly RamRange[], devices: DeviceState) {
+  constructor(
+    process: QemuProcess,
+    ram: RamFile,
+    ranges: readonly RamRange[],
+    devices: DeviceState,
+    disks?: Disks,
+  ) {
     this.#process = process;
     this.#ram = ram;
     this.#ranges = ranges;
     this.#devices = devices;
+    this.#disks = disks;
     this.regions = ranges.map(({ guestAddress, sizeBytes }, id) => ({
       id,
       name: id === 0 ? 'ram' : 'ram.high',
@@ -101,7 +111,7 @@ export class QemuGuest implements Guest {
       // The version of device state: what it holds is versioned by QEMU itself, with the machine type.
       version: '1',
       architecture: 'x86_64',
-      config: { machine, cpu, cpus, accelerator, memoryBytes, ...devices.config },
+      config: { machine, cpu, cpus, accelerator, memoryBytes, ...devices.config, ...disks?.config },
     };
   }
 
@@ -181,7 +191,8 @@ export class QemuGuest implements Guest {
 
   async saveDevices(): Promise<DeviceRecord[]> {
     this.#guard.requirePaused();
-    return this.#devices.save();
+    const devices = await this.#devices.save();
+    return this.#disks === undefined ? devices : [...devices, ...(await this.#disks.save())];
   }
 
   /** As `saveDevices`, by the way that takes longer; for the self-test, which compares the two. */
@@ -197,9 +208,17 @@ export class QemuGuest implements Guest {
 
   async loadDevices(records: readonly DeviceRecord[]): Promise<void> {
     this.#guard.requirePaused();
-    const state = this.#devices.read(records);
+    const state = this.#devices.read(records.filter((record) => !isDiskRecord(record)));
+    const read = await this.#disks?.read(records);
     await this.#reviveEnded();
-    await this.#devices.load(state);
+    const swap = read && (await this.#disks?.swapIn(read));
+    try {
+      await this.#devices.load(state);
+    } catch (error) {
+      await swap?.putBack();
+      throw error;
+    }
+    await swap?.commit();
   }
 
   /** Memory that its RAM takes of the host's. */
@@ -211,6 +230,7 @@ export class QemuGuest implements Guest {
     this.#guard.close();
     this.#ram.close();
     await this.#process.close();
+    await this.#disks?.close();
   }
 
   /** A machine that turned itself off goes on only after a reset; state is loaded over it, and then it can. */

@@ -14,6 +14,7 @@ import type { Vitrine } from '../../engine/vitrine.ts';
 import { loadKernels } from '../../kernel/load.ts';
 import { openScanTracker } from '../../tracking/scan-tracker.ts';
 import type { SavePath } from './device-state.ts';
+import { type DiskOptions, type Disks, openDisks } from './disks.ts';
 import { type LaunchOptions, launchQemu, type QemuProcess } from './process.ts';
 import { type QemuProfile, resolveProfile } from './profile.ts';
 import { openQemuGuest, type QemuGuest } from './qemu-guest.ts';
@@ -28,6 +29,8 @@ export interface QemuMachineOptions extends LaunchOptions {
    */
   readonly snapshot?: SnapshotId;
   readonly clock?: Clock;
+  /** Disks that are saved and restored with it, and the folder of the layers that hold what is written to them. */
+  readonly disks?: { readonly folder: string; readonly files: readonly DiskOptions[] };
 }
 
 /** What a machine is doing, for people and programs. */
@@ -68,13 +71,16 @@ export async function openQemuMachine(
   if (!MACHINE_NAME_PATTERN.test(name))
     throw new VitrineError('argument-invalid', { name: 'name', value: name });
   const proof = await selfTest(resolveProfile(profile), options.root);
-  const process = await launchQemu(name, profile, options);
+  const disks = options.disks && (await openDisks(options.disks.files, options.disks.folder));
+  const process = await launchWith(disks, name, profile, options);
   let guest: QemuGuest | undefined;
   try {
+    disks?.attach(process.qmp);
     const serial = await connectSerial(process.files.serial);
     guest = await openQemuGuest(process, {
       quickSave: proof.quickSave.works,
       restoreFault: proof.inPlace.works ? undefined : proof.inPlace.because,
+      disks,
     });
     const tracker = await openScanTracker(guest, {
       openKernels: () => loadKernels(),
@@ -86,6 +92,22 @@ export async function openQemuMachine(
     return opened;
   } catch (error) {
     await (guest ?? process).close();
+    await disks?.close();
+    throw error;
+  }
+}
+
+async function launchWith(
+  disks: Disks | undefined,
+  name: string,
+  profile: QemuProfile,
+  options: LaunchOptions,
+): Promise<QemuProcess> {
+  const args = [...(disks?.arguments ?? []), ...(profile.args ?? [])];
+  try {
+    return await launchQemu(name, { ...profile, args }, options);
+  } catch (error) {
+    await disks?.close();
     throw error;
   }
 }

@@ -1,0 +1,106 @@
+// Linux that writes numbered sectors to a disk, one after another, and says each on its serial line once it is on the disk: what
+// it printed and what the disk holds can be compared from outside.
+
+import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, vi } from 'vitest';
+import { MIB } from '../../src/base/limits.ts';
+import type { QemuProfile } from '../../src/host/qemu/profile.ts';
+import type { SerialLine } from '../../src/host/qemu/serial-line.ts';
+
+const IMAGES = fileURLToPath(new URL('../../.guests/', import.meta.url));
+const UNPACKED = join(IMAGES, 'apt/unpacked');
+const BOOT_MS = 240_000;
+export const SECTOR_BYTES = 512;
+
+/** Writes sector i, reads it and the one before past the cache, and looks that the one behind was never written. */
+const LOOP = [
+  'i=0; while :; do i=$((i+1)); n=$(printf %08d $i)',
+  'echo $n | dd of=/dev/vda bs=512 seek=$i conv=sync,fsync 2>/dev/null',
+  'r=$(dd if=/dev/vda bs=512 skip=$i count=1 iflag=direct 2>/dev/null | head -c 8)',
+  'p=$(dd if=/dev/vda bs=512 skip=$((i-1)) count=1 iflag=direct 2>/dev/null | tr -d "\\0")',
+  '[ $i = 1 ] || [ "$p" = "$(printf %08d $((i-1)))" ] || echo WRONG $i before $p',
+  'z=$(dd if=/dev/vda bs=512 skip=$((i+1)) count=1 iflag=direct 2>/dev/null | tr -d "\\0")',
+  '[ "$r" = "$n" ] && [ -z "$z" ] && echo wrote-$i. || echo WRONG $i read $r next $z; done &',
+].join('; ');
+
+/** Linux with the driver for disks, which is not in its RAM disk: a second archive is appended, as the kernel allows. */
+export function linuxWithDisks(program: string): { readonly profile: QemuProfile; readonly folder: string } {
+  const folder = mkdtempSync(join(tmpdir(), 'vitrine-linux-'));
+  const image = readdirSync(UNPACKED).find((name) => name.startsWith('linux-image-'));
+  if (image === undefined) throw new Error('the Linux guest is missing: run `npm run guests`');
+  const modules = join(UNPACKED, image, 'lib/modules');
+  const driver = join(modules, readdirSync(modules)[0]!, 'kernel/drivers/block/virtio_blk.ko');
+  const initrd = join(folder, 'initrd');
+  const first = readFileSync(join(IMAGES, 'initrd'));
+  const gap = Buffer.alloc((4 - (first.length % 4)) % 4);
+  writeFileSync(initrd, Buffer.concat([first, gap, archiveOf('virtio_blk.ko', readFileSync(driver))]));
+  const profile: QemuProfile = {
+    program,
+    memoryBytes: 64 * MIB,
+    kernel: join(IMAGES, 'vmlinuz'),
+    initrd,
+    append: 'console=ttyS0 quiet mitigations=off random.trust_cpu=on nomodeset',
+  };
+  return { profile, folder };
+}
+
+/** What Linux printed, to be waited for. */
+export class WriterLine {
+  readonly #serial: SerialLine;
+  #text = '';
+
+  constructor(serial: SerialLine) {
+    this.#serial = serial;
+    serial.onOutput((bytes) => {
+      this.#text += Buffer.from(bytes).toString('latin1');
+    });
+  }
+
+  /** Boots to the shell and starts writing. */
+  async startWriting(): Promise<void> {
+    await this.#until(() => this.#text.includes('is up'));
+    this.#serial.write('insmod /virtio_blk.ko; [ -b /dev/vda ] && echo disk-is""-there\n');
+    await this.#until(() => this.#text.includes('disk-is-there'));
+    this.#serial.write(`${LOOP}\n`);
+  }
+
+  /** Numbers of the sectors it said it wrote. */
+  get written(): number[] {
+    expect(this.#text).not.toMatch(/WRONG \d/);
+    return [...this.#text.matchAll(/wrote-(\d+)\./g)].map(([, number]) => Number(number));
+  }
+
+  async untilWritten(number: number): Promise<void> {
+    await this.#until(() => this.written.includes(number));
+  }
+
+  /** So many more sectors than were written now. */
+  async untilMore(count: number): Promise<void> {
+    const before = this.written.length;
+    await this.#until(() => this.written.length >= before + count);
+  }
+
+  forget(): void {
+    this.#text = '';
+  }
+
+  async #until(condition: () => boolean): Promise<void> {
+    await vi.waitUntil(condition, { timeout: BOOT_MS, interval: 10 });
+  }
+}
+
+/** One file in the kernel's `newc` archive format. */
+function archiveOf(name: string, data: Uint8Array): Buffer {
+  return Buffer.concat([entryOf(name, 0o100644, data), entryOf('TRAILER!!!', 0, new Uint8Array())]);
+}
+
+function entryOf(name: string, mode: number, data: Uint8Array): Buffer {
+  const path = Buffer.from(`${name}\0`);
+  const fields = [1, mode, 0, 0, 1, 0, data.length, 0, 0, 0, 0, path.length, 0];
+  const header = Buffer.from(`070701${fields.map((field) => field.toString(16).padStart(8, '0')).join('')}`);
+  const padding = (length: number) => Buffer.alloc((4 - (length % 4)) % 4);
+  return Buffer.concat([header, path, padding(header.length + path.length), data, padding(data.length)]);
+}
