@@ -16,7 +16,7 @@ import { QEMUS } from './pulse-machine.ts';
 
 /** Counts, with work in between that writes files and makes processes. */
 const COUNTER =
-  'i=0; while :; do i=$((i+1)); echo $i > /tmp/n; [ "$(cat /tmp/n)" = $i ] && echo "at $i"; usleep 20000; done';
+  'i=0; while :; do i=$((i+1)); echo $i > /n; [ "$(cat /n)" = $i ] && echo "at $i"; usleep 20000; done';
 
 const MACHINES: readonly (readonly [string, QemuProfile])[] = [
   ['a PC', { machine: 'pc' }],
@@ -118,7 +118,7 @@ for (const { version, program } of QEMUS) {
     const { machine, shell } = await open(linuxProfile(program));
     await machine.start();
     await shell.untilUp();
-    await shell.run('echo kept > /tmp/kept');
+    await shell.run('echo kept > /kept');
     const saved = (await machine.machine.save()).snapshot.id;
     shell.forget();
     machine.serial.write('poweroff -f\n');
@@ -127,7 +127,7 @@ for (const { version, program } of QEMUS) {
       .toBe('shutdown');
     await machine.machine.restore(saved);
     expect((await machine.status()).state).toBe('running');
-    expect(await shell.run('cat /tmp/kept')).toBe('kept');
+    expect(await shell.run('cat /kept')).toBe('kept');
   });
 }
 
