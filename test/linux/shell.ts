@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { linuxConfig, openV86, type V86Config, type V86Guest } from '../../src/guest/v86/index.ts';
-import { until, v86Program } from '../guest/v86/machines.ts';
+import { programFor, until } from '../guest/v86/machines.ts';
 
 const IMAGES = new URL('../../.guests/', import.meta.url);
 
@@ -16,12 +16,12 @@ function image(name: string): { readonly bytes: Buffer } {
 
 /** The machine, not started. Its images are built by `npm run guests`. */
 export async function openLinux(change: Partial<V86Config> = {}): Promise<V86Guest> {
-  return openV86(linuxConfig(await v86Program(), imagesOf(), change));
+  return openV86(linuxConfig(await programFor(change), imagesOf(), change));
 }
 
 /** One with an empty disk in memory, `/dev/sda` after `load-disk`. */
 export async function openLinuxWithDisk(diskBytes: number): Promise<V86Guest> {
-  const { kernel } = linuxConfig(await v86Program(), imagesOf());
+  const { kernel } = linuxConfig(await programFor({}), imagesOf());
   const initrd = { bytes: Buffer.concat([image('initrd').bytes, image('disk-drivers').bytes]) };
   return openLinux({ kernel: { ...kernel!, initrd }, disks: { hda: { bytes: new Uint8Array(diskBytes) } } });
 }

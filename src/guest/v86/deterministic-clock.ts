@@ -14,8 +14,10 @@
 // `Date` and the static are the platform's and v86's own for all machines: they are replaced only while a machine's code
 // runs, which is never across an await.
 
+import { VitrineError } from '../../base/error.ts';
 import type { OrderlyCode } from './orderly-code.ts';
 import { Random32 } from './random-32.ts';
+import { isStepped, StepMeter } from './step-meter.ts';
 import { CPU_BLOCK } from './v86-internals.ts';
 
 /** Steps of a millisecond. */
@@ -40,9 +42,16 @@ let running: VirtualTime | undefined;
 const owners = new WeakSet<ClockOwner>();
 const times = new WeakMap<WebAssembly.Exports, VirtualTime>();
 
-/** The time of an instance that `withVirtualTime` made; undefined for one in the host's time. */
+/**
+ * The time of an instance that `withVirtualTime` made; undefined for one in the host's time. Throws `unsupported` for one of a
+ * program that would never end a slice in that.
+ */
 export function virtualTimeOf(exports: WebAssembly.Exports): VirtualTime | undefined {
-  return times.get(exports);
+  const time = times.get(exports);
+  if (time === undefined && isStepped(exports)) {
+    throw new VitrineError('unsupported', { missing: "a program without steps: 'single'" });
+  }
+  return time;
 }
 
 /** A `wasm_fn` whose instances live in a time of their own. */
@@ -58,8 +67,8 @@ export function withVirtualTime(
       ...imports.env,
       microtick: () => time.read(),
       get_rand_int: () => time.random(),
-      // Timers note instants: whole steps alone.
-      run_hardware_timers: (acpi: number) => runTimers(acpi, time.nowMs),
+      // Timers note instants: whole steps alone. What they return is how long to sleep.
+      run_hardware_timers: (acpi: number) => (time.mayRunTimers() ? runTimers(acpi, time.nowMs) : 0),
     };
     const exports = await instantiate({ ...imports, env });
     times.set(exports, time);
@@ -73,6 +82,8 @@ export class VirtualTime {
   readonly code: OrderlyCode | undefined;
   readonly #random = new Random32();
   #exports: WebAssembly.Exports | undefined;
+  /** What ends slices exactly; undefined where v86 ends them. */
+  #meter: StepMeter | undefined;
   /** The instruction counter when it was folded into `#instructions`. */
   #counted = 0;
   #instructions = 0;
@@ -84,6 +95,9 @@ export class VirtualTime {
   /** The last reading of the program in this slice, and those before it at the same step. */
   #readSteps = -1;
   #sameReadings = 0;
+  #sliceStartMs = 0;
+  /** The program looks at the clock first, to know when the slice began. */
+  #tellsStart = false;
 
   constructor(code?: OrderlyCode) {
     this.code = code;
@@ -92,10 +106,22 @@ export class VirtualTime {
   /** The instance that lives in this time. */
   attach(exports: WebAssembly.Exports): void {
     this.#exports = exports;
+    if (isStepped(exports)) this.#meter = new StepMeter(exports);
+  }
+
+  /** Whether slices can be cut, so that a run ends at any instruction. */
+  get isStepped(): boolean {
+    return this.#meter !== undefined;
+  }
+
+  /** Whether the last slice was cut: the next one is its rest. */
+  get isCut(): boolean {
+    return this.#meter?.isCut === true;
   }
 
   /** Instructions since the beginning. */
   get instructions(): number {
+    if (this.#meter !== undefined) return this.#meter.instructions;
     this.#fold();
     return this.#instructions;
   }
@@ -127,6 +153,12 @@ export class VirtualTime {
    * one step. Each is an instruction of its own, so their parts never reach the step that the run ends at.
    */
   #readInSlice(): number {
+    if (this.#tellsStart) {
+      this.#tellsStart = false;
+      return this.#sliceStartMs;
+    }
+    // At a cut the loop looks once more than it would without.
+    if (this.#meter?.isHeld === true) return this.nowMs;
     const { steps } = this;
     this.#sameReadings = steps === this.#readSteps ? this.#sameReadings + 1 : 0;
     this.#readSteps = steps;
@@ -136,6 +168,11 @@ export class VirtualTime {
   /** What v86's timers are told: they note instants, whole steps in a slice. */
   readByDevice(): number {
     return this.#inSlice ? this.nowMs : this.read();
+  }
+
+  /** Whether v86 may run its timers now, which it would at a cut as well. */
+  mayRunTimers(): boolean {
+    return this.#meter === undefined || this.#meter.mayRunTimers();
   }
 
   random(): number {
@@ -148,16 +185,27 @@ export class VirtualTime {
     this.#instructions = 0;
     this.#sleptSteps = 0;
     this.#hostReadings = 0;
+    this.#meter?.begin();
     this.#random.begin();
   }
 
-  /** Runs a slice, which returns how long the machine then sleeps. Its clock moves on in any case. */
-  slice(owner: ClockOwner, work: () => number): number {
+  /**
+   * Runs a slice, which returns how long the machine then sleeps. Its clock moves on in any case. Where slices can be cut it
+   * ends after `mostSteps` at the latest.
+   */
+  slice(owner: ClockOwner, work: () => number, mostSteps: number): number {
     const before = this.instructions;
+    this.#tellsStart = this.isCut;
+    if (!this.isCut) {
+      this.#sliceStartMs = this.nowMs;
+      this.#readSteps = -1;
+    }
+    this.#meter?.start(mostSteps);
     this.#inSlice = true;
-    this.#readSteps = -1;
     try {
       const sleepMs = this.within(owner, work);
+      this.#meter?.finish();
+      if (this.isCut) return 0;
       const idle = this.instructions === before ? 1 : 0;
       this.#sleptSteps += Math.max(idle, Math.ceil(sleepMs * STEPS_PER_MS));
       this.code?.settle();

@@ -4,6 +4,7 @@ import { VitrineError } from '../../base/error.ts';
 import { MIB } from '../../base/limits.ts';
 import { withVirtualTime } from './deterministic-clock.ts';
 import { OrderlyCode } from './orderly-code.ts';
+import { isSteppedModule } from './step-meter.ts';
 import { compileV86, trackedWasmFn, type V86Program } from './tracked-wasm.ts';
 import { adoptV86, type V86Guest } from './v86-guest.ts';
 import type { V86Core, V86Emulator } from './v86-internals.ts';
@@ -144,9 +145,17 @@ async function compile(config: V86Config): Promise<V86Program> {
     tracking = 'auto',
     memory = 'private',
   } = config;
+  const isInterpreted = config.deterministic === true && config.compile !== true;
   if (!('module' in wasm)) {
     const bytes = new Uint8Array(await load(wasm));
-    return compileV86(bytes, { tracking, memory, machine: { memoryBytes, vgaMemoryBytes } });
+    const steps = isInterpreted ? 'single' : 'slices';
+    return compileV86(bytes, { tracking, memory, steps, machine: { memoryBytes, vgaMemoryBytes } });
+  }
+  if (isSteppedModule(wasm.module) !== isInterpreted) {
+    const reason = isInterpreted
+      ? "compiled without steps: 'single', which a deterministic machine needs that is interpreted"
+      : "compiled with steps: 'single', for deterministic machines that are interpreted";
+    throw new VitrineError('argument-invalid', { name: 'wasm', reason });
   }
   if (memory === 'shared' && wasm.isShared !== true) {
     const reason = wasm.unshared ?? 'the program was compiled without it';

@@ -121,8 +121,9 @@ export class Replayer {
   }
 
   /**
-   * Runs the paused guest to the end of the slice that holds `until` steps, or to the end of the log, where everything is
-   * compared with what was recorded. Input enters as it did.
+   * Runs the paused guest to `until` steps, or to the end of the log, where everything is compared with what was recorded.
+   * Input enters as it did. Where it runs compiled code, or sleeps at that time, it ends at the end of the slice that holds the
+   * place.
    *
    * Throws `replay-diverged` when the machine does something else, naming where and, at the end, the first region or device
    * record that differs; `argument-invalid` for a place before the present one (see `stepBack`), `aborted`.
@@ -138,6 +139,7 @@ export class Replayer {
       await this.#replay.runWhile(
         (position) => position.slices < end.slices && (until === 'end' || position.steps < until),
         signal,
+        until === 'end' ? undefined : until,
       );
     } finally {
       this.#replay.beforeSlice = undefined;
@@ -152,7 +154,7 @@ export class Replayer {
 
   /**
    * Goes back by `steps`: `restore` brings the guest to the snapshot at which recording began, from there it is run again.
-   * It ends at the end of the slice that holds the place; returns which one that is.
+   * Ends where `runTo` does; returns which place that is.
    */
   async stepBack(
     steps: number,

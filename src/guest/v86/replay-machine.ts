@@ -47,6 +47,8 @@ export class V86Replay implements Replay {
   #frames = 0;
   #inSlice = false;
   #isRunning = false;
+  /** Where the slice that runs next is cut, in steps. */
+  #until = Number.POSITIVE_INFINITY;
   /** Input that came in a slice, from a listener to what the machine sends. */
   #late: (readonly [name: string, value: unknown])[] = [];
   /** Told of input; there while one records. */
@@ -98,8 +100,32 @@ export class V86Replay implements Replay {
     return this.position;
   }
 
-  /** Runs slice by slice while `wanted` says so. As `run`. */
-  async runWhile(wanted: (position: ReplayPosition) => boolean, signal?: AbortSignal): Promise<void> {
+  /** Whether a run can end at any instruction: it is interpreted. */
+  get isStepped(): boolean {
+    return this.#time.isStepped;
+  }
+
+  /**
+   * Runs the paused guest on by itself to `steps` since the beginning: to the very instruction where it is stepped, else to the
+   * end of the slice that holds it. As `run`; throws `wrong-state` while one records, since input enters at slices' ends.
+   */
+  async runTo(steps: number, signal?: AbortSignal): Promise<ReplayPosition> {
+    if (this.onInput !== undefined) {
+      throw new VitrineError('wrong-state', { actual: 'a recording is under way', required: 'none' });
+    }
+    await this.runWhile((position) => position.steps < steps, signal, steps);
+    return this.position;
+  }
+
+  /**
+   * Runs slice by slice while `wanted` says so. As `run`, but where the machine is stepped the slice that holds `until` steps is
+   * cut there. The rest of a slice is run as if there had been no cut, provided that nothing was saved or written in it.
+   */
+  async runWhile(
+    wanted: (position: ReplayPosition) => boolean,
+    signal?: AbortSignal,
+    until = Number.POSITIVE_INFINITY,
+  ): Promise<void> {
     this.#hooks.requirePaused();
     if (this.#isRunning) throw new VitrineError('busy', { underWay: 'a run' });
     this.#isRunning = true;
@@ -107,7 +133,8 @@ export class V86Replay implements Replay {
     try {
       for (let done = 1; wanted(this.position); done++) {
         throwIfAborted(signal);
-        this.beforeSlice?.();
+        if (!this.#time.isCut) this.beforeSlice?.();
+        this.#until = until;
         this.#runSlice();
         if (done % SLICES_PER_TURN !== 0) continue;
         await nextTask();
@@ -116,6 +143,7 @@ export class V86Replay implements Replay {
       }
     } finally {
       this.#isRunning = false;
+      this.#until = Number.POSITIVE_INFINITY;
       this.#hooks.enterRest();
     }
   }
@@ -148,18 +176,27 @@ export class V86Replay implements Replay {
   }
 
   #slice(): number {
+    if (!this.#time.isCut) this.#beginSlice();
+    this.#inSlice = true;
+    try {
+      const work = () => this.#mainLoop.call(this.#cpu);
+      return this.#time.slice(this.#owner, work, this.#until - this.#time.steps);
+    } finally {
+      this.#inSlice = false;
+      if (!this.#time.isCut) this.#endSlice();
+    }
+  }
+
+  #beginSlice(): void {
     const frame = Math.floor((this.#time.steps * FRAMES_PER_SECOND) / (1000 * 65_536));
     if (frame !== this.#frames) this.#time.within(this.#owner, () => this.#hooks.drawFrame());
     this.#frames = frame;
     this.#cpu.full_clear_tlb();
-    this.#inSlice = true;
-    try {
-      return this.#time.slice(this.#owner, () => this.#mainLoop.call(this.#cpu));
-    } finally {
-      this.#inSlice = false;
-      this.#slices++;
-      for (const [name, value] of this.#late.splice(0)) this.#enter(name, value);
-    }
+  }
+
+  #endSlice(): void {
+    this.#slices++;
+    for (const [name, value] of this.#late.splice(0)) this.#enter(name, value);
   }
 
   #enter(name: string, value: unknown): void {

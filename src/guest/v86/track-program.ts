@@ -23,10 +23,23 @@ import {
   SectionReader,
   unsigned,
   vector,
+  withMore,
   withSection,
   writeSections,
 } from '../../instrument/module-sections.ts';
 import { type BarrierIndices, beforeWriteBody, I32, OP, PAGE_BITS } from './barrier-code.ts';
+import {
+  bytesOf,
+  countImports,
+  FUNCTION_TYPE,
+  functionNames,
+  hasType,
+  indexOf,
+  KIND,
+  missing,
+  readVector,
+  typesWith,
+} from './program-parts.ts';
 
 /** Exported globals: where the map is, where RAM is, and how many pages are marked in it, none while disarmed. */
 export const MARK_GLOBALS = {
@@ -43,12 +56,6 @@ export const BARRIER_EXPORTS = {
   before: 'vitrine:barrier.before',
 } as const;
 
-const KIND_FUNCTION = 0;
-const KIND_TABLE = 1;
-const KIND_GLOBAL = 3;
-const FUNCTION_NAMES = 1;
-
-const FUNCTION_TYPE = 0x60;
 const FUNCTION_REFERENCE = 0x70;
 
 /** The two functions: how their mangled names end, and their types. */
@@ -108,12 +115,12 @@ function rewrite(sections: readonly Section[]): OwnedBytes {
   const exported = (name: string, kind: number, index: number) =>
     concatBytes([nameBytes(name), Uint8Array.of(kind), unsigned(index)]);
   const added = [
-    exported(MARK_GLOBALS.mapAddress, KIND_GLOBAL, at.map),
-    exported(MARK_GLOBALS.firstPage, KIND_GLOBAL, at.first),
-    exported(MARK_GLOBALS.pageCount, KIND_GLOBAL, at.count),
-    exported(BARRIER_EXPORTS.block, KIND_GLOBAL, at.block),
-    exported(BARRIER_EXPORTS.spill, KIND_TABLE, table),
-    exported(BARRIER_EXPORTS.before, KIND_FUNCTION, before),
+    exported(MARK_GLOBALS.mapAddress, KIND.global, at.map),
+    exported(MARK_GLOBALS.firstPage, KIND.global, at.first),
+    exported(MARK_GLOBALS.pageCount, KIND.global, at.count),
+    exported(BARRIER_EXPORTS.block, KIND.global, at.block),
+    exported(BARRIER_EXPORTS.spill, KIND.table, table),
+    exported(BARRIER_EXPORTS.before, KIND.function, before),
   ];
   const spillTable = Uint8Array.of(FUNCTION_REFERENCE, 1, 1, 1);
   let changed = withSection(sections, { id: SECTION.type, bytes: vector(signatures.types) });
@@ -167,110 +174,4 @@ function readTables(sections: readonly Section[]): Uint8Array[] {
     reader.unsigned();
     return reader.since(start);
   });
-}
-
-interface ImportCounts {
-  readonly functions: number;
-  readonly globals: number;
-  readonly tables: number;
-}
-
-/** How many functions, globals and tables come before the module's own. */
-function countImports(section: Uint8Array): ImportCounts {
-  let functions = 0;
-  let globals = 0;
-  let tables = 0;
-  readVector(section, (reader) => {
-    reader.name();
-    reader.name();
-    const kind = reader.byte();
-    if (kind === KIND_FUNCTION) {
-      functions++;
-      reader.unsigned();
-    } else if (kind === KIND_GLOBAL) {
-      globals++;
-      reader.bytes(2);
-    } else if (kind === KIND_TABLE || kind === 2) {
-      if (kind === KIND_TABLE) {
-        reader.byte();
-        tables++;
-      }
-      const flags = reader.byte();
-      reader.unsigned();
-      if (flags & 1) reader.unsigned();
-    } else throw missing(`imports of kind ${kind}`);
-  });
-  return { functions, globals, tables };
-}
-
-function functionNames(sections: readonly Section[]): (readonly [index: number, name: string])[] {
-  for (const { id, bytes } of sections) {
-    if (id !== SECTION.custom) continue;
-    const reader = new SectionReader(bytes);
-    if (reader.name() !== 'name') continue;
-    while (!reader.atEnd) {
-      const kind = reader.byte();
-      const content = reader.bytes(reader.unsigned());
-      if (kind === FUNCTION_NAMES) return readVector(content, (one) => [one.unsigned(), one.name()] as const);
-    }
-  }
-  throw missing('no names of functions');
-}
-
-/** The function whose name ends so. A second one, or a clone made by the compiler (`….llvm.7`), would go unseen. */
-function indexOf(names: readonly (readonly [number, string])[], end: string): number {
-  const found = names.filter(([, name]) => name.endsWith(end) || name.includes(`${end}.`));
-  const [only] = found;
-  if (only === undefined || found.length > 1) throw missing(`${found.length} functions ${end}`);
-  return only[0];
-}
-
-function hasType(sections: readonly Section[], index: number, expected: readonly number[]): boolean {
-  return isType(typesOf(sections)[index], expected);
-}
-
-/** The module's types with that one among them, and its index. */
-function typesWith(sections: readonly Section[], wanted: readonly number[]) {
-  const types = typesOf(sections);
-  const present = types.findIndex((type) => isType(type, wanted));
-  if (present >= 0) return { types, index: present };
-  return { types: [...types, Uint8Array.from(wanted)], index: types.length };
-}
-
-function typesOf(sections: readonly Section[]): Uint8Array[] {
-  return readVector(bytesOf(sections, SECTION.type), (reader) => {
-    const start = reader.at;
-    if (reader.byte() !== FUNCTION_TYPE) throw missing('types of functions alone');
-    // Value types of one byte each: v86 uses no typed references.
-    reader.bytes(reader.unsigned());
-    reader.bytes(reader.unsigned());
-    return reader.since(start);
-  });
-}
-
-function isType(type: Uint8Array | undefined, expected: readonly number[]): boolean {
-  return type?.length === expected.length && expected.every((byte, at) => type[at] === byte);
-}
-
-function readVector<T>(section: Uint8Array, read: (reader: SectionReader) => T): T[] {
-  const reader = new SectionReader(section);
-  return Array.from({ length: reader.unsigned() }, () => read(reader));
-}
-
-function withMore(sections: readonly Section[], id: number, added: readonly Uint8Array[]): Section[] {
-  const present = bytesOf(sections, id);
-  const reader = new SectionReader(present);
-  const count = reader.unsigned();
-  const bytes = concatBytes([unsigned(count + added.length), present.subarray(reader.at), ...added]);
-  return withSection(sections, { id, bytes });
-}
-
-function bytesOf(sections: readonly Section[], id: number): Uint8Array {
-  const section = findSection(sections, id);
-  if (section === undefined) throw missing(`no section ${id}`);
-  return section.bytes;
-}
-
-function missing(what: string): VitrineError {
-  return new VitrineError('unsupported', { missing: what });
 }

@@ -8,6 +8,7 @@ import { whyNotShared } from '../../memory/shared-support.ts';
 import { withCompiledCode } from './compiled-code.ts';
 import type { OrderlyCode } from './orderly-code.ts';
 import { sharedPagesFor, shareProgram } from './share-program.ts';
+import { stepProgram } from './step-program.ts';
 import { trackProgram } from './track-program.ts';
 
 /** A compiled program of v86. */
@@ -29,6 +30,11 @@ export interface CompileOptions {
    * says why not where it does not. `private` when left out.
    */
   readonly memory?: 'auto' | 'shared' | 'private';
+  /**
+   * `single` is for `deterministic` machines that are interpreted, and for those alone: they can be ended at any instruction.
+   * `slices` when left out.
+   */
+  readonly steps?: 'single' | 'slices';
   /** The largest machine it is for: a shared memory has a fixed maximum. 512 MiB of RAM and 32 of VGA when left out. */
   readonly machine?: { readonly memoryBytes: number; readonly vgaMemoryBytes: number };
 }
@@ -49,11 +55,13 @@ const programs = new WeakMap<WebAssembly.Exports, V86Program>();
  * Compiles v86's program, made to mark the pages it writes. One compilation serves many guests: pass it to `openV86` as
  * its `wasm`.
  *
- * Throws `argument-invalid` when the bytes are no module, `unsupported` when memory is to be `shared` and cannot be.
+ * Throws `argument-invalid` when the bytes are no module, `unsupported` when memory is to be `shared` and cannot be, or for
+ * single steps of another build.
  */
 export async function compileV86(program: OwnedBytes, options: CompileOptions = {}): Promise<V86Program> {
   const tracked = options.tracking === 'none' ? { untracked: 'not wanted' } : trackProgram(program);
-  const bytes = 'bytes' in tracked ? tracked.bytes : program;
+  const marked = 'bytes' in tracked ? tracked.bytes : program;
+  const bytes = options.steps === 'single' ? stepProgram(marked) : marked;
   const untracked = 'untracked' in tracked ? tracked.untracked : undefined;
   const shared = share(bytes, options);
   if ('unshared' in shared) return { module: await WebAssembly.compile(bytes), untracked, ...shared };

@@ -16,6 +16,7 @@ import {
 const ROM_BYTES = 65536;
 
 let compiled: Promise<V86Program> | undefined;
+let compiledSteps: Promise<V86Program> | undefined;
 let compiledShared: Promise<V86Program> | undefined;
 
 /** The bytes of v86's program as it is published. */
@@ -30,6 +31,17 @@ export async function v86Program(): Promise<V86Program> {
   return compiled;
 }
 
+/** As `v86Program`, for deterministic machines that are interpreted. */
+export async function steppedProgram(): Promise<V86Program> {
+  compiledSteps ??= compileV86(v86Bytes(), { steps: 'single' });
+  return compiledSteps;
+}
+
+/** The program that a machine of this configuration needs. */
+export async function programFor(change: Partial<V86Config>): Promise<V86Program> {
+  return change.deterministic === true && change.compile !== true ? steppedProgram() : v86Program();
+}
+
 /** As `v86Program`, with shared memory. */
 export async function sharedProgram(): Promise<V86Program> {
   compiledShared ??= compileV86(v86Bytes(), { memory: 'shared' });
@@ -41,7 +53,7 @@ export async function openPulse(
   change: Partial<V86Config> = {},
   options: OpenV86Options = {},
 ): Promise<V86Guest> {
-  return openV86(pulseConfig(await v86Program(), { memoryBytes: 4 << 20, ...change }), options);
+  return openV86(pulseConfig(await programFor(change), { memoryBytes: 4 << 20, ...change }), options);
 }
 
 /** A machine of 1 MiB whose ROM is `code` at f000:0000, entered at `entry`; not started. */
@@ -55,7 +67,7 @@ export async function openProgram(
   rom.set(code);
   rom.set([0xea, entry & 0xff, entry >> 8, 0x00, 0xf0], 0xfff0);
   return openV86(
-    { wasm: await v86Program(), memoryBytes: 1 << 20, bios: { bytes: rom }, ...change },
+    { wasm: await programFor(change), memoryBytes: 1 << 20, bios: { bytes: rom }, ...change },
     options,
   );
 }
