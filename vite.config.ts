@@ -29,6 +29,7 @@ const EMULATOR_TESTS = [
   'test/guest/wasm/{marks,live}.test.ts',
   'test/rpc/port-{v86,python}.test.ts',
   'test/engine/v86.test.ts',
+  'test/bridge/pulse.test.ts',
   'test/tracking/checkpoint-guests.test.ts',
   'test/instrument/**/*.test.ts',
 ];

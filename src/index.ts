@@ -17,6 +17,7 @@ export type { PeekRange } from './engine/peek.ts';
 export type { RestoreReport } from './engine/restore.ts';
 export type { SaveOptions, SaveReport } from './engine/save.ts';
 export type { SnapshotId, SnapshotInfo } from './engine/snapshot.ts';
+export type { SendOptions, SnapshotReceiver, TransferReport } from './engine/transfer.ts';
 export type { VerifyReport } from './engine/verify.ts';
 export { type EngineOptions, openEngine, type Vitrine } from './engine/vitrine.ts';
 export type { Effort } from './format/frame-codecs.ts';

@@ -8,6 +8,7 @@ import { throwIfAborted, type WorkOptions } from '../base/work.ts';
 import type { CollectReport } from '../engine/collect.ts';
 import type { DiffReport } from '../engine/diff.ts';
 import type { SnapshotId, SnapshotInfo } from '../engine/snapshot.ts';
+import type { SendOptions, SnapshotReceiver, TransferReport } from '../engine/transfer.ts';
 import { decodeManifest, type Manifest } from '../format/manifest.ts';
 import type { HelloResponse, ItemOf, RequestOf, ResponseOf } from './bridge-connection.ts';
 import { BridgeLink, type LinkOptions, type LinkState, type OpenChannel } from './bridge-link.ts';
@@ -18,6 +19,7 @@ import type { JobInfo } from './job-info.ts';
 import type { JobId } from './jobs.ts';
 import { gatherRanges } from './range-gatherer.ts';
 import { RemoteGuest } from './remote-guest.ts';
+import { pullSnapshot, pushSnapshot } from './remote-transfer.ts';
 import { VERBS, type VerbName } from './verb-table.ts';
 import { openWebSocketChannel, type WebSocketConstructor } from './web-socket-channel.ts';
 
@@ -166,6 +168,16 @@ export class BridgeClient {
   async attach(name: string, socket: string, options: JobOptions = {}): Promise<RemoteGuest> {
     await this.runJob('attach', { name, socket }, options);
     return this.machine(name);
+  }
+
+  /** Has the host send a snapshot to `receiver`, of its objects what that one lacks. See `sync`. */
+  send(snapshot: SnapshotId, receiver: SnapshotReceiver, options: SendOptions = {}): Promise<TransferReport> {
+    return pullSnapshot(this.link.connection, snapshot, receiver, options);
+  }
+
+  /** Runs `work` with a receiver that is the host's, for one snapshot of that machine. See `sync`. */
+  receive<Result>(machine: string, work: (receiver: SnapshotReceiver) => Promise<Result>): Promise<Result> {
+    return pushSnapshot(this.link.connection, machine, work);
   }
 
   /** What is under way on the host, and what ended lately. */

@@ -29,6 +29,8 @@ export const BRIDGE_LIMITS = {
   peekCopyBytes: 64 * MIB,
   /** Bytes of one poke. */
   maxPokeBytes: 16 * KIB,
+  /** Largest object that a bridge carries into a store: packs have 4 MiB. */
+  maxStoreObjectBytes: 64 * MIB,
   /** Items of a stream of items that go into one frame. */
   maxItemsPerFrame: 256,
   /** Jobs on a host: under way at a time, waiting, and ended ones that can be asked for. */

@@ -17,6 +17,8 @@ export const MACHINE_NAME = v.pipe(v.string(), v.regex(/^[a-z0-9][a-z0-9._-]{0,6
 export const SNAPSHOT = v.pipe(v.string(), v.regex(/^[0-9a-f]{1,64}$/));
 export const SNAPSHOT_ID = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/));
 export const JOB_ID = v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/));
+/** Of a store; the store itself says which it takes. */
+export const STORE_KEY = v.pipe(v.string(), v.maxLength(1024));
 export const LABEL = v.pipe(v.string(), v.maxBytes(LIMITS.maxLabelBytes));
 export const REGION_NAME = v.pipe(v.string(), v.minLength(1), v.maxBytes(LIMITS.maxNameBytes));
 

@@ -18,6 +18,8 @@ import { machineConsole } from './verbs/machine-console.ts';
 import { pause } from './verbs/pause.ts';
 import { peek } from './verbs/peek.ts';
 import { poke } from './verbs/poke.ts';
+import { pull } from './verbs/pull.ts';
+import { push } from './verbs/push.ts';
 import { reset } from './verbs/reset.ts';
 import { restore } from './verbs/restore.ts';
 import { resume } from './verbs/resume.ts';
@@ -26,6 +28,11 @@ import { save } from './verbs/save.ts';
 import { show } from './verbs/show.ts';
 import { status } from './verbs/status.ts';
 import { stop } from './verbs/stop.ts';
+import { storeDelete } from './verbs/store-delete.ts';
+import { storeGet } from './verbs/store-get.ts';
+import { storeList } from './verbs/store-list.ts';
+import { storePut } from './verbs/store-put.ts';
+import { storeSwap } from './verbs/store-swap.ts';
 import { verify } from './verbs/verify.ts';
 
 export const VERBS = {
@@ -55,6 +62,13 @@ export const VERBS = {
   resume,
   machineConsole,
   dropCheckpoint,
+  pull,
+  push,
+  storeGet,
+  storeList,
+  storePut,
+  storeDelete,
+  storeSwap,
 } as const;
 
 export type VerbName = keyof typeof VERBS;

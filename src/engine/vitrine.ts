@@ -37,6 +37,7 @@ import {
   snapshotRef,
 } from './snapshot.ts';
 import { TableReader } from './table-reader.ts';
+import type { SendOptions, SnapshotReceiver, TransferReport } from './transfer.ts';
 import type { VerifyReport } from './verify.ts';
 import type { ReplayVerdict, VerifyReplayOptions } from './verify-replay.ts';
 
@@ -186,6 +187,38 @@ export class Vitrine {
   }
 
   /**
+   * Sends a snapshot to another engine, or to one far away: of its objects what the other one lacks.
+   *
+   * Throws `not-found`, `name-ambiguous`, `part-unavailable`, `aborted`, what reading throws, and what the receiver throws.
+   *
+   * @example await here.send(id, await there.receiver());
+   */
+  async send(
+    snapshot: SnapshotId,
+    receiver: SnapshotReceiver,
+    options: SendOptions = {},
+  ): Promise<TransferReport> {
+    const { pastOf, sendSnapshot } = await loadPart('transfer', () => import('./transfer.ts'));
+    const target = await this.#find(snapshot);
+    const past = await pastOf(target, (id) => this.#findIfThere(id));
+    return sendSnapshot(this.#parts, target, past, receiver, options);
+  }
+
+  /** What another engine sends a snapshot to. Whatever comes is proven before it is kept. Throws `part-unavailable`. */
+  async receiver(): Promise<SnapshotReceiver<SnapshotInfo>> {
+    const { openReceiver } = await loadPart('transfer', () => import('./receive.ts'));
+    return openReceiver(this.#parts, (work) => this.#sharing(work));
+  }
+
+  /** Runs `work` with a receiver: the form that engines far away have too. */
+  async receive<Result>(
+    _machine: string,
+    work: (receiver: SnapshotReceiver) => Promise<Result>,
+  ): Promise<Result> {
+    return work(await this.receiver());
+  }
+
+  /**
    * Deletes snapshots. Others stay whole, whatever they shared. The room comes back with `collect`.
    *
    * Throws `not-found`, `name-ambiguous` before anything is deleted.
@@ -258,6 +291,15 @@ export class Vitrine {
     return (
       /^[0-9a-f]{64}$/.test(snapshot) && (await this.#parts.store.get(snapshotRef(snapshot))) !== undefined
     );
+  }
+
+  async #findIfThere(id: SnapshotId): Promise<Base | undefined> {
+    try {
+      return await this.#find(id);
+    } catch (error) {
+      if (isVitrineError(error, 'not-found')) return undefined;
+      throw error;
+    }
   }
 
   async #manifest(id: SnapshotId): Promise<Manifest> {

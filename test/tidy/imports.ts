@@ -23,7 +23,8 @@ const PORTS_ONLY = ['engine', 'bridge', 'rewind'];
 const PORTS: Readonly<Record<string, readonly string[]>> = {
   kernel: ['kernels.ts', 'arena.ts'],
   codec: ['codec.ts'],
-  store: ['store.ts'],
+  // What every store refuses and how it closes: for stores that lie behind a bridge.
+  store: ['store.ts', 'checks.ts', 'lifetime.ts'],
   guest: ['guest.ts', 'doorbell.ts', 'replay.ts'],
   tracking: ['tracker.ts', 'tracker-doorbell.ts', 'follower.ts'],
 };
