@@ -19,8 +19,12 @@ export interface LaunchedMachine extends HostMachine {
 
 /** What starts machines: QEMU's side of the host. */
 export interface Launcher {
-  /** From `snapshot`, or as if it had been switched on. */
-  run(request: RunRequest, engine: Vitrine, snapshot?: SnapshotId): Promise<LaunchedMachine>;
+  /** Machines of earlier days, none of which runs. */
+  known(engine: Vitrine): Promise<LaunchedMachine[]>;
+  /** As if it had been switched on. */
+  run(request: RunRequest, engine: Vitrine): Promise<LaunchedMachine>;
+  /** From a snapshot, in the shape of the machine that it is of. */
+  fork(snapshot: SnapshotId, name: string, engine: Vitrine, options: WorkOptions): Promise<LaunchedMachine>;
   attach?(request: AttachRequest, engine: Vitrine): Promise<LaunchedMachine>;
 }
 
@@ -34,7 +38,8 @@ export interface LocalHostOptions {
 export async function openLocalHost(options: LocalHostOptions): Promise<LocalHost> {
   const [kernels, codecs] = await Promise.all([loadKernels(), loadCodecs()]);
   const engine = await openEngine({ store: options.store, kernels, codecs });
-  return new LocalHost(engine, options);
+  const known = (await options.launcher?.known(engine)) ?? [];
+  return new LocalHost(engine, options, known);
 }
 
 export class LocalHost implements BridgeHost {
@@ -50,13 +55,19 @@ export class LocalHost implements BridgeHost {
   readonly #starting = new Set<string>();
 
   /** Not to be called by others: `openLocalHost` is. */
-  constructor(engine: Vitrine, { store, version, launcher }: LocalHostOptions) {
+  constructor(
+    engine: Vitrine,
+    { store, version, launcher }: LocalHostOptions,
+    known: readonly LaunchedMachine[],
+  ) {
+    for (const machine of known) this.#machines.set(machine.name, machine);
     this.engine = engine;
     this.store = store;
     this.software = { name: 'vitrine', version };
     if (launcher === undefined) return;
     this.run = (request) => this.#start(request.name, () => launcher.run(request, engine));
-    this.fork = (snapshot, name) => this.#start(name, () => launcher.run({ name }, engine, snapshot));
+    this.fork = (snapshot, name, work) =>
+      this.#start(name, () => launcher.fork(snapshot, name, engine, work));
     const adopt = launcher.attach?.bind(launcher);
     if (adopt !== undefined)
       this.attach = (request) => this.#start(request.name, () => adopt(request, engine));

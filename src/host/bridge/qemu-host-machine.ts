@@ -1,0 +1,166 @@
+// A QEMU machine as sessions see it: known by its name and its profile, whether it runs or not. What it was made of is kept,
+// so that it can be started again and brought to a snapshot after it ended.
+
+import type { OwnedBytes } from '../../base/bytes.ts';
+import { VitrineError } from '../../base/error.ts';
+import type { WorkOptions } from '../../base/work.ts';
+import type { HostMachine, MachineConsole, MachineFacts, MachineState } from '../../bridge/host.ts';
+import type { Machine } from '../../engine/machine.ts';
+import { type PeekRange, spansOf } from '../../engine/peek.ts';
+import type { RestoreReport } from '../../engine/restore.ts';
+import type { SnapshotId } from '../../engine/snapshot.ts';
+import type { Vitrine } from '../../engine/vitrine.ts';
+import type { QemuProfile } from '../qemu/profile.ts';
+import { openQemuMachine, type QemuMachine } from '../qemu/qemu-machine.ts';
+
+export class QemuHostMachine implements HostMachine {
+  readonly name: string;
+  profile: QemuProfile;
+  readonly console: MachineConsole;
+  readonly #engine: Vitrine;
+  #qemu: QemuMachine | null = null;
+  #state: MachineState = 'stopped';
+  /** Why it does not run. */
+  #ended = 'it was not started since the bridge was';
+  readonly #listeners = new Set<(bytes: OwnedBytes) => void>();
+
+  constructor(name: string, profile: QemuProfile, engine: Vitrine) {
+    this.name = name;
+    this.profile = profile;
+    this.#engine = engine;
+    this.console = {
+      write: async (bytes) => this.#running().serial.write(bytes),
+      listen: (onBytes) => this.#listen(onBytes),
+    };
+  }
+
+  get state(): MachineState {
+    return this.#state;
+  }
+
+  get machine(): Machine | null {
+    return this.#qemu?.machine ?? null;
+  }
+
+  async facts(): Promise<MachineFacts> {
+    const { memoryBytes, machine, cpus, accelerator } = this.profile;
+    const asked = { memoryBytes, machine, cpus, accelerator, arguments: this.profile.args?.join(' ') };
+    const known = Object.entries(asked).filter(([, value]) => value !== undefined) as [
+      string,
+      string | number,
+    ][];
+    if (this.#qemu === null) return { ...Object.fromEntries(known), ended: this.#ended };
+    const status = await this.#qemu.status();
+    return {
+      qemu: status.version,
+      qemuState: status.state,
+      pid: status.pid,
+      machine: status.machine,
+      accelerator: status.accelerator,
+      cpus: status.cpus,
+      memoryBytes: status.memoryBytes,
+      usedMemoryBytes: status.usedMemoryBytes,
+      restoresInPlace: status.restore.works,
+      restoresInPlaceBecause: status.restore.because,
+      said: status.said.slice(-1_024),
+    };
+  }
+
+  /**
+   * Starts it, from a snapshot or as if it had been switched on. Throws what QEMU and restores throw; nothing runs then.
+   */
+  async start(snapshot?: SnapshotId, options: WorkOptions = {}): Promise<RestoreReport | undefined> {
+    if (this.#qemu !== null) throw new VitrineError('busy', { machine: this.name });
+    const qemu = await openQemuMachine(this.name, this.profile, this.#engine);
+    this.#qemu = qemu;
+    qemu.serial.onOutput((bytes) => this.#tell(bytes));
+    void qemu.lost.then((reason) => this.#lose(qemu, reason));
+    try {
+      const report = snapshot === undefined ? undefined : await qemu.machine.restore(snapshot, options);
+      await qemu.start();
+      this.#state = 'running';
+      return report;
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+  }
+
+  async pause(): Promise<void> {
+    await this.#running().stop();
+    this.#state = 'paused';
+  }
+
+  async resume(): Promise<void> {
+    await this.#running().start();
+    this.#state = 'running';
+  }
+
+  async stop(): Promise<void> {
+    const qemu = this.#qemu;
+    if (qemu === null) return;
+    this.#qemu = null;
+    this.#state = 'stopped';
+    this.#ended = 'it was stopped';
+    await qemu.close();
+  }
+
+  async poke(range: PeekRange, bytes: OwnedBytes): Promise<void> {
+    const { guest } = this.#running();
+    const spans = spansOf(guest.regions, range);
+    await guest.pause();
+    try {
+      let at = 0;
+      for (const span of spans) {
+        guest.writePages(span, bytes.subarray(at, at + span.lengthBytes));
+        at += span.lengthBytes;
+      }
+    } finally {
+      await guest.resume();
+    }
+  }
+
+  /** Into a new process. The one that runs ends first: two would fight for one disk. */
+  async restore(snapshot: SnapshotId, mode: 'fresh' | 'lazy', options: WorkOptions): Promise<RestoreReport> {
+    if (mode === 'lazy') throw new VitrineError('unsupported', { missing: 'lazy restores' });
+    // Before anything ends: whether there is such a snapshot, and that it can be read.
+    await this.#engine.show(snapshot);
+    await this.stop();
+    // Safe: with a snapshot there is a report.
+    return (await this.start(snapshot, options))!;
+  }
+
+  /** Leaves it: its process ends, its snapshots stay. */
+  async close(): Promise<void> {
+    await this.stop();
+    this.#listeners.clear();
+  }
+
+  #running(): QemuMachine {
+    if (this.#qemu === null || this.#state === 'lost') {
+      throw new VitrineError('wrong-state', { machine: this.name, actual: this.#state, required: 'running' });
+    }
+    return this.#qemu;
+  }
+
+  #lose(qemu: QemuMachine, reason: VitrineError): void {
+    if (this.#qemu !== qemu) return;
+    this.#state = 'lost';
+    this.#ended = reason.message;
+    this.#qemu = null;
+    // What is left of it; that it ended is known already.
+    qemu.close().catch(() => {});
+  }
+
+  #listen(onBytes: (bytes: OwnedBytes) => void): () => void {
+    const recent = this.#qemu?.serial.recent;
+    if (recent !== undefined && recent.length > 0) onBytes(Uint8Array.from(recent));
+    this.#listeners.add(onBytes);
+    return () => void this.#listeners.delete(onBytes);
+  }
+
+  #tell(bytes: Uint8Array): void {
+    const own = Uint8Array.from(bytes);
+    for (const listener of [...this.#listeners]) listener(own);
+  }
+}
