@@ -22,7 +22,17 @@ const FIELDS: Readonly<Record<string, Change>> = {
 };
 
 /** Options that would take away what saving stands on. */
-const OURS = ['incoming', 'S', 'no-shutdown', 'daemonize', 'loadvm', 'snapshot', 'qmp', 'readconfig', 'nodefaults'];
+const OURS = [
+  'incoming',
+  'S',
+  'no-shutdown',
+  'daemonize',
+  'loadvm',
+  'snapshot',
+  'qmp',
+  'readconfig',
+  'nodefaults',
+];
 
 /**
  * The profile of a command line for QEMU; `memoryBytes` goes before its `-m`. Throws `argument-invalid` for an option that
@@ -40,7 +50,8 @@ export function profileOfArguments(args: readonly string[], memoryBytes?: number
       profile = { ...profile, accelerator: 'kvm' };
     } else if (option !== undefined && Object.hasOwn(FIELDS, option)) {
       const value = args[++at];
-      if (value === undefined) throw new VitrineError('argument-invalid', { name: `-${option}`, wants: 'a value' });
+      if (value === undefined)
+        throw new VitrineError('argument-invalid', { name: `-${option}`, wants: 'a value' });
       profile = { ...profile, ...FIELDS[option]!(value) };
     } else {
       rest.push(args[at]!);
@@ -74,5 +85,9 @@ function readAccelerator(text: string): 'tcg' | 'kvm' {
 
 function readMachine(text: string): string {
   if (!text.includes(',')) return text;
-  throw new VitrineError('argument-invalid', { name: '-machine', value: text, wants: 'a machine type alone' });
+  throw new VitrineError('argument-invalid', {
+    name: '-machine',
+    value: text,
+    wants: 'a machine type alone',
+  });
 }

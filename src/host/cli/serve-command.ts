@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util';
 import { VitrineError } from '../../base/error.ts';
 import { openEventLog } from '../bridge/event-log.ts';
 import { type LocalBridge, openLocalBridge } from '../bridge/local-bridge.ts';
+import { QemuLauncher } from '../bridge/qemu-launcher.ts';
 import { configOf, readSettings, type ServeSettings } from '../bridge/serve-config.ts';
 import { runFolder } from '../bridge/token-file.ts';
 import { type Command, type Output, type Surroundings, UsageError } from './command.ts';
@@ -85,12 +86,13 @@ async function run(args: readonly string[], output: Output, surroundings: Surrou
   });
   const audit = config.audit ?? `${resolve(store)}.audit.jsonl`;
   const runIn = runFolder(surroundings.environment);
-  const options = { store, version, log, runFolder: runIn };
+  const qemu = await qemuVersion();
+  const launcher = qemu === null ? undefined : new QemuLauncher(`${resolve(store)}.machines.json`);
+  const options = { store, version, log, launcher, runFolder: runIn };
   const bridge = await openLocalBridge({ ...config, audit }, options).catch(explainPort);
   try {
     const address = bridge.server.mintAddress();
     const { origin } = bridge.server;
-    const qemu = await qemuVersion();
     if (json) {
       output.out(`${JSON.stringify({ origin, address, tokenFile: bridge.tokenFile, store, qemu })}\n`);
     } else {

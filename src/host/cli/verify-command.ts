@@ -11,16 +11,18 @@ import { openEngine, type Vitrine } from '../../engine/vitrine.ts';
 import { loadKernels } from '../../kernel/load.ts';
 import { openFsStore } from '../../store/fs-store.ts';
 import type { Store } from '../../store/store.ts';
-import { type Command, type Output, UsageError } from './command.ts';
+import { type Command, type Output, type Surroundings, UsageError } from './command.ts';
+import { openClient } from './open-client.ts';
 import { openReplayable } from './open-replayable.ts';
 
-const HELP = `vitrine verify --store DIR --all
+const HELP = `vitrine verify --all
+vitrine verify --store DIR --all
 vitrine verify --store DIR 3f9a
 vitrine verify --store DIR 3f9a --replay --images .guests
 
 Reads every object of snapshots and proves it by its digest.
 
-  --store DIR           the folder of the store
+  --store DIR           the folder of the store; without it the bridge that runs checks its own
   --all                 every snapshot in it
   --replay              restores each twice into a machine of its own, runs on, and compares all that the machine holds;
                         for v86 with Pulse or the Linux of "npm run guests", and the flat guest
@@ -47,7 +49,7 @@ export const verifyCommand: Command = {
   run,
 };
 
-async function run(args: readonly string[], output: Output): Promise<void> {
+async function run(args: readonly string[], output: Output, surroundings: Surroundings): Promise<void> {
   const { values, positionals } = parseArgs({
     args: [...args],
     allowPositionals: true,
@@ -60,13 +62,22 @@ async function run(args: readonly string[], output: Output): Promise<void> {
       json: { type: 'boolean' },
     },
   });
-  if (values.store === undefined) throw new UsageError('say with --store which folder it is');
+  if (values.store === undefined && values.replay === true) {
+    throw new UsageError('say with --store which folder it is, for --replay');
+  }
   if (positionals.length > 0 === (values.all === true)) {
     throw new UsageError('give snapshots, or --all');
   }
   const steps = values.steps === undefined ? undefined : Number(values.steps);
   if (steps !== undefined && !(Number.isSafeInteger(steps) && steps > 0)) {
     throw new UsageError('--steps takes a whole number');
+  }
+  if (values.store === undefined) {
+    const rows = await verifyAtBridge(values.all ? undefined : positionals, surroundings);
+    if (values.json) output.out(`${JSON.stringify({ snapshots: rows })}\n`);
+    else for (const row of rows) output.out(lineOf(row));
+    settle(rows);
+    return;
   }
   // A store that is missing would be made.
   if (!(await stat(values.store).catch(() => undefined))?.isDirectory()) {
@@ -87,6 +98,26 @@ async function run(args: readonly string[], output: Output): Promise<void> {
     settle(rows);
   } finally {
     await store.close();
+  }
+}
+
+/** By the bridge that runs, or without one in this user's own store; `ids` of undefined are all that there are. */
+async function verifyAtBridge(
+  ids: readonly string[] | undefined,
+  { environment, signal }: Surroundings,
+): Promise<Row[]> {
+  const { client, close } = await openClient({ needs: 'snapshots', environment });
+  try {
+    const rows: Row[] = [];
+    for (const id of ids ?? (await client.log()).map((one) => one.id)) {
+      const snapshot = (await client.show(id)).id;
+      const { objectsRead, damaged } = await client.verify(snapshot, { signal });
+      // Safe: codes of this release, or of a later one, which are shown and nothing else.
+      rows.push({ snapshot, objectsRead, damaged: damaged as unknown as Row['damaged'] });
+    }
+    return rows;
+  } finally {
+    await close();
   }
 }
 

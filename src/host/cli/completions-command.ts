@@ -1,0 +1,83 @@
+// `vitrine completions`: what a shell completes. Names of commands and their options come from the table and its help, so that
+// a new command is completed too.
+
+import { parseArgs } from 'node:util';
+import { type Command, type Output, UsageError } from './command.ts';
+
+const HELP = `vitrine completions bash > ~/.local/share/bash-completion/completions/vitrine
+vitrine completions zsh > "\${fpath[1]}/_vitrine"
+vitrine completions fish > ~/.config/fish/completions/vitrine.fish
+
+Prints a script that completes commands and their options.
+
+  -h, --help            this text
+
+Exit code: 0 done, 2 the command line was not understood.
+`;
+
+/** The command, over the table that it completes. */
+export function completionsCommand(commands: () => readonly Command[]): Command {
+  return {
+    name: 'completions',
+    summary: 'a script for bash, zsh or fish',
+    help: HELP,
+    run: async (args, output) => run(args, output, commands()),
+  };
+}
+
+function run(args: readonly string[], output: Output, commands: readonly Command[]): void {
+  const { positionals } = parseArgs({ args: [...args], allowPositionals: true, options: {} });
+  const [shell, ...others] = positionals;
+  const script = { bash: bashScript, zsh: zshScript, fish: fishScript }[shell ?? ''];
+  if (script === undefined || others.length > 0) throw new UsageError('name a shell: bash, zsh or fish');
+  output.out(script(commands));
+}
+
+/** The long options that a command's help names. */
+function optionsOf({ help }: Command): string[] {
+  return [...new Set([...help.matchAll(/^ {2}(?:-\w, )?(--[a-z-]+)/gm)].map((match) => match[1]!))];
+}
+
+function bashScript(commands: readonly Command[]): string {
+  const cases = commands.map((one) => `    ${one.name}) words="${optionsOf(one).join(' ')}" ;;\n`).join('');
+  return `_vitrine() {
+  local word="\${COMP_WORDS[COMP_CWORD]}" words="${commands.map(({ name }) => name).join(' ')}"
+  if [ "$COMP_CWORD" -gt 1 ]; then
+    case "\${COMP_WORDS[1]}" in
+${cases}    *) words="" ;;
+    esac
+  fi
+  COMPREPLY=($(compgen -W "$words" -- "$word"))
+}
+complete -o default -F _vitrine vitrine
+`;
+}
+
+function zshScript(commands: readonly Command[]): string {
+  const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
+  const names = commands.map(
+    ({ name, summary }) => `    ${quoted(`${name}:${summary.replaceAll(':', '\\:')}`)}\n`,
+  );
+  const cases = commands.map((one) => `    ${one.name}) compadd -- ${optionsOf(one).join(' ')}; _files ;;\n`);
+  return `#compdef vitrine
+_vitrine() {
+  local -a names=(
+${names.join('')}  )
+  if (( CURRENT == 2 )); then _describe command names; return; fi
+  case "$words[2]" in
+${cases.join('')}  esac
+}
+_vitrine "$@"
+`;
+}
+
+function fishScript(commands: readonly Command[]): string {
+  const quoted = (text: string): string => `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
+  const lines = commands.flatMap((one) => [
+    `complete -c vitrine -n __fish_use_subcommand -a ${one.name} -d ${quoted(one.summary)}`,
+    ...optionsOf(one).map(
+      (option) => `complete -c vitrine -n '__fish_seen_subcommand_from ${one.name}' -l ${option.slice(2)}`,
+    ),
+  ]);
+  return `${lines.join('\n')}\n`;
+}

@@ -1,0 +1,94 @@
+// What a command works on: a bridge that runs, or a store at hand. Either is a `BridgeClient`, so that a command is written
+// once.
+
+import { realpath, stat } from 'node:fs/promises';
+import { VitrineError } from '../../base/error.ts';
+import { type BridgeClient, connectBridge } from '../../bridge/bridge-client.ts';
+import { fullGrant } from '../../bridge/grant.ts';
+import { serveSession } from '../../bridge/session.ts';
+import { openFsStore } from '../../store/fs-store.ts';
+import { bearerSocket } from '../bridge/bearer-socket.ts';
+import { localChannelPair } from '../bridge/local-channel.ts';
+import { openLocalHost } from '../bridge/local-host.ts';
+import { runFolder, runningBridges, type TokenFile } from '../bridge/token-file.ts';
+import { defaultStore } from './default-store.ts';
+import { findBridge } from './find-bridge.ts';
+import { findPackage } from './package-place.ts';
+
+export interface ClientOptions {
+  /** A port or an origin, where several bridges run. */
+  readonly bridge?: string | undefined;
+  /** The folder of a store. */
+  readonly store?: string | undefined;
+  /** Whether a store alone is enough. */
+  readonly needs: 'machines' | 'snapshots';
+  readonly environment: NodeJS.ProcessEnv;
+}
+
+export interface OpenedClient {
+  readonly client: BridgeClient;
+  /** For people. */
+  readonly place: string;
+  close(): Promise<void>;
+}
+
+/**
+ * The bridge that is named, or that has the store that is named, or the only one that runs; else, where snapshots are
+ * enough, the store itself.
+ *
+ * Throws `connection-lost` where nobody answers, `not-found` without such a store, `name-ambiguous` with several bridges.
+ */
+export async function openClient(options: ClientOptions): Promise<OpenedClient> {
+  const { bridge, store, needs, environment } = options;
+  if (store !== undefined) {
+    const folder = await storeFolder(store);
+    const running = await runningBridges(runFolder(environment));
+    const holder = running.find((one) => one.store === folder);
+    if (holder !== undefined) return openBridge(holder);
+    if (needs === 'machines') {
+      throw new VitrineError('connection-lost', { store: folder, start: 'vitrine serve --store' });
+    }
+    return openStore(folder);
+  }
+  const found = await findBridge(environment, bridge).catch((error: unknown) => error);
+  if (!(found instanceof Error)) return openBridge(found as TokenFile);
+  const isNone = found instanceof VitrineError && found.code === 'connection-lost';
+  if (bridge !== undefined || needs === 'machines' || !isNone) throw found;
+  const folder = await storeFolder(defaultStore(environment)).catch(() => undefined);
+  if (folder === undefined) throw found;
+  return openStore(folder);
+}
+
+async function openBridge({ origin, token }: TokenFile): Promise<OpenedClient> {
+  const address = `${origin.replace(/^http/, 'ws')}/bridge`;
+  const software = `vitrine ${findPackage().version}`;
+  const client = await connectBridge(address, { WebSocket: bearerSocket(token), software });
+  return { client, place: origin, close: async () => client.close() };
+}
+
+/** The store without a bridge: the same sessions, in this process. */
+async function openStore(folder: string): Promise<OpenedClient> {
+  const { version } = findPackage();
+  const store = await openFsStore(folder);
+  const host = await openLocalHost({ store, version }).catch(async (error: unknown) => {
+    await store.close();
+    throw error;
+  });
+  const client = await connectBridge(async () => {
+    const [near, far] = localChannelPair();
+    serveSession(far, host, fullGrant('owner'));
+    return near;
+  });
+  const close = async (): Promise<void> => {
+    client.close();
+    await host.close();
+  };
+  return { client, place: folder, close };
+}
+
+/** A store that is missing would be made by being opened. */
+async function storeFolder(path: string): Promise<string> {
+  const info = await stat(path).catch(() => undefined);
+  if (info?.isDirectory() !== true) throw new VitrineError('not-found', { store: path });
+  return realpath(path);
+}

@@ -1,0 +1,147 @@
+// `vitrine peek`: bytes of a machine at one instant, or of a snapshot.
+
+import { closeSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { concatBytes, type OwnedBytes } from '../../base/bytes.ts';
+import { VitrineError } from '../../base/error.ts';
+import type { BridgeRange } from '../../bridge/fields.ts';
+import { UsageError } from './command.ts';
+import { bytesText, durationText, readNumber } from './quantity.ts';
+import { type VerbCall, verbCommand } from './verb-command.ts';
+
+const FORMATS = ['hex', 'raw', 'json'] as const;
+/** More is for a file: a terminal shows a screen of it, and a shell keeps it whole. */
+const MAX_SHOWN_BYTES = 16 * 1024 * 1024;
+
+export const peekCommand = verbCommand({
+  name: 'peek',
+  summary: 'bytes of a machine at one instant, or of a snapshot',
+  help: `vitrine peek web 0x1000 256
+vitrine peek 3f9a 0x100000 4K --format raw | strings
+vitrine peek web ram.high+0 1G -o high.bin
+vitrine peek web 0xffffffff81000000 64 --virtual
+
+Addresses are guest physical; REGION+OFFSET counts from a region's start. Bytes are all of one instant: the machine rests while
+they are copied, and standard error says how long.
+
+  --virtual             the address is virtual, by the machine's present page tables
+  -o, --output FILE     where raw bytes go, of any length
+  --format FORMAT       hex, raw or json; hex when left out
+`,
+  needs: 'snapshots',
+  names: { least: 3, most: 3, what: 'a machine or a snapshot, an address and a length' },
+  options: {
+    virtual: { type: 'boolean' },
+    output: { type: 'string', short: 'o' },
+    format: { type: 'string' },
+  },
+  run: peek,
+});
+
+async function peek({ client, names, values, work, result, say }: VerbCall): Promise<void> {
+  const [name, at, length] = names as [string, string, string];
+  const format = values.json === true ? 'json' : (FORMATS.find((one) => one === values.format) ?? 'hex');
+  if (values.format !== undefined && !(FORMATS as readonly unknown[]).includes(values.format)) {
+    throw new UsageError(`--format wants ${FORMATS.join(', ')}`);
+  }
+  const lengthBytes = readNumber(length, 'the length');
+  if (lengthBytes === 0) throw new UsageError('a length of 0 has no bytes');
+  const file = values.output === undefined ? undefined : String(values.output);
+  if (file === undefined && lengthBytes > MAX_SHOWN_BYTES) {
+    throw new UsageError(`${bytesText(lengthBytes)} are for a file: say with -o which`);
+  }
+  const ranges = [readRange(at, lengthBytes, values.virtual === true)];
+  const of = await whatIs(name, client);
+  const kept: OwnedBytes[] = [];
+  const target = file === undefined ? undefined : openWhole(file);
+  try {
+    const onBytes = (bytes: OwnedBytes): void => {
+      // The next frame is asked for when this one is on its way to the disk: memory stays as it is, however long it is.
+      if (target === undefined) kept.push(bytes.slice());
+      else target.write(bytes);
+    };
+    const { signal } = work;
+    const call = { onBytes, ...(signal === undefined ? {} : { signal }) };
+    const answer = await client.link.connection.call('peek', { of, ranges }, call);
+    target?.keep();
+    const { pauseMs, consistency, source } = answer;
+    const bytes = concatBytes(kept);
+    const value = { ...of, at, lengthBytes, consistency, source, pauseMs };
+    if (file !== undefined) result({ ...value, file }, '');
+    else if (format === 'raw') process.stdout.write(bytes);
+    else if (format === 'json')
+      result({ ...value, hex: Buffer.from(bytes).toString('hex') }, jsonText(value, bytes));
+    else result(value, hexText(ranges[0]!, bytes));
+    const rested = 'machine' in of ? `; it rested ${durationText(pauseMs)}` : '';
+    say(`${bytesText(lengthBytes)} of one instant${rested}`);
+  } finally {
+    target?.close();
+  }
+}
+
+/** A machine goes before a snapshot of the same letters. */
+async function whatIs(
+  name: string,
+  client: VerbCall['client'],
+): Promise<{ readonly machine: string } | { readonly snapshot: string }> {
+  const machines = await client.machines();
+  if (machines.some((machine) => machine.name === name)) return { machine: name };
+  if (/^[0-9a-f]{1,64}$/.test(name)) return { snapshot: name };
+  throw new VitrineError('not-found', { machine: name, machines: machines.map((machine) => machine.name) });
+}
+
+function readRange(text: string, lengthBytes: number, isVirtual: boolean): BridgeRange {
+  const match = /^([a-z][\w.-]*)\+(\w+)$/i.exec(text);
+  if (match !== null) {
+    if (isVirtual) throw new UsageError('a region has no virtual addresses');
+    return { region: match[1]!, offsetBytes: readNumber(match[2]!, 'the offset'), lengthBytes };
+  }
+  if (isVirtual) return { virtualAddress: readNumber(text, 'the address'), lengthBytes };
+  return { address: readNumber(text, 'the address'), lengthBytes };
+}
+
+function jsonText(value: object, bytes: OwnedBytes): string {
+  return `${JSON.stringify({ ...value, hex: Buffer.from(bytes).toString('hex') })}\n`;
+}
+
+/** Sixteen bytes a line, with their address and their letters. */
+function hexText(range: BridgeRange, bytes: OwnedBytes): string {
+  const first =
+    'address' in range ? range.address : 'region' in range ? range.offsetBytes : range.virtualAddress;
+  const lines: string[] = [];
+  for (let at = 0; at < bytes.length; at += 16) {
+    const row = [...bytes.subarray(at, at + 16)];
+    const hex = row.map((byte) => byte.toString(16).padStart(2, '0'));
+    const text = row.map((byte) => (byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : '.')).join('');
+    const halves = `${hex.slice(0, 8).join(' ')}  ${hex.slice(8).join(' ')}`;
+    lines.push(`${(first + at).toString(16).padStart(8, '0')}  ${halves.padEnd(49)} |${text}|`);
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+/** Beside the target first: who reads the target never sees half of it. */
+function openWhole(path: string): {
+  write(bytes: Uint8Array): void;
+  keep(): void;
+  close(): void;
+} {
+  const part = `${path}.${process.pid}.part`;
+  const file = openSync(part, 'wx', 0o600);
+  let isOpen = true;
+  const close = (): void => {
+    if (isOpen) closeSync(file);
+    isOpen = false;
+  };
+  return {
+    write(bytes) {
+      for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
+    },
+    keep() {
+      close();
+      renameSync(part, path);
+    },
+    close() {
+      close();
+      rmSync(part, { force: true });
+    },
+  };
+}

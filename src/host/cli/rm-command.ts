@@ -1,0 +1,44 @@
+// `vitrine rm` and `vitrine gc`: snapshots go, and then their space comes back.
+
+import { verbCommand } from './verb-command.ts';
+
+export const rmCommand = verbCommand({
+  name: 'rm',
+  summary: 'removes snapshots; "gc" gives their space back',
+  help: `vitrine rm 3f9a 77c0 && vitrine gc
+
+Snapshots are named by their ids, or the first digits of them. Others that build on them stay whole.
+
+`,
+  needs: 'snapshots',
+  names: { least: 1, most: 256, what: 'snapshots' },
+  async run({ client, names, result, say }) {
+    // All of them are looked up before one is removed.
+    const removed: string[] = [];
+    for (const name of names) removed.push((await client.show(name)).id);
+    await client.delete(removed);
+    result({ removed }, removed.map((id) => `${id}\n`).join(''));
+    say('"vitrine gc" gives the space of what nothing else needs back.');
+  },
+});
+
+export const gcCommand = verbCommand({
+  name: 'gc',
+  summary: 'gives the space of removed snapshots back',
+  help: `vitrine gc
+vitrine gc --store snapshots
+
+Removes what no snapshot reaches. Saves wait meanwhile; when it is cut off, the next one ends it.
+
+`,
+  needs: 'snapshots',
+  names: { least: 0, most: 0, what: 'no names' },
+  async run({ client, work, result, say }) {
+    const report = await client.collect(work);
+    result(report, '');
+    const { packsRemoved, packsRewritten, manifestsRemoved, objectsRemoved } = report;
+    say(
+      `${objectsRemoved} objects and ${manifestsRemoved} manifests removed; ${packsRemoved} packs gone, ${packsRewritten} written anew`,
+    );
+  },
+});

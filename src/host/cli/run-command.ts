@@ -1,0 +1,114 @@
+// `vitrine run`, `attach`, `stop`, `pause` and `resume`: machines come and go.
+
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { readNumber } from './quantity.ts';
+import { verbCommand } from './verb-command.ts';
+
+export const runCommand = verbCommand({
+  name: 'run',
+  summary: 'starts a QEMU machine the way the bridge wants it',
+  help: `vitrine run web --memory 512M -- -kernel vmlinuz -initrd initrd -append "console=ttyS0"
+vitrine run disk -- -m 1G -smp 2 -drive file=disk.qcow2,if=virtio
+vitrine run web
+
+Starts QEMU with its memory in a file, so that it can be saved, restored and looked into. What stands after "--" are QEMU's
+own arguments; files among them that are here are named in full, since the bridge may run elsewhere. A name alone starts a
+machine as it was started last. It ends with the bridge.
+
+  --memory SIZE         128M when left out
+`,
+  needs: 'machines',
+  names: { least: 1, most: 1, what: 'one name; QEMU arguments go after "--"' },
+  options: { memory: { type: 'string' } },
+  takesRest: true,
+  async run({ client, names: [name], rest, values, work, result, say }) {
+    const memoryBytes =
+      values.memory === undefined ? undefined : readNumber(String(values.memory), '--memory');
+    await client.run(
+      {
+        name: name!,
+        ...(memoryBytes === undefined ? {} : { memoryBytes }),
+        ...(rest.length === 0 ? {} : { arguments: rest.map(nameFiles) }),
+      },
+      work,
+    );
+    result({ name }, `${name}\n`);
+    say(`"vitrine save ${name}" makes a snapshot, "vitrine console ${name}" is its serial line`);
+  },
+});
+
+export const attachCommand = verbCommand({
+  name: 'attach',
+  summary: 'adopts a QEMU machine that runs',
+  help: `vitrine attach web --qmp /run/web/qmp.sock
+
+The machine stays its owner's: the bridge leaves it running.
+
+  --qmp SOCKET          where its monitor listens
+`,
+  needs: 'machines',
+  names: { least: 1, most: 1, what: 'a name' },
+  options: { qmp: { type: 'string' } },
+  async run({ client, names: [name], values, work, result }) {
+    await client.attach(name!, resolve(String(values.qmp ?? 'qmp.sock')), work);
+    result({ name }, `${name}\n`);
+  },
+});
+
+export const stopCommand = verbCommand({
+  name: 'stop',
+  summary: 'ends a machine; its snapshots stay',
+  help: `vitrine save web && vitrine stop web
+
+Ends its process at once, as pulling the plug does. "vitrine restore web SNAPSHOT --fresh" brings it back.
+
+`,
+  needs: 'machines',
+  names: { least: 1, most: 1, what: 'the name of a machine' },
+  async run({ client, names: [name], result }) {
+    await client.machine(name!).stop();
+    result({ name }, '');
+  },
+});
+
+export const pauseCommand = verbCommand({
+  name: 'pause',
+  summary: 'a machine rests until it is resumed',
+  help: `vitrine pause web
+
+`,
+  needs: 'machines',
+  names: { least: 1, most: 1, what: 'the name of a machine' },
+  async run({ client, names: [name], result }) {
+    await client.machine(name!).pause();
+    result({ name }, '');
+  },
+});
+
+export const resumeCommand = verbCommand({
+  name: 'resume',
+  summary: 'a machine that rests goes on',
+  help: `vitrine resume web
+
+`,
+  needs: 'machines',
+  names: { least: 1, most: 1, what: 'the name of a machine' },
+  async run({ client, names: [name], result }) {
+    await client.machine(name!).resume();
+    result({ name }, '');
+  },
+});
+
+/** An argument that is a file here, or names one as `file=…`, by its whole path. */
+function nameFiles(argument: string): string {
+  const whole = (path: string): string => (existsSync(path) ? resolve(path) : path);
+  if (argument.startsWith('-')) return argument;
+  return argument
+    .split(',')
+    .map((part) => {
+      const match = /^(file|path|filename)=(.+)$/.exec(part);
+      return match === null ? whole(part) : `${match[1]}=${whole(match[2]!)}`;
+    })
+    .join(',');
+}
