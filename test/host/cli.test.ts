@@ -113,5 +113,14 @@ describe('vitrine', () => {
       code: 2,
       error: expect.stringContaining('frobnicate'),
     });
+    for (const [typed, meant] of [
+      ['lss', 'ls'],
+      ['svae', 'save'],
+      ['sav', 'save'],
+      ['pook', 'peek'],
+    ] as const) {
+      const { error } = await vitrine(typed);
+      expect(error.includes(`did you mean "${meant}"`), typed).toBe(typed !== 'pook');
+    }
   });
 });

@@ -23,7 +23,7 @@ to its end, and then what the machine says is shown until Ctrl-C.
     const isTerminal = stdin.isTTY === true;
     const ended = new Promise<void>((resolve, reject) => {
       const line = client.machine(name!).openConsole({ onBytes: (bytes) => void stdout.write(bytes) });
-      line.closed.then(resolve, reject);
+      line.closed.then(() => resolve(), reject);
       const leave = (): void => {
         line.close();
         resolve();

@@ -29,7 +29,7 @@ Saves, restores and checks go on when whoever asked for them is gone.
       verb,
       machine ?? '-',
       state,
-      error?.code ?? '',
+      error?.[0]?.code ?? '',
     ]);
     const heads = ['JOB', 'SINCE', 'VERB', 'MACHINE', 'STATE', 'ERROR'];
     result({ jobs }, jobs.length === 0 ? '' : textTable(heads, rows));

@@ -25,7 +25,7 @@ export async function runCli(
   }
   const command = COMMANDS.find((one) => one.name === name);
   if (command === undefined) {
-    output.error(`vitrine: no command "${name}"; there are: ${COMMANDS.map((one) => one.name).join(', ')}\n`);
+    output.error(`vitrine: no command "${name}"${likeness(name)}; "vitrine --help" lists them\n`);
     return EXIT.usage;
   }
   // What follows "--" is for another program.
@@ -63,9 +63,28 @@ function isUsage(error: unknown): error is Error {
 }
 
 function describe(error: unknown): string {
-  if (error instanceof VitrineError) return `${error.code}: ${error.message}`;
+  // A VitrineError's message begins with its code.
   if (error instanceof Error) return error.message;
   return String(error);
+}
+
+/** The command that was perhaps meant: one letter more, less or other, or two in the wrong order. */
+function likeness(name: string): string {
+  const wanted = COMMANDS.find((one) => one.name.startsWith(name) || isNear(one.name, name));
+  return wanted === undefined ? '' : `; did you mean "${wanted.name}"?`;
+}
+
+function isNear(a: string, b: string): boolean {
+  let start = 0;
+  while (start < a.length && a[start] === b[start]) start += 1;
+  const [restA, restB] = [a.slice(start), b.slice(start)];
+  const isSwapped = restA.slice(0, 2) === [...restB.slice(0, 2)].reverse().join('');
+  return (
+    restA.slice(1) === restB ||
+    restA === restB.slice(1) ||
+    restA.slice(1) === restB.slice(1) ||
+    (isSwapped && restA.slice(2) === restB.slice(2))
+  );
 }
 
 function overview(): string {

@@ -36,7 +36,9 @@ Tells all that the bridge knows of a machine, also of one that does not run any 
               ['memory', regions.join(', ')],
               ['tracking', `${description.tracking}, ${description.tier}`],
             ] as const)),
-        ...Object.entries(facts).filter(([, value]) => value !== ''),
+        ...Object.entries(facts)
+          .filter(([, value]) => value !== '')
+          .sort(([a], [b]) => (a < b ? -1 : 1)),
       ]),
     );
   },
