@@ -27,7 +27,7 @@ Tells all that the bridge knows of a machine, also of one that does not run any 
       textList([
         ['name', status.name],
         ['state', status.state],
-        ['goes on from', base ?? '-'],
+        ['based on', base ?? '-'],
         ['last snapshot', head ?? '-'],
         ...(description === null
           ? []
