@@ -6,7 +6,7 @@ import { GuestHost, type OpenGuest } from '../src/rpc/guest-host.ts';
 import { serve } from '../src/rpc/ready.ts';
 
 const GUESTS: Readonly<Record<string, OpenGuest>> = {
-  pulse: async () => (await import('../src/app/guests/pulse.ts')).openPulse(),
+  pulse: async (spec) => (await import('../src/app/guests/pulse.ts')).openPulse(spec),
   micropython: async () => (await import('../src/app/guests/micropython.ts')).openMicroPythonPrompt(),
   linux: async (spec) => (await import('../src/app/guests/linux.ts')).openLinux(spec),
   rp2040: async () => (await import('../src/app/guests/rp2040.ts')).openRp2040WithTally(),

@@ -14,6 +14,17 @@ import { Signal } from './signal.ts';
 /** Characters of output kept for a terminal that is shown later. */
 const MAX_BACKLOG = 200_000;
 
+/** Starts a guest in a worker of that name; with `deterministic` one that does the same again. Throws what `startGuest` throws. */
+export async function startGuestOf(
+  entry: CatalogEntry,
+  name: string,
+  { deterministic = false }: { readonly deterministic?: boolean } = {},
+): Promise<GuestClient> {
+  const worker = new Worker(new URL('../../workers/guest.ts', import.meta.url), { type: 'module', name });
+  const images = entry.images === undefined ? {} : { images: new URL(entry.images, document.baseURI).href };
+  return startGuest(worker, { name: entry.name, options: { ...images, deterministic } });
+}
+
 export class OpenMachine {
   readonly name: string;
   readonly entry: CatalogEntry;
@@ -42,10 +53,7 @@ export class OpenMachine {
 
   /** Opens the guest in a worker of its own. Throws what `startGuest` throws. */
   static async open(name: string, entry: CatalogEntry): Promise<OpenMachine> {
-    const worker = new Worker(new URL('../../workers/guest.ts', import.meta.url), { type: 'module', name });
-    const images = entry.images === undefined ? undefined : new URL(entry.images, document.baseURI).href;
-    const options = images === undefined ? {} : { images };
-    const opened = new OpenMachine(name, entry, await startGuest(worker, { name: entry.name, options }));
+    const opened = new OpenMachine(name, entry, await startGuestOf(entry, name));
     void opened.guest.lost.then((reason) => opened.lost.set(reason));
     await opened.guest.onOutput((text) => opened.#takeOutput(text));
     if (entry.hasScreen) await opened.guest.onFrame((frame) => opened.#takeFrame(frame as ScreenFrame));

@@ -26,6 +26,9 @@ export class SnapshotList {
     attributes: { role: 'tree', 'aria-label': 'Snapshots' },
   });
   readonly #empty = element('p', { className: 'hint' }, 'Nothing is saved yet.');
+  readonly #replay = button('Verify by replay', () => {}, {
+    title: 'Run on from it twice, in a machine of its own, and compare all that the machine holds',
+  });
   readonly #toolbar: HTMLElement;
   readonly #watched = new WeakSet<OpenMachine>();
   #drawing = false;
@@ -87,6 +90,10 @@ export class SnapshotList {
     };
     const add = (label: string, title: string, run: (snapshot: SnapshotInfo) => void): HTMLButtonElement =>
       button(label, withChosen(run), { title });
+    this.#replay.addEventListener(
+      'click',
+      withChosen((chosen) => void this.#verifyByReplay(chosen)),
+    );
     return element(
       'div',
       { className: 'toolbar', attributes: { role: 'toolbar', 'aria-label': 'The chosen snapshot' } },
@@ -99,6 +106,7 @@ export class SnapshotList {
       add('Compare with parent', 'Which pages this snapshot changed', actions.compareWithParent),
       add('Look inside', 'Its memory as bytes', actions.lookInside),
       add('Verify', 'Read and prove every byte of it', (chosen) => void this.#verify(chosen)),
+      this.#replay,
       add('Delete', 'Remove it; other snapshots stay whole', (chosen) => void this.#delete(chosen)),
     );
   }
@@ -124,6 +132,24 @@ export class SnapshotList {
         `“${title}”`,
       );
     });
+  }
+
+  async #verifyByReplay(snapshot: SnapshotInfo): Promise<void> {
+    const title = titleOf(snapshot);
+    this.#replay.disabled = true;
+    await this.#notices.guard('Verifying by replay', async () => {
+      const { steps, difference } = await this.#workspace.verifyByReplay(snapshot);
+      if (difference === null) {
+        this.#notices.tell(
+          `“${title}” runs on alike: twice ${formatCount(steps, 'step')}, all that the machine holds compared.`,
+        );
+        return;
+      }
+      const when =
+        difference.stage === 'restore' ? 'right after the restore' : `within ${formatCount(steps, 'step')}`;
+      this.#notices.error(`it differs ${when}: ${difference.where}`, `“${title}”`);
+    });
+    this.#drawSoon();
   }
 
   async #delete(snapshot: SnapshotInfo): Promise<void> {
@@ -225,6 +251,7 @@ export class SnapshotList {
     before.disabled =
       chosen === null || !this.#workspace.snapshots.value.some(({ id }) => id === chosen.parent);
     for (const one of rest) one.disabled = chosen === null;
+    this.#replay.disabled = chosen === null || catalogEntryOf(chosen.machine)?.canReplay !== true;
   }
 
   #onKey(event: KeyboardEvent): void {

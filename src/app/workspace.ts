@@ -6,11 +6,12 @@ import type { DiffReport } from '../engine/diff.ts';
 import type { RestoreReport } from '../engine/restore.ts';
 import type { SaveReport } from '../engine/save.ts';
 import type { SnapshotId, SnapshotInfo } from '../engine/snapshot.ts';
+import type { ReplayVerdict } from '../engine/verify-replay.ts';
 import type { Effort } from '../format/frame-codecs.ts';
 import { type EngineClient, type MachineClient, startEngine } from '../rpc/engine-client.ts';
 import { type CatalogEntry, catalogEntryOf, forkNameOf } from './guests/catalog.ts';
 import { Job } from './job.ts';
-import { OpenMachine } from './open-machine.ts';
+import { OpenMachine, startGuestOf } from './open-machine.ts';
 import { Signal } from './signal.ts';
 import { titleOf } from './snapshot-order.ts';
 
@@ -100,6 +101,19 @@ export class Workspace {
       machine.remark(`at “${info === undefined ? snapshot : titleOf(info)}”`);
       return report;
     });
+  }
+
+  /** Runs a snapshot on twice, in a guest of its kind that does the same again and is gone afterwards. */
+  async verifyByReplay(snapshot: SnapshotInfo): Promise<ReplayVerdict> {
+    const engine = this.requireEngine();
+    const entry = catalogEntryOf(snapshot.machine);
+    if (entry?.canReplay !== true) throw new VitrineError('unsupported', { missing: 'replay' });
+    const guest = await startGuestOf(entry, `replay of ${snapshot.machine}`, { deterministic: true });
+    try {
+      return await engine.verifyByReplay(snapshot.id, guest);
+    } finally {
+      await guest.close();
+    }
   }
 
   /** Opens a second guest that goes on from a snapshot. On failure it is closed again. */

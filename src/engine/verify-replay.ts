@@ -34,6 +34,20 @@ export interface ReplayVerdict {
   readonly difference: { readonly stage: 'restore' | 'run'; readonly where: string } | null;
 }
 
+/** What a guest has to be able to do for it. */
+export type ReplayableGuest = Pick<
+  Guest,
+  | 'machine'
+  | 'regions'
+  | 'pause'
+  | 'resume'
+  | 'readPages'
+  | 'writePages'
+  | 'saveDevices'
+  | 'loadDevices'
+  | 'replay'
+>;
+
 interface Contents {
   readonly regions: readonly Uint8Array[];
   readonly devices: readonly DeviceRecord[];
@@ -43,7 +57,7 @@ interface Contents {
 export async function verifyByReplay(
   parts: EngineParts,
   snapshot: Base,
-  guest: Guest,
+  guest: ReplayableGuest,
   options: VerifyReplayOptions,
 ): Promise<ReplayVerdict> {
   const { replay } = guest;
@@ -75,13 +89,13 @@ export async function verifyByReplay(
 }
 
 async function runOn(
-  guest: Guest,
+  guest: ReplayableGuest,
   replay: Replay,
   steps: number,
   options: WorkOptions,
 ): Promise<{ readonly steps: number; readonly contents: Contents }> {
   throwIfAborted(options.signal);
-  replay.begin();
+  await replay.begin();
   const position = await replay.run(steps, options.signal);
   return { steps: position.steps, contents: await takeContents(guest) };
 }
@@ -100,7 +114,7 @@ async function readContents(parts: EngineParts, snapshot: Base, options: WorkOpt
   return { regions, devices };
 }
 
-async function takeContents(guest: Guest): Promise<Contents> {
+async function takeContents(guest: ReplayableGuest): Promise<Contents> {
   const regions: Uint8Array[] = [];
   for (const { id, sizeBytes } of guest.regions) {
     const bytes = new Uint8Array(sizeBytes);
@@ -110,7 +124,7 @@ async function takeContents(guest: Guest): Promise<Contents> {
   return { regions, devices: await guest.saveDevices() };
 }
 
-async function putContents(guest: Guest, contents: Contents): Promise<void> {
+async function putContents(guest: ReplayableGuest, contents: Contents): Promise<void> {
   for (const { id, sizeBytes } of guest.regions) {
     const span = { region: id, offsetBytes: 0, lengthBytes: sizeBytes };
     await guest.writePages(span, contents.regions[id]!);
@@ -119,7 +133,7 @@ async function putContents(guest: Guest, contents: Contents): Promise<void> {
 }
 
 /** Devices first: they have names, and what differs in memory mostly follows from them. */
-function differenceOf(guest: Guest, a: Contents, b: Contents): string | null {
+function differenceOf(guest: ReplayableGuest, a: Contents, b: Contents): string | null {
   const others = new Map(b.devices.map((record) => [record.name, record]));
   for (const { name, version, bytes } of a.devices) {
     const other = others.get(name);

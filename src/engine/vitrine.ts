@@ -12,7 +12,6 @@ import type { WorkOptions } from '../base/work.ts';
 import type { Codecs } from '../codec/codec.ts';
 import type { Digest } from '../format/digest.ts';
 import type { Manifest } from '../format/manifest.ts';
-import type { Guest } from '../guest/guest.ts';
 import type { Kernels } from '../kernel/kernels.ts';
 import type { Store } from '../store/store.ts';
 import type { Tracker } from '../tracking/tracker.ts';
@@ -39,7 +38,7 @@ import {
 import { TableReader } from './table-reader.ts';
 import type { SendOptions, SnapshotReceiver, TransferReport } from './transfer.ts';
 import type { VerifyReport } from './verify.ts';
-import type { ReplayVerdict, VerifyReplayOptions } from './verify-replay.ts';
+import type { ReplayableGuest, ReplayVerdict, VerifyReplayOptions } from './verify-replay.ts';
 
 /** What an engine stands on. */
 export interface EngineOptions {
@@ -177,7 +176,7 @@ export class Vitrine {
    */
   async verifyByReplay(
     snapshot: SnapshotId,
-    guest: Guest,
+    guest: ReplayableGuest,
     options: VerifyReplayOptions = {},
   ): Promise<ReplayVerdict> {
     const { verifyByReplay } = await loadPart('upkeep', () => import('./upkeep.ts'));

@@ -15,7 +15,7 @@ export interface Replay {
    * Begins the guest's time and randomness anew, over the state that it holds: from here it does the same each time. Only
    * while paused.
    */
-  begin(): void;
+  begin(): void | Promise<void>;
   /**
    * Runs the paused guest on by itself for `steps` steps, and to the end of the slice that they end in, as fast as it can
    * and without input; it is paused still. Ends early when `signal` is aborted.

@@ -13,6 +13,7 @@ import type { RestoreReport } from '../engine/restore.ts';
 import type { SaveOptions, SaveReport } from '../engine/save.ts';
 import type { SnapshotId, SnapshotInfo } from '../engine/snapshot.ts';
 import type { VerifyReport } from '../engine/verify.ts';
+import type { ReplayVerdict, VerifyReplayOptions } from '../engine/verify-replay.ts';
 import type { Vitrine } from '../engine/vitrine.ts';
 import type { DoorbellRequest } from '../guest/doorbell.ts';
 import type {
@@ -23,6 +24,7 @@ import type {
   Tracker,
 } from '../tracking/tracker.ts';
 import type { EngineHost, EngineInfo, ProgressListener, StoreSpec } from './engine-host.ts';
+import type { GuestClient } from './guest-client.ts';
 import type { GuestOffer } from './guest-port.ts';
 import { type CallRewind, RewindClient } from './rewind-client.ts';
 import { type SupervisedWorker, supervise } from './supervision.ts';
@@ -126,6 +128,33 @@ export class EngineClient {
 
   verify(snapshot: SnapshotId, options: WorkOptions = {}): Promise<VerifyReport> {
     return this.#run(options, (job, listener) => this.#api.verify(snapshot, job, listener));
+  }
+
+  /**
+   * Restores a snapshot twice into a spare guest that does the same again, runs on, and compares all that it holds. The guest
+   * is in a worker of its own (`startGuest`), nobody else uses it, and it is the caller's to close.
+   *
+   * Throws what `Vitrine.verifyByReplay` throws, and `worker-lost`.
+   */
+  async verifyByReplay(
+    snapshot: SnapshotId,
+    guest: Pick<GuestClient, 'serveReplay' | 'lost'>,
+    options: VerifyReplayOptions = {},
+  ): Promise<ReplayVerdict> {
+    const port = await guest.serveReplay();
+    const steps = options.steps ?? null;
+    return this.#run(options, async (job) => {
+      let lost: VitrineError | undefined;
+      void guest.lost.then((reason) => {
+        lost = reason;
+        return this.#api.abort(job);
+      });
+      try {
+        return await this.#api.verifyByReplay(snapshot, transfer(port, [port]), steps, job);
+      } catch (error) {
+        throw lost ?? error;
+      }
+    });
   }
 
   /** Closes the store and ends the worker. May be called again. */

@@ -14,6 +14,7 @@ import type { RestoreReport } from '../engine/restore.ts';
 import type { SaveOptions, SaveReport } from '../engine/save.ts';
 import type { SnapshotId, SnapshotInfo } from '../engine/snapshot.ts';
 import type { VerifyReport } from '../engine/verify.ts';
+import type { ReplayVerdict } from '../engine/verify-replay.ts';
 import type { Vitrine } from '../engine/vitrine.ts';
 import type { DoorbellRequest } from '../guest/doorbell.ts';
 import type { KernelBuild, Kernels } from '../kernel/kernels.ts';
@@ -29,6 +30,7 @@ import type {
 import type { DoorbellReport } from '../tracking/tracker-doorbell.ts';
 import type { GuestOffer } from './guest-port.ts';
 import { connectGuest } from './port-guest.ts';
+import { connectReplayGuest } from './replay-port.ts';
 import type { RewindVerb } from './rewind-host.ts';
 import { callRewind, connectTracker } from './tracker-port.ts';
 
@@ -229,6 +231,30 @@ export class EngineHost {
 
   verify(snapshot: SnapshotId, job: JobId, onProgress: ProgressListener | null): Promise<VerifyReport> {
     return this.#run(job, (signal) => this.#vitrine.verify(snapshot, { signal, ...listener(onProgress) }));
+  }
+
+  /** As the engine's, in the guest that is served at `port` (`exposeReplayGuest`). */
+  async verifyByReplay(
+    snapshot: SnapshotId,
+    port: MessagePort,
+    steps: number | null,
+    job: JobId,
+  ): Promise<ReplayVerdict> {
+    return this.#run(job, async (signal) => {
+      // Its worker may have died: whoever waits for that gives the job up.
+      const gone = new Promise<VitrineError>((resolve) => {
+        signal.addEventListener('abort', () => resolve(new VitrineError('aborted')), { once: true });
+      });
+      try {
+        const guest = await connectReplayGuest(port, gone);
+        return await this.#vitrine.verifyByReplay(snapshot, guest, {
+          signal,
+          ...(steps === null ? {} : { steps }),
+        });
+      } finally {
+        port.close();
+      }
+    });
   }
 
   /** Gives a long call up; it ends with `aborted`. One that has ended is passed over. */

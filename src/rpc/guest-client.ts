@@ -79,6 +79,13 @@ export class GuestClient {
     return machine;
   }
 
+  /** A port at which an engine finds the guest as a spare one to verify snapshots in: see `EngineClient.verifyByReplay`. */
+  async serveReplay(): Promise<MessagePort> {
+    const { port1, port2 } = new MessageChannel();
+    await this.#api.serveReplay(transfer(port1, [port1]));
+    return port2;
+  }
+
   write(text: string): Promise<void> {
     return this.#api.write(text);
   }

@@ -9,6 +9,7 @@ import type { Kernels } from '../kernel/kernels.ts';
 import { openScanTracker } from '../tracking/scan-tracker.ts';
 import type { Tracker, TrackerDescription } from '../tracking/tracker.ts';
 import { exposeGuest, type GuestOffer, type GuestServer, offerOf } from './guest-port.ts';
+import { exposeReplayGuest } from './replay-port.ts';
 import { exposeTracker } from './tracker-port.ts';
 
 /** What a person uses a guest through. Frames are cloneable; what they hold is between guest and page. */
@@ -93,6 +94,11 @@ export class GuestHost {
     await this.#served?.release();
     this.#served = null;
     await (await this.#tracker)?.reset();
+  }
+
+  /** Serves the guest to an engine that verifies snapshots in it. */
+  serveReplay(port: MessagePort): void {
+    exposeReplayGuest(this.#guest.guest, port);
   }
 
   write(text: string): void {

@@ -11,6 +11,8 @@ export interface CatalogEntry {
   readonly hasScreen: boolean;
   /** What has to be served for it beside the page: `manifest.json` in that folder. */
   readonly images?: string;
+  /** Whether its snapshots can be verified by replay, in a guest of its kind that does the same again. */
+  readonly canReplay?: boolean;
   /** Places in its memory worth a look. */
   readonly places?: readonly { readonly title: string; readonly address: number }[];
 }
@@ -22,6 +24,7 @@ export const CATALOG = [
     about:
       'A small x86 program in a PC of 16 MiB: counters, a grid of memory pages, and keys. Nothing is downloaded.',
     hasScreen: true,
+    canReplay: true,
     places: [
       { title: 'counters', address: 0x1000 },
       { title: 'typed line', address: 0x1080 },
@@ -43,6 +46,7 @@ export const CATALOG = [
     about: 'A Debian kernel and busybox in a PC of 128 MiB, from images built on this machine.',
     hasScreen: true,
     images: 'guests/',
+    canReplay: true,
   },
   {
     name: 'rp2040',
@@ -63,6 +67,7 @@ export const CATALOG = [
     title: 'Flat',
     about: 'Two registers and 1 MiB: the smallest guest, the one to copy for a new emulator.',
     hasScreen: false,
+    canReplay: true,
   },
 ] as const satisfies readonly CatalogEntry[];
 

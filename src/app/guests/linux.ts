@@ -7,7 +7,10 @@ import { openV86 } from '../../guest/v86/open-v86.ts';
 import type { GuestSpec, OpenedGuest } from '../../rpc/guest-host.ts';
 import { consoleOfV86 } from './v86-console.ts';
 
-/** `options.images` is the address of the folder with the images, ending in a slash. */
+/**
+ * `options.images` is the address of the folder with the images, ending in a slash. With `options.deterministic` it does the
+ * same again, and stands still until somebody runs it.
+ */
 export async function openLinux({ options }: GuestSpec): Promise<OpenedGuest> {
   const folder = options?.images;
   if (typeof folder !== 'string') throw new VitrineError('argument-invalid', { name: 'options.images' });
@@ -18,8 +21,10 @@ export async function openLinux({ options }: GuestSpec): Promise<OpenedGuest> {
     kernel: image('vmlinuz'),
     initrd: image('initrd'),
   };
-  const guest = await openV86(linuxConfig({ url: wasmUrl }, images, { memory: 'auto' }));
+  const deterministic = options?.deterministic === true;
+  const guest = await openV86(linuxConfig({ url: wasmUrl }, images, { memory: 'auto', deterministic }));
   const console = consoleOfV86(guest);
+  if (deterministic) return { guest, console };
   await guest.start();
   return { guest, console };
 }

@@ -3,12 +3,15 @@
 import wasmUrl from 'v86/build/v86.wasm?url';
 import { openV86 } from '../../guest/v86/open-v86.ts';
 import { pulseConfig } from '../../guest/v86/pulse-config.ts';
-import type { OpenedGuest } from '../../rpc/guest-host.ts';
+import type { GuestSpec, OpenedGuest } from '../../rpc/guest-host.ts';
 import { consoleOfV86 } from './v86-console.ts';
 
-export async function openPulse(): Promise<OpenedGuest> {
-  const guest = await openV86(pulseConfig({ url: wasmUrl }, { memory: 'auto' }));
+/** With `options.deterministic` it does the same again, and stands still until somebody runs it. */
+export async function openPulse({ options }: GuestSpec): Promise<OpenedGuest> {
+  const deterministic = options?.deterministic === true;
+  const guest = await openV86(pulseConfig({ url: wasmUrl }, { memory: 'auto', deterministic }));
   const console = consoleOfV86(guest);
+  if (deterministic) return { guest, console };
   await guest.start();
   return { guest, console };
 }

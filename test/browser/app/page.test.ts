@@ -268,7 +268,7 @@ describe.each([
     await driver.save('to be damaged');
     await page.evaluate(removePacks);
     await driver.choose('to be damaged');
-    await driver.act('Verify');
+    await driver.act(/^Verify$/);
     await driver.notice(/damaged: .*object-missing/).waitFor();
     // A new engine has nothing of it in memory.
     await driver.open(server.origin);
