@@ -73,31 +73,53 @@ export async function openQemuMachine(
   const proof = await selfTest(resolveProfile(profile), options.root);
   const disks = options.disks && (await openDisks(options.disks.files, options.disks.folder));
   const process = await launchWith(disks, name, profile, options);
-  let guest: QemuGuest | undefined;
   try {
-    disks?.attach(process.qmp);
     const serial = await connectSerial(process.files.serial);
-    guest = await openQemuGuest(process, {
-      quickSave: proof.quickSave.works,
-      restoreFault: proof.inPlace.works ? undefined : proof.inPlace.because,
-      disks,
-    });
-    const tracker = await openScanTracker(guest, {
-      openKernels: () => loadKernels(),
-      clock: options.clock ?? SYSTEM_CLOCK,
-    });
-    const machine = vitrine.adopt(name, tracker);
-    const opened = new QemuMachine({ name, machine, guest, process, serial, vitrine, proof });
-    if (options.snapshot !== undefined) await machine.restore(options.snapshot);
+    const opened = await adoptProcess({ name, process, serial, disks, proof, vitrine }, options);
+    if (options.snapshot !== undefined) await opened.machine.restore(options.snapshot);
     return opened;
   } catch (error) {
-    await (guest ?? process).close();
+    await process.close();
     await disks?.close();
     throw error;
   }
 }
 
-async function launchWith(
+/** A process, at rest, that becomes a machine. */
+export interface LaunchedParts {
+  readonly name: string;
+  readonly process: QemuProcess;
+  readonly serial: SerialLine;
+  readonly disks: Disks | undefined;
+  readonly proof: SelfTestReport;
+  readonly vitrine: Vitrine;
+}
+
+/** Puts a process at rest under an engine. Whoever started it ends it where this throws. */
+export async function adoptProcess(
+  { name, process, serial, disks, proof, vitrine }: LaunchedParts,
+  options: Pick<QemuMachineOptions, 'clock'>,
+): Promise<QemuMachine> {
+  const guest = await openQemuGuest(process, {
+    quickSave: proof.quickSave.works,
+    restoreFault: proof.inPlace.works ? undefined : proof.inPlace.because,
+    disks,
+  });
+  try {
+    const tracker = await openScanTracker(guest, {
+      openKernels: () => loadKernels(),
+      clock: options.clock ?? SYSTEM_CLOCK,
+    });
+    const machine = vitrine.adopt(name, tracker);
+    return new QemuMachine({ name, machine, guest, process, serial, vitrine, proof });
+  } catch (error) {
+    await guest.close();
+    throw error;
+  }
+}
+
+/** Starts a process with its disks. Throws as `launchQemu`; no layer is left behind then. */
+export async function launchWith(
   disks: Disks | undefined,
   name: string,
   profile: QemuProfile,
@@ -105,7 +127,9 @@ async function launchWith(
 ): Promise<QemuProcess> {
   const args = [...(disks?.arguments ?? []), ...(profile.args ?? [])];
   try {
-    return await launchQemu(name, { ...profile, args }, options);
+    const process = await launchQemu(name, { ...profile, args }, options);
+    disks?.attach(process.qmp);
+    return process;
   } catch (error) {
     await disks?.close();
     throw error;
