@@ -12,7 +12,12 @@ import type { Machine } from '../../engine/machine.ts';
 import { MACHINE_NAME_PATTERN, type SnapshotId } from '../../engine/snapshot.ts';
 import type { Vitrine } from '../../engine/vitrine.ts';
 import { loadKernels } from '../../kernel/load.ts';
+import { spansAtAddress } from '../../memory/span.ts';
 import { openScanTracker } from '../../tracking/scan-tracker.ts';
+import { addressSpaceOf } from '../forensics/page-walk.ts';
+import { PhysicalMemory, type PhysicalRange } from '../forensics/physical-memory.ts';
+import { VirtualMemory } from '../forensics/virtual-memory.ts';
+import { type CpuRegisters, registersIn } from './cpu-record.ts';
 import type { SavePath } from './device-state.ts';
 import { type DiskOptions, type Disks, openDisks } from './disks.ts';
 import { type LaunchOptions, launchQemu, type QemuProcess } from './process.ts';
@@ -136,6 +141,13 @@ export async function launchWith(
   }
 }
 
+/** A machine at rest, to be looked at. */
+export interface InspectedInstant {
+  readonly memory: PhysicalMemory;
+  /** One a processor. */
+  readonly registers: readonly CpuRegisters[];
+}
+
 interface QemuMachineParts {
   readonly name: string;
   readonly machine: Machine;
@@ -175,6 +187,45 @@ export class QemuMachine {
   /** Stops it until `start`. */
   stop(): Promise<void> {
     return this.guest.stop();
+  }
+
+  /**
+   * Lets `work` look at the machine at rest: its memory and its processors. It runs on afterwards, whatever happens.
+   */
+  async inspect<T>(work: (instant: InspectedInstant) => Promise<T>): Promise<T> {
+    const { guest } = this;
+    await guest.pause();
+    try {
+      const registers = registersIn(await guest.saveDevices());
+      const ranges = guest.regions.map(({ guestAddress, sizeBytes }) => ({
+        address: guestAddress ?? 0,
+        lengthBytes: sizeBytes,
+      }));
+      const memory = new PhysicalMemory(ranges, async (address, lengthBytes) => {
+        const bytes = new Uint8Array(lengthBytes);
+        let at = 0;
+        for (const span of spansAtAddress(guest.regions, address, lengthBytes)) {
+          guest.readPages(span, bytes.subarray(at, at + span.lengthBytes));
+          at += span.lengthBytes;
+        }
+        return bytes;
+      });
+      return await work({ memory, registers });
+    } finally {
+      await guest.resume();
+    }
+  }
+
+  /**
+   * The physical ranges of a virtual one, by the present page tables of a processor, the first unless told. Throws
+   * `span-out-of-range` with the first address that is not mapped, `not-found` without such a processor.
+   */
+  translate(address: bigint, lengthBytes: number, processor = 0): Promise<PhysicalRange[]> {
+    return this.inspect(async ({ memory, registers }) => {
+      const cpu = registers.find(({ index }) => index === processor);
+      if (cpu === undefined) throw new VitrineError('not-found', { processor });
+      return new VirtualMemory(memory, addressSpaceOf(cpu)).ranges(address, lengthBytes);
+    });
   }
 
   /** Resolves, with the reason, when its process is gone: it was closed, it ended, it was killed. */
