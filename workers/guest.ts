@@ -7,6 +7,7 @@ import { serve } from '../src/rpc/ready.ts';
 
 const GUESTS: Readonly<Record<string, OpenGuest>> = {
   pulse: async (spec) => (await import('../src/app/guests/pulse.ts')).openPulse(spec),
+  'pulse-steps': async (spec) => (await import('../src/app/guests/pulse.ts')).openPulseBySteps(spec),
   micropython: async () => (await import('../src/app/guests/micropython.ts')).openMicroPythonPrompt(),
   linux: async (spec) => (await import('../src/app/guests/linux.ts')).openLinux(spec),
   rp2040: async () => (await import('../src/app/guests/rp2040.ts')).openRp2040WithTally(),

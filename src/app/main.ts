@@ -15,6 +15,7 @@ import { RewindPane } from './rewind-pane.ts';
 import { SaveForm } from './save-form.ts';
 import { Screens } from './screens.ts';
 import { SnapshotList } from './snapshot-list.ts';
+import { StepsPane } from './steps-pane.ts';
 import { nextPaint } from './turns.ts';
 import { Workspace } from './workspace.ts';
 
@@ -86,6 +87,8 @@ async function buildPage(): Promise<void> {
   right.append(section('Pages that differ', diff.element));
   await nextPaint();
   left.append(section('Rewind', new RewindPane(workspace, notices).element));
+  await nextPaint();
+  left.append(section('Steps', new StepsPane(workspace, notices).element));
   await nextPaint();
   memory = new MemoryPane(workspace, notices);
   left.append(section('Memory', memory.element));

@@ -2,6 +2,7 @@
 
 import { proxy, type Remote, transfer } from 'comlink';
 import type { VitrineError } from '../base/error.ts';
+import type { StepPlace, Steps } from '../guest/steps.ts';
 import type { SharedMemory } from '../memory/shared-memory.ts';
 import type { TrackerDescription } from '../tracking/tracker.ts';
 import type { EngineClient, MachineClient } from './engine-client.ts';
@@ -41,6 +42,8 @@ export class GuestClient {
    * `description.traits` say why.
    */
   readonly shared: SharedMemory | undefined;
+  /** Back and forth over what the guest did; its calls throw `unsupported` where it cannot. */
+  readonly steps: Omit<Steps, 'go'> & { go(steps: number): Promise<StepPlace> };
   readonly #offer: GuestOffer | null;
   readonly #worker: SupervisedWorker<GuestHost>;
   readonly #api: Remote<GuestHost>;
@@ -56,6 +59,12 @@ export class GuestClient {
     this.#worker = worker;
     this.#api = worker.api;
     this.description = description;
+    this.steps = {
+      begin: () => this.#api.beginSteps(),
+      hold: () => this.#api.holdSteps(),
+      go: (steps) => this.#api.goToStep(steps),
+      release: () => this.#api.releaseSteps(),
+    };
   }
 
   /** Resolves when the worker is gone. */

@@ -5,6 +5,7 @@ import type { ProxyMarked } from 'comlink';
 import { proxy } from 'comlink';
 import { VitrineError } from '../base/error.ts';
 import type { Guest } from '../guest/guest.ts';
+import type { StepPlace, Steps } from '../guest/steps.ts';
 import type { Kernels } from '../kernel/kernels.ts';
 import { openScanTracker } from '../tracking/scan-tracker.ts';
 import type { Tracker, TrackerDescription } from '../tracking/tracker.ts';
@@ -27,6 +28,8 @@ export interface GuestConsole {
 export interface OpenedGuest {
   readonly guest: Guest;
   readonly console: GuestConsole;
+  /** Back and forth over what it did, where it can. */
+  readonly steps?: Steps;
 }
 
 /** Which guest to open: a name that the composition root knows, and options for it. */
@@ -101,6 +104,22 @@ export class GuestHost {
     exposeReplayGuest(this.#guest.guest, port);
   }
 
+  beginSteps(): Promise<void> {
+    return this.#steps.begin();
+  }
+
+  holdSteps(): Promise<StepPlace> {
+    return this.#steps.hold();
+  }
+
+  goToStep(steps: number): Promise<StepPlace> {
+    return this.#steps.go(steps);
+  }
+
+  releaseSteps(): Promise<void> {
+    return this.#steps.release();
+  }
+
   write(text: string): void {
     this.#guest.console.write(text);
   }
@@ -128,6 +147,13 @@ export class GuestHost {
 
   async close(): Promise<void> {
     await this.#opened?.guest.close();
+  }
+
+  get #steps(): Steps {
+    const { steps, guest } = this.#guest;
+    if (steps === undefined)
+      throw new VitrineError('unsupported', { missing: 'steps', kind: guest.machine.kind });
+    return steps;
   }
 
   get #guest() {

@@ -13,9 +13,20 @@ export interface CatalogEntry {
   readonly images?: string;
   /** Whether its snapshots can be verified by replay, in a guest of its kind that does the same again. */
   readonly canReplay?: boolean;
+  /** Whether it is to be gone back and forth over by steps. */
+  readonly canStep?: boolean;
   /** Places in its memory worth a look. */
   readonly places?: readonly { readonly title: string; readonly address: number }[];
 }
+
+const PULSE_PLACES = [
+  { title: 'counters', address: 0x1000 },
+  { title: 'typed line', address: 0x1080 },
+  { title: 'heat of pages', address: 0x1200 },
+  { title: 'sums of pages', address: 0x1400 },
+  { title: 'working set', address: 0x10_0000 },
+  { title: 'screen text', address: 0xb_8000 },
+];
 
 export const CATALOG = [
   {
@@ -25,14 +36,17 @@ export const CATALOG = [
       'A small x86 program in a PC of 16 MiB: counters, a grid of memory pages, and keys. Nothing is downloaded.',
     hasScreen: true,
     canReplay: true,
-    places: [
-      { title: 'counters', address: 0x1000 },
-      { title: 'typed line', address: 0x1080 },
-      { title: 'heat of pages', address: 0x1200 },
-      { title: 'sums of pages', address: 0x1400 },
-      { title: 'working set', address: 0x10_0000 },
-      { title: 'screen text', address: 0xb_8000 },
-    ],
+    places: PULSE_PLACES,
+  },
+  {
+    name: 'pulse-steps',
+    title: 'Pulse, step by step',
+    about:
+      'Pulse in a PC that does the same again: to be gone back and forth over, an instruction at a time.',
+    hasScreen: true,
+    canReplay: true,
+    canStep: true,
+    places: PULSE_PLACES,
   },
   {
     name: 'micropython',

@@ -59,6 +59,8 @@ export class GuestClock {
   /** The guest was paused just now. */
   freeze(): void {
     if (this.#holds) return;
+    // A machine in a time of its own says the same at each rest that no slice lies between.
+    this.#beforeTsc();
     this.#frozen = {
       monotonicMs: Math.floor(this.#microtick() * MONOTONIC_STEPS_PER_MS) / MONOTONIC_STEPS_PER_MS,
       wallMs: this.#wall(),

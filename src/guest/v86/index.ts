@@ -29,3 +29,4 @@ export {
 export { type CompileOptions, compileV86, trackedWasmFn, type V86Program } from './tracked-wasm.ts';
 export { type AdoptOptions, adoptV86, V86Guest } from './v86-guest.ts';
 export { V86_VERSION } from './v86-internals.ts';
+export { V86Steps } from './v86-steps.ts';

@@ -78,6 +78,11 @@ export class InputRecording {
     return { isCompiled, start: this.#start, inputs: this.#inputs, end, checksums };
   }
 
+  /** Ends it without a log. */
+  end(): void {
+    if (this.#ended === undefined) this.#fail('it was ended');
+  }
+
   #add(position: ReplayPosition, name: string, value: unknown): void {
     const kept = recordable(value);
     if (kept === undefined) {

@@ -11,6 +11,7 @@ import { throwIfAborted } from '../../base/work.ts';
 import type { InputValue } from '../input-log.ts';
 import type { Replay, ReplayPosition } from '../replay.ts';
 import type { VirtualTime } from './deterministic-clock.ts';
+import { type ProcessorView, viewProcessor } from './processor-view.ts';
 import type { V86Bus, V86Cpu, V86Emulator } from './v86-internals.ts';
 
 const FRAMES_PER_SECOND = 60;
@@ -80,6 +81,12 @@ export class V86Replay implements Replay {
     return this.#time.code !== undefined;
   }
 
+  /** What a person reads of the processor. */
+  get processor(): ProcessorView {
+    const { wasm_memory: memory, mem8 } = this.#cpu;
+    return viewProcessor(memory.buffer, new Uint8Array(memory.buffer, mem8.byteOffset, mem8.length));
+  }
+
   get position(): ReplayPosition {
     return { steps: this.#time.steps, slices: this.#slices };
   }
@@ -128,6 +135,7 @@ export class V86Replay implements Replay {
   ): Promise<void> {
     this.#hooks.requirePaused();
     if (this.#isRunning) throw new VitrineError('busy', { underWay: 'a run' });
+    if (!wanted(this.position)) return;
     this.#isRunning = true;
     this.#hooks.leaveRest();
     try {

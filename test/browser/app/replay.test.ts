@@ -1,4 +1,5 @@
-// Replay on the page in Chromium: a snapshot of a live machine is run on twice in a machine of its own.
+// Replay on the page in Chromium: a snapshot of a live machine is run on twice in a machine of its own; a machine that does the
+// same again is gone back and forth over, an instruction at a time.
 
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type Harness, openHarness } from '../harness.ts';
@@ -41,5 +42,56 @@ it('verifies snapshots of live machines by replay, where their kind can', async 
   await driver.choose('a prompt');
   const verify = page.getByRole('toolbar').getByRole('button', { name: 'Verify by replay' });
   expect(await verify.isDisabled()).toBe(true);
+  expect(await driver.errors()).toEqual([]);
+});
+
+it('goes back and forth over what a machine did', async () => {
+  const page = await harness.context.newPage();
+  await page.setViewportSize({ width: 1280, height: 800 });
+  const driver = new PageDriver(page);
+  await driver.open(server.origin);
+  const pane = page.locator('.section-steps');
+  await pane.getByText('open “Pulse, step by step”').waitFor();
+  await driver.openGuest('Pulse, step by step', 'pulse-steps');
+  await driver.waitForNumber('ticks', 3);
+  await pane.getByRole('button', { name: 'Begin here' }).click();
+  const hold = pane.getByRole('button', { name: 'Hold it' });
+  await hold.waitFor();
+  const atBeginning = await driver.numberOnScreen('ticks');
+  await driver.waitForNumber('ticks', atBeginning + 5);
+  await hold.click();
+  const place = pane.getByRole('status', { name: 'Place' });
+  const placeIs = async (wanted: RegExp) => {
+    await place.filter({ hasText: wanted }).waitFor();
+    const [, steps, end] = /step ([\d,]+) of ([\d,]+)/.exec((await place.textContent()) ?? '') ?? [];
+    return { steps: Number(steps?.replaceAll(',', '')), end: Number(end?.replaceAll(',', '')) };
+  };
+  const registers = () => pane.getByLabel('Processor').textContent();
+  const step = (title: string) => pane.getByTitle(title, { exact: true }).click();
+  const held = await placeIs(/step/);
+  expect(held.steps).toBe(held.end);
+  expect(held.end).toBeGreaterThan(65_536);
+  const ticks = await driver.numberOnScreen('ticks');
+
+  // To the middle of it, where the machine may sleep; from the end of that one instruction on and back again.
+  const half = Math.floor(held.end / 2);
+  await pane.getByLabel('Step', { exact: true }).fill(String(half));
+  await pane.getByRole('button', { name: 'Go there' }).click();
+  await expect.poll(async () => (await placeIs(/step/)).steps).toBeLessThan(held.end);
+  const middle = await placeIs(/step/);
+  const before = await registers();
+  await step('1 step on');
+  const next = await placeIs(new RegExp(`step ${(middle.steps + 1).toLocaleString('en')} of`));
+  expect(next.steps).toBe(middle.steps + 1);
+  const after = await registers();
+  expect(after).not.toBe(before);
+  await page.screenshot({ path: `${OUT}steps.png`, fullPage: true });
+  await step('1 step back');
+  await placeIs(new RegExp(`step ${middle.steps.toLocaleString('en')} of`));
+  expect(await registers()).toBe(before);
+  // The screen is of this step.
+  await expect.poll(() => driver.numberOnScreen('ticks')).toBeLessThan(ticks);
+  await pane.getByRole('button', { name: 'Run on from here' }).click();
+  await driver.waitForNumber('ticks', ticks);
   expect(await driver.errors()).toEqual([]);
 });
