@@ -5,6 +5,7 @@ import { DiffPane } from './diff-pane.ts';
 import { element } from './dom.ts';
 import { loadFonts } from './fonts.ts';
 import { FuzzPane } from './fuzz-pane.ts';
+import type { HostPane } from './host-pane.ts';
 import { MachineTabs } from './machine-tabs.ts';
 import { MainThread } from './main-thread.ts';
 import { MemoryPane } from './memory-pane.ts';
@@ -26,6 +27,8 @@ export interface PageHandles {
   readonly workspace: Workspace;
   readonly notices: Notices;
   readonly tabs: MachineTabs;
+  /** Where a bridge serves the page. */
+  readonly host?: HostPane;
 }
 
 declare global {
@@ -95,15 +98,21 @@ async function buildPage(): Promise<void> {
   await nextPaint();
   right.append(section('Fuzzing', new FuzzPane(notices).element));
   if (document.querySelector('meta[name="vitrine-bridge"]') !== null) {
-    await notices.guard('Joining the bridge', join);
+    await notices.guard('Joining the bridge', () => join(right));
   }
 }
 
 /** Where a bridge serves this page, which no other server says of itself. */
-async function join(): Promise<void> {
+async function join(column: HTMLElement): Promise<void> {
   const { joinBridge } = await import('./bridge-session.ts');
   const admission = await joinBridge();
   document.documentElement.dataset.bridge = admission;
+  if (admission === 'joined') {
+    const { openHostPane } = await import('./host-pane.ts');
+    const host = await openHostPane(workspace, notices);
+    Object.assign(handles, { host });
+    column.prepend(section('Machines of the host', host.element));
+  }
   if (admission !== 'late') return;
   notices.tell(
     'This address was opened before, or is too old: “vitrine open” prints another one. Machines of this page work without it.',

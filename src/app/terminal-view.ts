@@ -4,7 +4,6 @@
 import '@xterm/xterm/css/xterm.css';
 import type { Terminal } from '@xterm/xterm';
 import { element } from './dom.ts';
-import type { OpenMachine } from './open-machine.ts';
 import { nextPaint } from './turns.ts';
 
 const FONT_SIZE = 13;
@@ -12,12 +11,20 @@ const FONT = "ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace";
 const MAX_COLUMNS = 120;
 const MIN_COLUMNS = 20;
 
+/** What a terminal shows and types into: a machine of this page, or the console of one far away. */
+export interface TerminalPeer {
+  readonly name: string;
+  write(text: string): void;
+  /** What was said so far goes to `listener`, and all that is said from now on. */
+  showOutput(listener: (text: string) => void): void;
+}
+
 export class TerminalView {
   readonly element: HTMLElement;
   readonly #rows: number;
   #terminal: Terminal | null = null;
 
-  constructor(machine: OpenMachine, rows: number) {
+  constructor(machine: TerminalPeer, rows: number) {
     this.#rows = rows;
     this.element = element('div', {
       className: 'terminal-pane',
@@ -28,7 +35,7 @@ export class TerminalView {
   }
 
   /** Loads the terminal and connects it. Throws when its code cannot be loaded. */
-  async connect(machine: OpenMachine): Promise<void> {
+  async connect(machine: TerminalPeer): Promise<void> {
     // A part a frame: in one go it held the page for 60 to 130 ms.
     const { Terminal } = await import('@xterm/xterm');
     await nextPaint();

@@ -12,6 +12,7 @@ import type { PeekRange } from '../engine/peek.ts';
 import type { RestoreReport } from '../engine/restore.ts';
 import type { SaveOptions, SaveReport } from '../engine/save.ts';
 import type { SnapshotId, SnapshotInfo } from '../engine/snapshot.ts';
+import type { SnapshotReceiver } from '../engine/transfer.ts';
 import type { VerifyReport } from '../engine/verify.ts';
 import type { ReplayVerdict, VerifyReplayOptions } from '../engine/verify-replay.ts';
 import type { Vitrine } from '../engine/vitrine.ts';
@@ -155,6 +156,16 @@ export class EngineClient {
         throw lost ?? error;
       }
     });
+  }
+
+  /** What another engine, or a bridge, sends a snapshot to. As `Vitrine.receiver`. */
+  receiver(): SnapshotReceiver<SnapshotInfo> {
+    return {
+      known: (ids) => this.#api.receive('known', ids) as Promise<readonly SnapshotId[]>,
+      missing: (digests) => this.#api.receive('missing', digests) as Promise<readonly boolean[]>,
+      putPack: (pack) => this.#api.receive('putPack', transfer(pack, [pack.buffer])) as Promise<void>,
+      finish: (manifest) => this.#api.receive('finish', manifest) as Promise<SnapshotInfo>,
+    };
   }
 
   /** Closes the store and ends the worker. May be called again. */

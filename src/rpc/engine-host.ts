@@ -13,6 +13,7 @@ import type { PeekRange } from '../engine/peek.ts';
 import type { RestoreReport } from '../engine/restore.ts';
 import type { SaveOptions, SaveReport } from '../engine/save.ts';
 import type { SnapshotId, SnapshotInfo } from '../engine/snapshot.ts';
+import type { SnapshotReceiver } from '../engine/transfer.ts';
 import type { VerifyReport } from '../engine/verify.ts';
 import type { ReplayVerdict } from '../engine/verify-replay.ts';
 import type { Vitrine } from '../engine/vitrine.ts';
@@ -110,6 +111,16 @@ export class EngineHost {
         : await openScanTracker(connectGuest(port, offer, lost), { openKernels });
     if (this.#machines.has(name)) throw new VitrineError('busy', { machine: name, underWay: 'adopted' });
     this.#machines.set(name, { machine: engine.adopt(name, tracker), tracker, declareLost });
+  }
+
+  /** One call of a receiver of snapshots from elsewhere: the client's end is `EngineClient.receiver`. */
+  async receive<Verb extends keyof SnapshotReceiver>(
+    verb: Verb,
+    given: Parameters<SnapshotReceiver[Verb]>[0],
+  ): Promise<unknown> {
+    const receiver = await this.#vitrine.receiver();
+    // Safe: each verb takes what was given for it.
+    return (receiver[verb] as (given: unknown) => Promise<unknown>)(given);
   }
 
   /** Forgets a machine whose worker is gone or going: its calls under way end with `worker-lost`. */

@@ -1,0 +1,109 @@
+// Memory of a host machine as bytes: as it is now, all of one instant, or in a snapshot there. It is read when asked for, and
+// says how long the machine rested for it.
+
+import type { BridgeRange } from '../bridge/fields.ts';
+import type { SnapshotInfo } from '../engine/snapshot.ts';
+import { button, element, field } from './dom.ts';
+import { HexView } from './hex-view.ts';
+import type { HostModel } from './host-model.ts';
+import type { Notices } from './notices.ts';
+import { formatAddress, formatMs, parseAddress } from './quantity.ts';
+import { titleOf } from './snapshot-order.ts';
+
+/** Where the bytes shown begin. */
+type Place =
+  | { readonly kind: 'address'; readonly at: number }
+  | { readonly kind: 'region'; readonly region: string; readonly at: number };
+
+export class HostMemory {
+  readonly element: HTMLElement;
+  readonly #model: HostModel;
+  readonly #address = element('input', {
+    attributes: { type: 'text', spellcheck: 'false', autocomplete: 'off', size: 12, value: '0x1000' },
+  });
+  readonly #status = element('p', { className: 'hint', attributes: { role: 'status' } });
+  readonly #hex: HexView;
+  #place: Place = { kind: 'address', at: 0x1000 };
+  #snapshot: SnapshotInfo | null = null;
+  #last: { readonly place: string; readonly bytes: Uint8Array } | null = null;
+
+  constructor(model: HostModel, notices: Notices) {
+    this.#model = model;
+    const columns = matchMedia('(max-width: 600px)').matches ? 8 : 16;
+    const look = (): void => void notices.guard('Reading memory', () => this.#look());
+    this.#hex = new HexView(columns, (rows) => {
+      this.#place = { ...this.#place, at: Math.max(0, this.#place.at + rows * columns) };
+      look();
+    });
+    const form = element(
+      'form',
+      {
+        className: 'row-form',
+        on: {
+          submit: (event) => {
+            event.preventDefault();
+            const at = parseAddress(this.#address.value);
+            this.#address.setAttribute('aria-invalid', String(at === undefined));
+            if (at === undefined) return;
+            this.#snapshot = null;
+            this.#place = { kind: 'address', at };
+            look();
+          },
+        },
+      },
+      field('Address, hex', this.#address),
+      element('button', { attributes: { type: 'submit' } }, 'Peek'),
+      button('Look again', look),
+    );
+    this.element = element('div', { className: 'memory' }, form, this.#hex.element, this.#status);
+    this.#hex.element.hidden = true;
+    model.current.watch(() => {
+      this.#snapshot = null;
+      this.#last = null;
+      this.#hex.element.hidden = true;
+      this.#status.textContent = '';
+    });
+  }
+
+  /** The same place in a snapshot. Throws what `peek` throws. */
+  async showSnapshot(snapshot: SnapshotInfo): Promise<void> {
+    this.#snapshot = snapshot;
+    await this.#look();
+  }
+
+  /** A place of the machine as it is now. Throws what `peek` throws. */
+  async showPage(region: string, offsetBytes: number): Promise<void> {
+    this.#snapshot = null;
+    this.#place = { kind: 'region', region, at: offsetBytes };
+    await this.#look();
+  }
+
+  async #look(): Promise<void> {
+    const name = this.#model.current.value;
+    if (name === null) return;
+    const lengthBytes = this.#hex.byteCount;
+    const { at } = this.#place;
+    const range: BridgeRange =
+      this.#place.kind === 'address'
+        ? { address: at, lengthBytes }
+        : { region: this.#place.region, offsetBytes: at, lengthBytes };
+    const snapshot = this.#snapshot;
+    let bytes: Uint8Array | undefined;
+    if (snapshot === null) {
+      const peeked = await this.#model.bridge.machine(name).peek([range]);
+      bytes = peeked.bytes[0];
+      this.#status.textContent = `${name}, one instant, paused ${formatMs(peeked.pauseMs)}`;
+    } else {
+      bytes = (await this.#model.bridge.peek(snapshot.id, [range]))[0];
+      this.#status.textContent = `“${titleOf(snapshot)}” on the host, stored bytes`;
+    }
+    if (bytes === undefined || this.#model.current.value !== name) return;
+    const place = `${name} ${JSON.stringify(this.#place)}`;
+    const before = this.#last?.place === place ? this.#last.bytes : bytes;
+    const marked = Uint8Array.from(bytes, (byte, index) => (byte === before[index] ? 0 : 1));
+    this.#last = { place, bytes };
+    this.#hex.element.hidden = false;
+    this.#address.value = formatAddress(at);
+    this.#hex.show({ address: at, bytes, marked });
+  }
+}

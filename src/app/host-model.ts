@@ -1,0 +1,100 @@
+// The machines of the host that serves this page: one bridge, what it lists, and the machine chosen. The panes show it and
+// call it; what a verb brings is told to whoever called.
+
+import { type BridgeClient, connectBridge, type MachineInfo } from '../bridge/bridge-client.ts';
+import type { LinkState } from '../bridge/bridge-link.ts';
+import { sync } from '../bridge/sync.ts';
+import type { SnapshotId, SnapshotInfo } from '../engine/snapshot.ts';
+import type { TransferReport } from '../engine/transfer.ts';
+import { askTicket, bridgeAddress } from './bridge-session.ts';
+import { Job } from './job.ts';
+import { Signal } from './signal.ts';
+import type { Workspace } from './workspace.ts';
+
+/** How often the lists are read again while the page is looked at: others work on the same host. */
+const REFRESH_MS = 3000;
+
+export class HostModel {
+  readonly state = new Signal<LinkState>({ kind: 'connecting', attempt: 0 });
+  readonly machines = new Signal<readonly MachineInfo[]>([]);
+  /** Oldest first, of all machines. */
+  readonly snapshots = new Signal<readonly SnapshotInfo[]>([]);
+  /** The name of the machine on show. */
+  readonly current = new Signal<string | null>(null);
+  /** The long work that this page waits for. */
+  readonly job = new Signal<Job | null>(null);
+  readonly #workspace: Workspace;
+  #bridge: BridgeClient | null = null;
+
+  constructor(workspace: Workspace) {
+    this.#workspace = workspace;
+    setInterval(() => {
+      if (document.visibilityState === 'visible' && this.state.value.kind === 'open') {
+        // The next look tells what this one could not.
+        void this.refresh().catch(() => {});
+      }
+    }, REFRESH_MS);
+  }
+
+  /** Connects, or connects again after it was given up. Throws what connecting throws. */
+  async connect(): Promise<void> {
+    this.#bridge?.close();
+    const bridge = await connectBridge(bridgeAddress(), { software: 'page', ticket: () => askTicket() });
+    this.#bridge = bridge;
+    this.state.set(bridge.state);
+    bridge.onState((state) => {
+      if (this.#bridge !== bridge) return;
+      this.state.set(state);
+      if (state.kind === 'open') void this.refresh().catch(() => {});
+    });
+    await this.refresh();
+  }
+
+  /** Throws `connection-lost` before the first connection. */
+  get bridge(): BridgeClient {
+    if (this.#bridge === null) throw new Error('the bridge is used after it was connected');
+    return this.#bridge;
+  }
+
+  get machine(): MachineInfo | null {
+    return this.machines.value.find(({ name }) => name === this.current.value) ?? null;
+  }
+
+  /** Reads the lists again; signals change only where the lists did. */
+  async refresh(): Promise<void> {
+    const [machines, snapshots] = await Promise.all([this.bridge.machines(), this.bridge.log()]);
+    if (!isSame(machines, this.machines.value)) this.machines.set(machines);
+    if (!isSame(snapshots, this.snapshots.value)) this.snapshots.set(snapshots);
+    const isThere = machines.some(({ name }) => name === this.current.value);
+    if (!isThere) this.current.set(machines[0]?.name ?? null);
+  }
+
+  /** Brings a snapshot into this browser's store: it can be looked into when the host is gone. */
+  pull(snapshot: SnapshotId): Promise<TransferReport> {
+    return this.run('Fetching', async (job) => {
+      const receiver = this.#workspace.requireEngine().receiver();
+      const browser = {
+        receive: <T>(_: string, work: (to: typeof receiver) => Promise<T>) => work(receiver),
+      };
+      const report = await sync(this.bridge, browser, snapshot, job.options);
+      await this.#workspace.refresh();
+      return report;
+    });
+  }
+
+  /** Long work: its progress is shown, and it can be given up. */
+  async run<T>(title: string, work: (job: Job) => Promise<T>): Promise<T> {
+    const job = new Job(title);
+    this.job.set(job);
+    try {
+      return await work(job);
+    } finally {
+      if (this.job.value === job) this.job.set(null);
+      await this.refresh().catch(() => {});
+    }
+  }
+}
+
+function isSame(a: unknown, b: unknown): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}

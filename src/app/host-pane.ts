@@ -1,0 +1,242 @@
+// The machines of the host that serves the page: how the connection stands, which machines there are, and the one on show
+// with its console, its snapshots and its memory. Loaded only where a bridge serves the page.
+
+import type { LinkState } from '../bridge/bridge-link.ts';
+import type { Permission } from '../bridge/grant.ts';
+import { button, element, field } from './dom.ts';
+import { HostConsole } from './host-console.ts';
+import { HostMemory } from './host-memory.ts';
+import { HostModel } from './host-model.ts';
+import { HostSnapshots } from './host-snapshots.ts';
+import type { Job } from './job.ts';
+import type { Notices } from './notices.ts';
+import { formatBytes, formatCount, formatMs, formatNumber } from './quantity.ts';
+import { TerminalView } from './terminal-view.ts';
+import type { Workspace } from './workspace.ts';
+
+/** Builds the pane and connects. Throws nothing: what goes wrong is shown. */
+export async function openHostPane(workspace: Workspace, notices: Notices): Promise<HostPane> {
+  const pane = new HostPane(new HostModel(workspace), notices);
+  await notices.guard('Connecting to the host', () => pane.model.connect());
+  return pane;
+}
+
+export class HostPane {
+  readonly element: HTMLElement;
+  readonly model: HostModel;
+  readonly #notices: Notices;
+  readonly #link = element('p', { className: 'hint', attributes: { role: 'status' } });
+  readonly #tabs = element('div', {
+    className: 'tabs',
+    attributes: { role: 'tablist', 'aria-label': 'Machines of the host' },
+  });
+  readonly #facts = element('p', { className: 'hint' });
+  readonly #label = element('input', {
+    attributes: { type: 'text', maxlength: 200, placeholder: 'what is it?' },
+  });
+  readonly #live = element('input', { attributes: { type: 'checkbox' } });
+  readonly #save = element('button', { className: 'primary', attributes: { type: 'submit' } }, 'Save');
+  readonly #hold = button('Pause', () => this.#toggleHeld());
+  readonly #bar = element('progress');
+  readonly #phase = element('span', { className: 'phase', attributes: { role: 'status' } });
+  readonly #work: HTMLElement;
+  readonly #terminalPlace = element('div');
+  readonly #machine: HTMLElement;
+  readonly #memory: HostMemory;
+  #console: HostConsole | null = null;
+
+  constructor(model: HostModel, notices: Notices) {
+    this.model = model;
+    this.#notices = notices;
+    this.#memory = new HostMemory(model, notices);
+    const snapshots = new HostSnapshots(model, notices, this.#memory);
+    const cancel = button('Cancel', () => model.job.value?.cancel());
+    this.#work = element('div', { className: 'work' }, this.#bar, this.#phase, cancel);
+    const form = element(
+      'form',
+      {
+        className: 'row-form',
+        on: {
+          submit: (event) => {
+            event.preventDefault();
+            void this.#onSave();
+          },
+        },
+      },
+      field('Label on the host', this.#label, 'field grow'),
+      element(
+        'label',
+        { className: 'check', title: 'Let the machine run on while its memory is captured, where it can' },
+        this.#live,
+        'Live',
+      ),
+      this.#save,
+      this.#hold,
+    );
+    this.#machine = element(
+      'div',
+      { className: 'saving' },
+      this.#facts,
+      this.#terminalPlace,
+      form,
+      this.#work,
+      snapshots.element,
+      this.#memory.element,
+    );
+    this.element = element('div', { className: 'host saving' }, this.#link, this.#tabs, this.#machine);
+    model.state.watch((state) => this.#showLink(state));
+    model.machines.watch(() => this.#showMachines());
+    model.current.watch((name) => this.#openConsole(name));
+    model.job.watch((job) => this.#showJob(job));
+  }
+
+  /** The console's terminal, for tests. */
+  terminal: TerminalView | null = null;
+
+  #may(permission: Permission): boolean {
+    return this.model.machine?.permissions.includes(permission) === true;
+  }
+
+  async #onSave(): Promise<void> {
+    const { machine } = this.model;
+    if (machine === null) return;
+    const { name } = machine;
+    const report = await this.#notices.guard(`Saving ${name}`, () =>
+      this.model.run(`Saving ${name}`, (job) =>
+        this.model.bridge.machine(name).save({
+          label: this.#label.value.trim(),
+          ...(this.#live.checked ? { live: {} } : {}),
+          ...job.options,
+        }),
+      ),
+    );
+    if (report === undefined) return;
+    this.#label.value = '';
+    this.#notices.tell(
+      `${name} is saved on the host: paused ${formatMs(report.pauseMs)}, ${formatCount(report.pagesChanged, 'page')} ` +
+        `changed, ${formatBytes(report.bytesWritten)} written.`,
+    );
+  }
+
+  #toggleHeld(): void {
+    const { machine } = this.model;
+    if (machine === null) return;
+    const remote = this.model.bridge.machine(machine.name);
+    void this.#notices.guard(`Holding ${machine.name}`, async () => {
+      await (machine.state === 'paused' ? remote.resume() : remote.pause());
+      await this.model.refresh();
+    });
+  }
+
+  #showLink(state: LinkState): void {
+    this.element.classList.toggle('offline', state.kind !== 'open');
+    if (state.kind === 'open') {
+      const { software, subject } = this.model.bridge.host;
+      this.#link.textContent = `Connected to ${software.name} ${software.version} as ${subject}.`;
+    } else if (state.kind === 'closed') {
+      const again = button('Connect again', () => {
+        void this.#notices.guard('Connecting to the host', () => this.model.connect());
+      });
+      this.#link.replaceChildren(`Not connected (${state.reason.code}). `, again);
+    } else if (state.kind === 'waiting') {
+      const seconds = Math.max(1, Math.round(state.retryInMs / 1000));
+      this.#link.textContent = `The connection was lost; trying again in ${formatCount(seconds, 'second')}. Jobs go on.`;
+    } else this.#link.textContent = 'Connecting …';
+  }
+
+  #showMachines(): void {
+    const machines = this.model.machines.value;
+    this.#machine.hidden = machines.length === 0;
+    if (machines.length === 0) {
+      this.#tabs.replaceChildren(
+        element('p', { className: 'hint' }, 'No machine runs there. “vitrine run” starts one.'),
+      );
+      return;
+    }
+    this.#tabs.replaceChildren(
+      ...machines.map(({ name, state }) =>
+        element(
+          'button',
+          {
+            attributes: {
+              type: 'button',
+              role: 'tab',
+              'data-machine': name,
+              'aria-selected': String(name === this.model.current.value),
+            },
+            title: state,
+            on: { click: () => this.model.current.set(name) },
+          },
+          `${{ running: '▶', paused: '■', stopped: '□', lost: '✕' }[state]} ${name}`,
+        ),
+      ),
+    );
+    this.#showMachine();
+  }
+
+  #showMachine(): void {
+    const { machine } = this.model;
+    if (machine === null) return;
+    const isUp = machine.state === 'running' || machine.state === 'paused';
+    this.#save.textContent = `Save ${machine.name}`;
+    this.#save.disabled = !isUp || !this.#may('save') || this.model.job.value !== null;
+    this.#hold.textContent = machine.state === 'paused' ? 'Resume' : 'Pause';
+    this.#hold.disabled = !isUp || !this.#may('admin');
+    this.#facts.textContent = `${machine.name} is ${machine.state}. You may ${machine.permissions.join(', ')}.`;
+    void this.#describe(machine.name);
+  }
+
+  async #describe(name: string): Promise<void> {
+    // A line of text: whoever wants to know why it is missing sees the connection's state.
+    const status = await this.model.bridge
+      .machine(name)
+      .status()
+      .catch(() => null);
+    if (status?.description == null || this.model.current.value !== name) return;
+    const { kind, architecture, regions } = status.description;
+    const memory = regions.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    const facts = Object.entries(status.facts).map(([fact, value]) => `${fact} ${String(value)}`);
+    this.#facts.textContent = [
+      `${name} is ${status.state}`,
+      `${kind}, ${architecture}, ${formatBytes(memory)}`,
+      ...facts.slice(0, 6),
+      `you may ${this.model.machine?.permissions.join(', ') ?? ''}`,
+    ].join(' · ');
+  }
+
+  #openConsole(name: string | null): void {
+    for (const tab of this.#tabs.querySelectorAll('[role="tab"]')) {
+      tab.setAttribute('aria-selected', String(tab.getAttribute('data-machine') === name));
+    }
+    this.#console?.close();
+    this.#console = null;
+    this.terminal = null;
+    this.#terminalPlace.replaceChildren();
+    this.#showMachine();
+    const { machine } = this.model;
+    if (machine === null || !machine.hasConsole || !this.#may('peek')) return;
+    this.#console = new HostConsole(this.model.bridge, machine.name, this.#may('admin'));
+    const terminal = new TerminalView(this.#console, 16);
+    const port = this.#console;
+    this.terminal = terminal;
+    this.#terminalPlace.append(terminal.element);
+    void this.#notices.guard('Loading the terminal', () => terminal.connect(port));
+  }
+
+  #showJob(job: Job | null): void {
+    this.#work.hidden = job === null;
+    this.#showMachine();
+    if (job === null) return;
+    this.#phase.textContent = `${job.title} …`;
+    job.progress.watch((progress) => {
+      if (progress === null || progress.total === 0) {
+        this.#bar.removeAttribute('value');
+        if (progress !== null) this.#phase.textContent = `${job.title}: ${formatNumber(progress.done)}`;
+        return;
+      }
+      this.#bar.max = progress.total;
+      this.#bar.value = progress.done;
+      this.#phase.textContent = `${job.title}: ${progress.phase} ${formatNumber(progress.done)} of ${formatNumber(progress.total)}`;
+    });
+  }
+}

@@ -1,0 +1,203 @@
+// The snapshots of the host machine on show, and what can be done with the one chosen: restore, fork, compare, look inside,
+// and bring it into this browser.
+
+import type { Permission } from '../bridge/grant.ts';
+import type { SnapshotInfo } from '../engine/snapshot.ts';
+import { button, element } from './dom.ts';
+import type { HostMemory } from './host-memory.ts';
+import type { HostModel } from './host-model.ts';
+import type { Notices } from './notices.ts';
+import { PageMap } from './page-map.ts';
+import { formatBytes, formatCount, formatMs, formatTime } from './quantity.ts';
+import { titleOf } from './snapshot-order.ts';
+
+export class HostSnapshots {
+  readonly element: HTMLElement;
+  readonly #model: HostModel;
+  readonly #notices: Notices;
+  readonly #memory: HostMemory;
+  readonly #list = element('div', {
+    className: 'tree',
+    attributes: { role: 'listbox', 'aria-label': 'Snapshots on the host' },
+  });
+  readonly #empty = element('p', { className: 'hint' }, 'No snapshot of this machine on the host yet.');
+  readonly #difference = element('div', { className: 'diff-result' });
+  readonly #actions: { readonly made: HTMLButtonElement; readonly needs: Permission }[] = [];
+  readonly #toolbar: HTMLElement;
+  #chosen: string | null = null;
+
+  constructor(model: HostModel, notices: Notices, memory: HostMemory) {
+    this.#model = model;
+    this.#notices = notices;
+    this.#memory = memory;
+    const add = (label: string, needs: Permission, title: string, run: (chosen: SnapshotInfo) => unknown) => {
+      const made = button(
+        label,
+        () => {
+          const chosen = this.#chosenInfo;
+          if (chosen !== null) void notices.guard(label, async () => void (await run(chosen)));
+        },
+        { title },
+      );
+      this.#actions.push({ made, needs });
+      return made;
+    };
+    this.#toolbar = element(
+      'div',
+      {
+        className: 'toolbar',
+        attributes: { role: 'toolbar', 'aria-label': 'The chosen snapshot on the host' },
+      },
+      add('Restore', 'restore', 'Bring the machine here; what it did since its last save is lost', (chosen) =>
+        this.#restore(chosen),
+      ),
+      add('Fork', 'admin', 'Start another machine that goes on from here', (chosen) => this.#fork(chosen)),
+      add('Compare with now', 'peek', 'Which pages differ from the machine as it is', (chosen) =>
+        this.#compare(chosen),
+      ),
+      add('Look inside', 'peek', 'Its memory as bytes', (chosen) => this.#memory.showSnapshot(chosen)),
+      add('Fetch', 'export', 'Bring it into this browser, to look into it without the host', (chosen) =>
+        this.#fetch(chosen),
+      ),
+    );
+    this.element = element(
+      'div',
+      { className: 'snapshots' },
+      this.#empty,
+      this.#list,
+      this.#toolbar,
+      this.#difference,
+    );
+    this.#list.addEventListener('keydown', (event) => this.#onKey(event));
+    model.snapshots.watch(() => this.#draw());
+    model.machines.watch(() => this.#draw());
+    model.job.watch(() => this.#draw());
+    model.current.watch(() => {
+      this.#difference.replaceChildren();
+      this.#draw();
+    });
+  }
+
+  get #shown(): readonly SnapshotInfo[] {
+    return this.#model.snapshots.value.filter(({ machine }) => machine === this.#model.current.value);
+  }
+
+  get #chosenInfo(): SnapshotInfo | null {
+    return this.#shown.find(({ id }) => id === this.#chosen) ?? null;
+  }
+
+  async #restore(snapshot: SnapshotInfo): Promise<void> {
+    const { machine: name } = snapshot;
+    const report = await this.#model.run(`Restoring ${name}`, (job) =>
+      this.#model.bridge.machine(name).restore(snapshot.id, job.options),
+    );
+    this.#notices.tell(
+      `${name} is at “${titleOf(snapshot)}”: ${formatCount(report.pagesWritten, 'page')} written, paused ${formatMs(report.pauseMs)}.`,
+    );
+  }
+
+  async #fork(snapshot: SnapshotInfo): Promise<void> {
+    const taken = new Set(this.#model.machines.value.map(({ name }) => name));
+    let number = 1;
+    while (taken.has(`${snapshot.machine}-fork-${number}`)) number++;
+    const name = `${snapshot.machine}-fork-${number}`;
+    await this.#model.run(`Forking ${name}`, (job) =>
+      this.#model.bridge.fork(snapshot.id, name, job.options),
+    );
+    this.#model.current.set(name);
+    this.#notices.tell(
+      `${name} goes on from “${titleOf(snapshot)}”. Both machines hold the same random numbers and keys.`,
+    );
+  }
+
+  async #compare(snapshot: SnapshotInfo): Promise<void> {
+    const machine = this.#model.bridge.machine(snapshot.machine);
+    const report = await this.#model.run('Comparing', () => machine.diff(snapshot.id));
+    const parts: Node[] = [];
+    for (const region of report.regions) {
+      const text =
+        region.pagesChanged === 0
+          ? 'equal'
+          : `${formatCount(region.pagesChanged, 'page')} of ${region.pageCount} differ (${formatBytes(region.pagesChanged * region.pageBytes)})`;
+      parts.push(element('p', { className: 'region-line' }, element('strong', {}, region.name), ` ${text}`));
+      if (region.pagesChanged === 0) continue;
+      const onChoose = (page: number): void =>
+        void this.#notices.guard('Looking inside', () =>
+          this.#memory.showPage(region.name, page * region.pageBytes),
+        );
+      parts.push(new PageMap(region, { address: 0, onChoose }).element);
+    }
+    this.#difference.replaceChildren(...parts);
+  }
+
+  async #fetch(snapshot: SnapshotInfo): Promise<void> {
+    const report = await this.#model.pull(snapshot.id);
+    this.#notices.tell(
+      report.wasThere
+        ? `“${titleOf(snapshot)}” is in this browser already.`
+        : `“${titleOf(snapshot)}” is in this browser: ${formatCount(report.objectsSent, 'object')} of ` +
+            `${report.objectsOffered} sent, ${formatBytes(report.bytesSent)}.`,
+    );
+  }
+
+  #draw(): void {
+    const shown = this.#shown;
+    if (!shown.some(({ id }) => id === this.#chosen)) this.#chosen = shown.at(-1)?.id ?? null;
+    const base = this.#model.machine?.base;
+    this.#empty.hidden = shown.length > 0;
+    this.#list.hidden = shown.length === 0;
+    const hadFocus = this.#list.contains(document.activeElement);
+    this.#list.replaceChildren(
+      ...shown.map((snapshot) => {
+        const isChosen = snapshot.id === this.#chosen;
+        return element(
+          'div',
+          {
+            className: 'item',
+            attributes: {
+              role: 'option',
+              'aria-selected': String(isChosen),
+              tabindex: isChosen ? 0 : -1,
+              'data-snapshot': snapshot.id,
+            },
+            on: { click: () => this.#choose(snapshot.id) },
+          },
+          element('div', { className: 'item-title' }, titleOf(snapshot)),
+          ...(snapshot.id === base
+            ? [element('span', { className: 'here' }, `● ${snapshot.machine} is here`)]
+            : []),
+          element(
+            'div',
+            { className: 'item-facts' },
+            [
+              formatTime(snapshot.createdAtMs),
+              `${formatBytes(snapshot.statistics.bytesWritten)} of ${formatBytes(snapshot.memoryBytes)}`,
+              formatCount(snapshot.statistics.pagesChanged, 'page'),
+              `paused ${formatMs(snapshot.statistics.pauseMs)}`,
+            ].join(' · '),
+          ),
+        );
+      }),
+    );
+    if (hadFocus) this.#list.querySelector<HTMLElement>('[aria-selected="true"]')?.focus();
+    const permissions = this.#model.machine?.permissions ?? [];
+    for (const { made, needs } of this.#actions) {
+      made.disabled = this.#chosen === null || this.#model.job.value !== null || !permissions.includes(needs);
+    }
+  }
+
+  #choose(id: string): void {
+    this.#chosen = id;
+    this.#draw();
+    this.#list.querySelector<HTMLElement>('[aria-selected="true"]')?.focus();
+  }
+
+  #onKey(event: KeyboardEvent): void {
+    const step = event.key === 'ArrowDown' ? 1 : event.key === 'ArrowUp' ? -1 : 0;
+    const shown = this.#shown;
+    const next = shown[shown.findIndex(({ id }) => id === this.#chosen) + step];
+    if (step === 0 || next === undefined) return;
+    event.preventDefault();
+    this.#choose(next.id);
+  }
+}

@@ -1,0 +1,129 @@
+// The machines of a host on the page that its bridge serves: listed, used, saved, restored, compared, forked, fetched into
+// the browser and looked into there when the host is gone.
+
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Locator, Page } from 'playwright';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { type LocalBridge, openLocalBridge } from '../../../src/host/bridge/local-bridge.ts';
+import { configOf } from '../../../src/host/bridge/serve-config.ts';
+import { type Harness, openHarness } from '../harness.ts';
+import { PageDriver } from './page-driver.ts';
+import { buildPage } from './page-server.ts';
+import { PULSE_LAUNCHER } from './pulse-launcher.ts';
+
+const ROOT = new URL('../../..', import.meta.url).pathname;
+const OUT = new URL('../.out/', import.meta.url).pathname;
+
+let folder = '';
+let bridge: LocalBridge;
+let harness: Harness;
+let page: Page;
+let host: Locator;
+const complaints: string[] = [];
+
+async function openBridge(): Promise<LocalBridge> {
+  const config = configOf({ listen: '127.0.0.1:0', page: join(ROOT, 'dist/page') });
+  return openLocalBridge(config, {
+    store: join(folder, 'store'),
+    version: '0.0.0-test',
+    log: () => {},
+    launcher: PULSE_LAUNCHER,
+    runFolder: join(folder, 'run'),
+  });
+}
+
+beforeAll(async () => {
+  await buildPage();
+  folder = await mkdtemp(join(tmpdir(), 'vitrine-host-page-'));
+  bridge = await openBridge();
+  await bridge.host.run?.({ name: 'pulse-one' }, {});
+  harness = await openHarness();
+  page = await harness.context.newPage();
+  page.on('console', (message) => {
+    if (message.type() === 'error') complaints.push(message.text());
+  });
+  page.on('pageerror', (error) => complaints.push(String(error)));
+  await new PageDriver(page).open(bridge.server.mintAddress());
+  host = page.locator('.host');
+  await host.getByRole('tab', { name: 'pulse-one' }).waitFor();
+});
+
+afterAll(async () => {
+  await harness?.close();
+  await bridge?.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const button = (name: string): Locator => host.getByRole('button', { name, exact: true });
+const shown = (text: string | RegExp): Promise<void> => page.getByText(text).first().waitFor();
+
+it('lists the machines of the host and what the session may do', async () => {
+  await host.getByText('Connected to vitrine 0.0.0-test').waitFor();
+  await host.getByText('you may observe, peek, save, restore, delete, export, admin').waitFor();
+  await host.getByText('emulator v86').waitFor();
+});
+
+it('saves a machine, restores and compares it', async () => {
+  await host.getByLabel('Label on the host').fill('a host snapshot');
+  await button('Save pulse-one').click();
+  await shown('pulse-one is saved on the host');
+  await host.getByRole('option', { name: 'a host snapshot' }).waitFor();
+  await button('Compare with now').click();
+  await host.getByText(/pages? of \d+ differ/).waitFor();
+  await button('Restore').click();
+  await shown(/pulse-one is at “a host snapshot”/);
+  await button('Pause').click();
+  await button('Resume').waitFor();
+  await button('Resume').click();
+  await button('Pause').waitFor();
+});
+
+it('types into the console', async () => {
+  await host.locator('.terminal-pane textarea').focus();
+  await page.keyboard.type('QZXWV');
+  // Pulse sends back what it was told, perhaps with one of its own lines in between.
+  await page.waitForFunction(
+    () => window.vitrine.host?.terminal?.text.replaceAll(/[^QZXWV]/g, '') === 'QZXWV',
+  );
+});
+
+it('shows memory of one instant, and of the snapshot', async () => {
+  await host.getByLabel('Address, hex').fill('0x1000');
+  await button('Peek').click();
+  await host.getByText('one instant, paused').waitFor();
+  await expect.poll(() => host.locator('.hex').textContent()).toContain('PULS');
+  await button('Look inside').click();
+  await host.getByText('stored bytes').waitFor();
+});
+
+it('forks a machine', async () => {
+  await button('Fork').click();
+  await host.getByRole('tab', { name: 'pulse-one-fork-1', selected: true }).waitFor();
+  await host.getByRole('tab', { name: /pulse-one$/ }).click();
+});
+
+it('fetches a snapshot, which is there without the host', async () => {
+  await button('Fetch').click();
+  await shown(/“a host snapshot” is in this browser: .* sent/);
+  await page.screenshot({ path: `${OUT}host-machines.png`, fullPage: true });
+  await button('Fetch').click();
+  await shown('is in this browser already');
+  await bridge.close();
+  await host.getByText('The connection was lost; trying again').waitFor();
+  await page.getByRole('treeitem', { name: 'a host snapshot' }).click();
+  const bytes = await page.evaluate(async () => {
+    const { workspace } = window.vitrine;
+    const snapshot = workspace.snapshots.value.find(({ label }) => label === 'a host snapshot');
+    const [found] = await workspace
+      .requireEngine()
+      .peek(snapshot?.id ?? '', [{ address: 0x1000, lengthBytes: 4 }]);
+    return String.fromCharCode(...(found ?? []));
+  });
+  expect(bytes).toBe('SLUP'.split('').reverse().join(''));
+  // What Chromium itself says of a connection that is refused.
+  expect(complaints.filter((text) => !/ERR_CONNECTION_REFUSED|Failed to load resource/.test(text))).toEqual(
+    [],
+  );
+});
