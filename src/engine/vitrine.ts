@@ -12,6 +12,7 @@ import type { WorkOptions } from '../base/work.ts';
 import type { Codecs } from '../codec/codec.ts';
 import type { Digest } from '../format/digest.ts';
 import type { Manifest } from '../format/manifest.ts';
+import type { DeviceRecord } from '../guest/guest.ts';
 import type { Kernels } from '../kernel/kernels.ts';
 import type { Store } from '../store/store.ts';
 import type { Tracker } from '../tracking/tracker.ts';
@@ -24,6 +25,7 @@ import { LocalLock, type Lock } from './lock.ts';
 import { Machine } from './machine.ts';
 import { Objects } from './objects.ts';
 import { type PeekRange, peekSnapshot } from './peek.ts';
+import { readDevices } from './restore.ts';
 import type { Base } from './save.ts';
 import {
   headRef,
@@ -148,6 +150,11 @@ export class Vitrine {
   /** Ranges of a stored snapshot. Throws `span-out-of-range`, `not-found`, `object-missing`, `object-damaged`. */
   async peek(snapshot: SnapshotId, ranges: readonly PeekRange[]): Promise<OwnedBytes[]> {
     return this.#parts.lock.shared(async () => peekSnapshot(this.#parts, await this.#find(snapshot), ranges));
+  }
+
+  /** The device records of a stored snapshot, proven. Throws as `peek`. */
+  async devices(snapshot: SnapshotId): Promise<DeviceRecord[]> {
+    return this.#parts.lock.shared(async () => readDevices(this.#parts, await this.#find(snapshot)));
   }
 
   /** What differs between two snapshots of one machine, by page. Throws `part-unavailable`, and as `peek`. */

@@ -2,7 +2,7 @@
 
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { expect } from 'vitest';
+import { vi } from 'vitest';
 import { MIB } from '../../src/base/limits.ts';
 import type { QemuProfile } from '../../src/host/qemu/profile.ts';
 import type { SerialLine } from '../../src/host/qemu/serial-line.ts';
@@ -70,13 +70,10 @@ export class Shell {
   }
 
   async until(pattern: RegExp, from = 0): Promise<void> {
+    // `expect.poll` waits in tests alone; machines also start in hooks.
     const seen = () => pattern.test(this.#output.slice(from));
-    await expect
-      .poll(seen, {
-        timeout: LINUX_TIMEOUT_MS,
-        interval: 20,
-        message: `${pattern} after ${this.#output.slice(-300)}`,
-      })
-      .toBe(true);
+    await vi.waitUntil(seen, { timeout: LINUX_TIMEOUT_MS, interval: 20 }).catch(() => {
+      throw new Error(`${pattern} did not come after ${JSON.stringify(this.#output.slice(-300))}`);
+    });
   }
 }

@@ -1,9 +1,21 @@
 // QEMU's own arguments as a person knows them, for a machine that is started our way: those that a profile has a field for
 // become that field, since a machine of two sizes of memory has none, and all others go on as they are.
+//
+// Disks are looked at: one that is written while the machine runs and is not saved with it would be another disk than the one
+// that the restored machine believes in, and its file system would be lost. So `-drive file=…,if=virtio` becomes a disk that is
+// saved with the machine, and what else is written is refused.
 
 import { VitrineError } from '../../base/error.ts';
 import { MIB } from '../../base/limits.ts';
+import type { DiskOptions } from '../qemu/disks.ts';
 import type { QemuProfile } from '../qemu/profile.ts';
+
+/** What a machine is made of. */
+export interface MachineRecipe {
+  readonly profile: QemuProfile;
+  /** Disks that are saved with it. */
+  readonly disks: readonly DiskOptions[];
+}
 
 type Change = (value: string) => Partial<QemuProfile>;
 
@@ -34,34 +46,92 @@ const OURS = [
   'nodefaults',
 ];
 
+/** Disks of QEMU's short options, which are always written. */
+const SHORT_DISKS = ['hda', 'hdb', 'hdc', 'hdd', 'fda', 'fdb', 'sd', 'mtdblock', 'pflash'];
+
 /**
- * The profile of a command line for QEMU; `memoryBytes` goes before its `-m`. Throws `argument-invalid` for an option that
- * a bridge has to have for itself, and for values that no machine has.
+ * What a command line for QEMU makes; `memoryBytes` goes before its `-m`. Throws `argument-invalid` for an option that a
+ * bridge has to have for itself, for a disk that would not be saved, and for values that no machine has.
  */
-export function profileOfArguments(args: readonly string[], memoryBytes?: number): QemuProfile {
+export function recipeOf(args: readonly string[], memoryBytes?: number): MachineRecipe {
   let profile: QemuProfile = {};
   const rest: string[] = [];
+  const disks: DiskOptions[] = [];
   for (let at = 0; at < args.length; at++) {
-    const option = /^--?([A-Za-z][\w-]*)$/.exec(args[at]!)?.[1];
-    if (option !== undefined && OURS.includes(option)) {
-      throw new VitrineError('argument-invalid', { name: `-${option}`, reason: 'the bridge sets it itself' });
+    const text = args[at]!;
+    const option = /^--?([A-Za-z][\w-]*)$/.exec(text)?.[1];
+    if (option === undefined) {
+      rest.push(text);
+      continue;
     }
+    if (OURS.includes(option)) refuse(option, 'the bridge sets it itself');
+    if (SHORT_DISKS.includes(option))
+      refuse(option, 'not saved with the machine; use -drive file=…,if=virtio');
     if (option === 'enable-kvm') {
       profile = { ...profile, accelerator: 'kvm' };
-    } else if (option !== undefined && Object.hasOwn(FIELDS, option)) {
-      const value = args[++at];
-      if (value === undefined)
-        throw new VitrineError('argument-invalid', { name: `-${option}`, wants: 'a value' });
-      profile = { ...profile, ...FIELDS[option]!(value) };
+    } else if (Object.hasOwn(FIELDS, option)) {
+      profile = { ...profile, ...FIELDS[option]!(followingOf(args, ++at, option)) };
+    } else if (option === 'drive') {
+      const value = followingOf(args, ++at, option);
+      const disk = readDrive(value, disks.length);
+      if (disk === undefined) rest.push(text, value);
+      else disks.push(disk);
+    } else if (option === 'blockdev') {
+      const value = followingOf(args, ++at, option);
+      if (!/read-only("\s*:\s*true|=on)/.test(value))
+        refuse(option, 'not saved with the machine; or read-only=on');
+      rest.push(text, value);
     } else {
-      rest.push(args[at]!);
+      rest.push(text);
     }
   }
   return {
-    ...profile,
-    ...(memoryBytes === undefined ? {} : { memoryBytes }),
-    ...(rest.length === 0 ? {} : { args: rest }),
+    profile: {
+      ...profile,
+      ...(memoryBytes === undefined ? {} : { memoryBytes }),
+      ...(rest.length === 0 ? {} : { args: rest }),
+    },
+    disks,
   };
+}
+
+/** A disk to be saved with the machine; undefined for one that is only read. */
+function readDrive(value: string, index: number): DiskOptions | undefined {
+  const fields = new Map(
+    value.split(',').map((field): [string, string] => {
+      const cut = field.indexOf('=');
+      return cut < 0 ? [field, 'on'] : [field.slice(0, cut), field.slice(cut + 1)];
+    }),
+  );
+  const isOnlyRead = ['readonly', 'read-only', 'snapshot'].some((name) => fields.get(name) === 'on');
+  if (isOnlyRead || fields.get('media') === 'cdrom') return undefined;
+  const [file, format] = [fields.get('file'), fields.get('format')];
+  const known = ['file', 'format', 'if', 'id', 'index', 'media'];
+  const other = [...fields.keys()].find((name) => !known.includes(name));
+  if (fields.get('if') !== 'virtio' || file === undefined || other !== undefined) {
+    refuse(
+      'drive',
+      `not saved with the machine; file=…,if=virtio[,format=qcow2|raw] is, readonly=on need not`,
+      value,
+    );
+  }
+  if (format !== undefined && format !== 'qcow2' && format !== 'raw') refuse('drive', 'qcow2 or raw', format);
+  // Never by what is in it: a guest that wrote to a raw disk could have made it look like anything.
+  const byName = file.endsWith('.qcow2') ? 'qcow2' : 'raw';
+  const name = fields.get('id') ?? `disk${index}`;
+  return { name, file, format: format ?? byName };
+}
+
+function followingOf(args: readonly string[], at: number, option: string): string {
+  return args[at] ?? refuse(option, 'it wants a value');
+}
+
+function refuse(option: string, reason: string, value?: string): never {
+  throw new VitrineError('argument-invalid', {
+    name: `-${option}`,
+    reason,
+    ...(value === undefined ? {} : { value }),
+  });
 }
 
 /** `512`, which QEMU takes for MiB, `512M`, `2G`, in bytes. Throws `argument-invalid`. */

@@ -10,24 +10,35 @@ import { type PeekRange, spansOf } from '../../engine/peek.ts';
 import type { RestoreReport } from '../../engine/restore.ts';
 import type { SnapshotId } from '../../engine/snapshot.ts';
 import type { Vitrine } from '../../engine/vitrine.ts';
-import type { QemuProfile } from '../qemu/profile.ts';
 import { openQemuMachine, type QemuMachine } from '../qemu/qemu-machine.ts';
+import type { MachineRecipe } from './qemu-arguments.ts';
 
 export class QemuHostMachine implements HostMachine {
   readonly name: string;
-  profile: QemuProfile;
+  readonly recipe: MachineRecipe;
   readonly console: MachineConsole;
   readonly #engine: Vitrine;
+  readonly #diskFolder: string;
   #qemu: QemuMachine | null = null;
   #state: MachineState = 'stopped';
   /** Why it does not run. */
-  #ended = 'it was not started since the bridge was';
+  #ended: string;
   readonly #listeners = new Set<(bytes: OwnedBytes) => void>();
 
-  constructor(name: string, profile: QemuProfile, engine: Vitrine) {
-    this.name = name;
-    this.profile = profile;
-    this.#engine = engine;
+  constructor(options: {
+    readonly name: string;
+    readonly recipe: MachineRecipe;
+    readonly engine: Vitrine;
+    /** Where layers of its disks are kept. */
+    readonly diskFolder: string;
+    /** Why it does not run, where it did. */
+    readonly ended?: string | undefined;
+  }) {
+    this.name = options.name;
+    this.recipe = options.recipe;
+    this.#engine = options.engine;
+    this.#diskFolder = options.diskFolder;
+    this.#ended = options.ended ?? 'it was not started since the bridge was';
     this.console = {
       write: async (bytes) => this.#running().serial.write(bytes),
       listen: (onBytes) => this.#listen(onBytes),
@@ -43,8 +54,10 @@ export class QemuHostMachine implements HostMachine {
   }
 
   async facts(): Promise<MachineFacts> {
-    const { memoryBytes, machine, cpus, accelerator } = this.profile;
-    const asked = { memoryBytes, machine, cpus, accelerator, arguments: this.profile.args?.join(' ') };
+    const { profile, disks } = this.recipe;
+    const { memoryBytes, machine, cpus, accelerator, args } = profile;
+    const files = disks.map(({ name, file }) => `${name} ${file}`).join(', ') || undefined;
+    const asked = { memoryBytes, machine, cpus, accelerator, arguments: args?.join(' '), disks: files };
     const known = Object.entries(asked).filter(([, value]) => value !== undefined) as [
       string,
       string | number,
@@ -71,7 +84,9 @@ export class QemuHostMachine implements HostMachine {
    */
   async start(snapshot?: SnapshotId, options: WorkOptions = {}): Promise<RestoreReport | undefined> {
     if (this.#qemu !== null) throw new VitrineError('busy', { machine: this.name });
-    const qemu = await openQemuMachine(this.name, this.profile, this.#engine);
+    const { profile, disks: files } = this.recipe;
+    const disks = files.length === 0 ? {} : { disks: { folder: this.#diskFolder, files } };
+    const qemu = await openQemuMachine(this.name, profile, this.#engine, disks);
     this.#qemu = qemu;
     qemu.serial.onOutput((bytes) => this.#tell(bytes));
     void qemu.lost.then((reason) => this.#lose(qemu, reason));

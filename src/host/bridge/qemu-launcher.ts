@@ -1,42 +1,58 @@
 // Starts QEMU machines for a bridge, and remembers what each was made of in a file beside the store, so that after a
 // restart of the bridge a machine can be started again, or brought to one of its snapshots, by its name alone.
 //
-// Machines end with their bridge. Where it was killed, the next one that starts a machine ends what was left.
+// Machines end with their bridge. Where that was killed, the next one ends what was left, and says so of each.
 
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { basename } from 'node:path';
 import type { WorkOptions } from '../../base/work.ts';
 import type { RunRequest } from '../../bridge/host.ts';
 import type { SnapshotId } from '../../engine/snapshot.ts';
 import type { Vitrine } from '../../engine/vitrine.ts';
 import type { ConfigValue } from '../../guest/guest.ts';
 import type { QemuProfile } from '../qemu/profile.ts';
+import { collectRunDirectories, openRunRoot } from '../qemu/run-directory.ts';
 import type { LaunchedMachine, Launcher } from './local-host.ts';
-import { profileOfArguments } from './qemu-arguments.ts';
+import { type MachineRecipe, recipeOf } from './qemu-arguments.ts';
 import { QemuHostMachine } from './qemu-host-machine.ts';
 
-/** What a book of machines holds. */
-type Profiles = Readonly<Record<string, QemuProfile>>;
+type Book = Readonly<Record<string, MachineRecipe>>;
+
+/** What `mkdtemp` puts behind a machine's name, with the dash before it. */
+const RUN_SUFFIX_LENGTH = 7;
+
+export interface QemuLauncherOptions {
+  /** The file of recipes; it need not be there. */
+  readonly book: string;
+  /** Where layers of disks are kept; it is made when it is first needed. */
+  readonly diskFolder: string;
+  /** Where machines have their run directories; QEMU's own default when left out. */
+  readonly runRoot?: string;
+}
 
 export class QemuLauncher implements Launcher {
-  readonly #bookPath: string;
+  readonly #options: QemuLauncherOptions;
 
-  /** `bookPath` is the file of profiles; it need not be there. */
-  constructor(bookPath: string) {
-    this.#bookPath = bookPath;
+  constructor(options: QemuLauncherOptions) {
+    this.#options = options;
   }
 
   async known(engine: Vitrine): Promise<LaunchedMachine[]> {
-    const profiles = await this.#read();
-    return Object.entries(profiles).map(([name, profile]) => new QemuHostMachine(name, profile, engine));
+    const left = await collectRunDirectories(await openRunRoot(this.#options.runRoot));
+    const names = new Set(left.map((directory) => basename(directory).slice(0, -RUN_SUFFIX_LENGTH)));
+    return Object.entries(await this.#read()).map(([name, recipe]) => {
+      const ended = names.has(name) ? 'its bridge was killed, and it was ended after that' : undefined;
+      return this.#machine(name, recipe, engine, ended);
+    });
   }
 
   async run(request: RunRequest, engine: Vitrine): Promise<LaunchedMachine> {
     const { name, memoryBytes, arguments: args } = request;
     // A machine that is named alone is the one that it was.
     const isNamedAlone = memoryBytes === undefined && args === undefined;
-    const before = isNamedAlone ? await this.#profileOf(name) : undefined;
-    const profile = before ?? profileOfArguments(args ?? [], memoryBytes);
-    return this.#start(name, profile, engine, (machine) => machine.start());
+    const before = isNamedAlone ? await this.#recipeOf(name) : undefined;
+    const recipe = before ?? recipeOf(args ?? [], memoryBytes);
+    return this.#start(name, recipe, engine, (machine) => machine.start());
   }
 
   async fork(
@@ -46,46 +62,54 @@ export class QemuLauncher implements Launcher {
     options: WorkOptions,
   ): Promise<LaunchedMachine> {
     const { machine: source, manifest } = await engine.show(snapshot);
-    const profile = (await this.#profileOf(source)) ?? profileOfConfig(manifest.machine.config);
-    return this.#start(name, profile, engine, (machine) => machine.start(snapshot, options));
+    const known = await this.#recipeOf(source);
+    const recipe = known ?? { profile: profileOf(manifest.machine.config), disks: [] };
+    return this.#start(name, recipe, engine, (machine) => machine.start(snapshot, options));
   }
 
   async #start(
     name: string,
-    profile: QemuProfile,
+    recipe: MachineRecipe,
     engine: Vitrine,
     start: (machine: QemuHostMachine) => Promise<unknown>,
   ): Promise<LaunchedMachine> {
-    const machine = new QemuHostMachine(name, profile, engine);
+    if (recipe.disks.length > 0) await mkdir(this.#options.diskFolder, { recursive: true, mode: 0o700 });
+    const machine = this.#machine(name, recipe, engine);
     await start(machine);
-    await this.#write({ ...(await this.#read()), [name]: profile });
+    await this.#write({ ...(await this.#read()), [name]: recipe });
     return machine;
   }
 
-  async #profileOf(name: string): Promise<QemuProfile | undefined> {
-    const profiles = await this.#read();
-    return Object.hasOwn(profiles, name) ? profiles[name] : undefined;
+  #machine(name: string, recipe: MachineRecipe, engine: Vitrine, ended?: string): QemuHostMachine {
+    const { diskFolder } = this.#options;
+    return new QemuHostMachine({ name, recipe, engine, diskFolder, ended });
   }
 
-  async #read(): Promise<Profiles> {
+  async #recipeOf(name: string): Promise<MachineRecipe | undefined> {
+    const book = await this.#read();
+    return Object.hasOwn(book, name) ? book[name] : undefined;
+  }
+
+  /** Empty where there is none; one that cannot be read is as none, and is written anew with the next machine. */
+  async #read(): Promise<Book> {
     try {
-      // Safe: this class wrote it, whole; what is no object is no book.
-      return JSON.parse(await readFile(this.#bookPath, 'utf8')) as Profiles;
+      // Safe: this class wrote it, whole.
+      return JSON.parse(await readFile(this.#options.book, 'utf8')) as Book;
     } catch {
       return {};
     }
   }
 
-  async #write(profiles: Profiles): Promise<void> {
-    const part = `${this.#bookPath}.${process.pid}.part`;
+  async #write(book: Book): Promise<void> {
+    const part = `${this.#options.book}.${process.pid}.part`;
     await rm(part, { force: true });
-    await writeFile(part, `${JSON.stringify(profiles, null, 2)}\n`, { mode: 0o600, flag: 'wx' });
-    await rename(part, this.#bookPath);
+    await writeFile(part, `${JSON.stringify(book, null, 2)}\n`, { mode: 0o600, flag: 'wx' });
+    await rename(part, this.#options.book);
   }
 }
 
 /** What a snapshot says of the machine it is of; devices beyond that are not in it, and a restore names the first missing. */
-function profileOfConfig(config: Readonly<Record<string, ConfigValue>>): QemuProfile {
+function profileOf(config: Readonly<Record<string, ConfigValue>>): QemuProfile {
   const text = (name: string): string | undefined => {
     const value = config[name];
     return typeof value === 'string' ? value : undefined;

@@ -13,8 +13,9 @@ vitrine run disk -- -m 1G -smp 2 -drive file=disk.qcow2,if=virtio
 vitrine run web
 
 Starts QEMU with its memory in a file, so that it can be saved, restored and looked into. What stands after "--" are QEMU's
-own arguments; files among them that are here are named in full, since the bridge may run elsewhere. A name alone starts a
-machine as it was started last. It ends with the bridge.
+own arguments; files among them that are here are named in full, since the bridge may run elsewhere. A disk of if=virtio is saved
+with the machine, and its file is never written: what the machine writes goes to layers over it. A name alone starts a machine
+as it was started last. It ends with the bridge.
 
   --memory SIZE         128M when left out
 `,

@@ -84,10 +84,14 @@ async function run(args: readonly string[], output: Output, surroundings: Surrou
     wallMs: () => Date.now(),
     format: json || surroundings.columns === undefined ? 'json' : 'terminal',
   });
-  const audit = config.audit ?? `${resolve(store)}.audit.jsonl`;
+  const beside = resolve(store);
+  const audit = config.audit ?? `${beside}.audit.jsonl`;
   const runIn = runFolder(surroundings.environment);
   const qemu = await qemuVersion();
-  const launcher = qemu === null ? undefined : new QemuLauncher(`${resolve(store)}.machines.json`);
+  const launcher =
+    qemu === null
+      ? undefined
+      : new QemuLauncher({ book: `${beside}.machines.json`, diskFolder: `${beside}.disks` });
   const options = { store, version, log, launcher, runFolder: runIn };
   const bridge = await openLocalBridge({ ...config, audit }, options).catch(explainPort);
   try {

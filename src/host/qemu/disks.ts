@@ -97,6 +97,16 @@ export class Disks {
     return Object.fromEntries(this.#disks.map(({ name, sizeBytes }) => [`disk.${name}`, sizeBytes]));
   }
 
+  /** Stands on what records say, before the machine is started. Throws as `read`. */
+  async standOn(records: readonly DeviceRecord[]): Promise<void> {
+    for (const { disk: name, chain } of await this.read(records)) {
+      const disk = this.#disks.find((one) => one.name === name)!;
+      const active = await this.#layers.addLayer(name, disk.sizeBytes, chain);
+      await this.#layers.removeLayer(disk.active);
+      Object.assign(disk, { chain, active, nodes: [nodeOf(active)] });
+    }
+  }
+
   /** The monitor of the machine that was started with them. */
   attach(qmp: Qmp): void {
     this.#qmp = qmp;

@@ -12,7 +12,12 @@ import type { Machine } from '../../engine/machine.ts';
 import { MACHINE_NAME_PATTERN, type SnapshotId } from '../../engine/snapshot.ts';
 import type { Vitrine } from '../../engine/vitrine.ts';
 import { loadKernels } from '../../kernel/load.ts';
+import { spansAtAddress } from '../../memory/span.ts';
 import { openScanTracker } from '../../tracking/scan-tracker.ts';
+import { addressSpaceOf } from '../forensics/page-walk.ts';
+import { PhysicalMemory, type PhysicalRange } from '../forensics/physical-memory.ts';
+import { VirtualMemory } from '../forensics/virtual-memory.ts';
+import { type CpuRegisters, registersIn } from './cpu-record.ts';
 import type { SavePath } from './device-state.ts';
 import { type DiskOptions, type Disks, openDisks } from './disks.ts';
 import { type LaunchOptions, launchQemu, type QemuProcess } from './process.ts';
@@ -73,31 +78,53 @@ export async function openQemuMachine(
   const proof = await selfTest(resolveProfile(profile), options.root);
   const disks = options.disks && (await openDisks(options.disks.files, options.disks.folder));
   const process = await launchWith(disks, name, profile, options);
-  let guest: QemuGuest | undefined;
   try {
-    disks?.attach(process.qmp);
     const serial = await connectSerial(process.files.serial);
-    guest = await openQemuGuest(process, {
-      quickSave: proof.quickSave.works,
-      restoreFault: proof.inPlace.works ? undefined : proof.inPlace.because,
-      disks,
-    });
-    const tracker = await openScanTracker(guest, {
-      openKernels: () => loadKernels(),
-      clock: options.clock ?? SYSTEM_CLOCK,
-    });
-    const machine = vitrine.adopt(name, tracker);
-    const opened = new QemuMachine({ name, machine, guest, process, serial, vitrine, proof });
-    if (options.snapshot !== undefined) await machine.restore(options.snapshot);
+    const opened = await adoptProcess({ name, process, serial, disks, proof, vitrine }, options);
+    if (options.snapshot !== undefined) await opened.machine.restore(options.snapshot);
     return opened;
   } catch (error) {
-    await (guest ?? process).close();
+    await process.close();
     await disks?.close();
     throw error;
   }
 }
 
-async function launchWith(
+/** A process, at rest, that becomes a machine. */
+export interface LaunchedParts {
+  readonly name: string;
+  readonly process: QemuProcess;
+  readonly serial: SerialLine;
+  readonly disks: Disks | undefined;
+  readonly proof: SelfTestReport;
+  readonly vitrine: Vitrine;
+}
+
+/** Puts a process at rest under an engine. Whoever started it ends it where this throws. */
+export async function adoptProcess(
+  { name, process, serial, disks, proof, vitrine }: LaunchedParts,
+  options: Pick<QemuMachineOptions, 'clock'>,
+): Promise<QemuMachine> {
+  const guest = await openQemuGuest(process, {
+    quickSave: proof.quickSave.works,
+    restoreFault: proof.inPlace.works ? undefined : proof.inPlace.because,
+    disks,
+  });
+  try {
+    const tracker = await openScanTracker(guest, {
+      openKernels: () => loadKernels(),
+      clock: options.clock ?? SYSTEM_CLOCK,
+    });
+    const machine = vitrine.adopt(name, tracker);
+    return new QemuMachine({ name, machine, guest, process, serial, vitrine, proof });
+  } catch (error) {
+    await guest.close();
+    throw error;
+  }
+}
+
+/** Starts a process with its disks. Throws as `launchQemu`; no layer is left behind then. */
+export async function launchWith(
   disks: Disks | undefined,
   name: string,
   profile: QemuProfile,
@@ -105,11 +132,20 @@ async function launchWith(
 ): Promise<QemuProcess> {
   const args = [...(disks?.arguments ?? []), ...(profile.args ?? [])];
   try {
-    return await launchQemu(name, { ...profile, args }, options);
+    const process = await launchQemu(name, { ...profile, args }, options);
+    disks?.attach(process.qmp);
+    return process;
   } catch (error) {
     await disks?.close();
     throw error;
   }
+}
+
+/** A machine at rest, to be looked at. */
+export interface InspectedInstant {
+  readonly memory: PhysicalMemory;
+  /** One a processor. */
+  readonly registers: readonly CpuRegisters[];
 }
 
 interface QemuMachineParts {
@@ -151,6 +187,45 @@ export class QemuMachine {
   /** Stops it until `start`. */
   stop(): Promise<void> {
     return this.guest.stop();
+  }
+
+  /**
+   * Lets `work` look at the machine at rest: its memory and its processors. It runs on afterwards, whatever happens.
+   */
+  async inspect<T>(work: (instant: InspectedInstant) => Promise<T>): Promise<T> {
+    const { guest } = this;
+    await guest.pause();
+    try {
+      const registers = registersIn(await guest.saveDevices());
+      const ranges = guest.regions.map(({ guestAddress, sizeBytes }) => ({
+        address: guestAddress ?? 0,
+        lengthBytes: sizeBytes,
+      }));
+      const memory = new PhysicalMemory(ranges, async (address, lengthBytes) => {
+        const bytes = new Uint8Array(lengthBytes);
+        let at = 0;
+        for (const span of spansAtAddress(guest.regions, address, lengthBytes)) {
+          guest.readPages(span, bytes.subarray(at, at + span.lengthBytes));
+          at += span.lengthBytes;
+        }
+        return bytes;
+      });
+      return await work({ memory, registers });
+    } finally {
+      await guest.resume();
+    }
+  }
+
+  /**
+   * The physical ranges of a virtual one, by the present page tables of a processor, the first unless told. Throws
+   * `span-out-of-range` with the first address that is not mapped, `not-found` without such a processor.
+   */
+  translate(address: bigint, lengthBytes: number, processor = 0): Promise<PhysicalRange[]> {
+    return this.inspect(async ({ memory, registers }) => {
+      const cpu = registers.find(({ index }) => index === processor);
+      if (cpu === undefined) throw new VitrineError('not-found', { processor });
+      return new VirtualMemory(memory, addressSpaceOf(cpu)).ranges(address, lengthBytes);
+    });
   }
 
   /** Resolves, with the reason, when its process is gone: it was closed, it ended, it was killed. */

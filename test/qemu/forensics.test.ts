@@ -1,0 +1,118 @@
+// What can be read of a Linux in QEMU from outside, against what its own shell says; live, and the same from a snapshot.
+
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { loadCodecs } from '../../src/codec/load.ts';
+import { openEngine, type Vitrine } from '../../src/engine/vitrine.ts';
+import { linesOfLog, readLog } from '../../src/host/forensics/kernel-log.ts';
+import { LinuxKernel } from '../../src/host/forensics/linux-kernel.ts';
+import { readProcesses } from '../../src/host/forensics/processes.ts';
+import { memoryOfSnapshot } from '../../src/host/forensics/snapshot-memory.ts';
+import { registersIn } from '../../src/host/qemu/cpu-record.ts';
+import { openQemuMachine, type QemuMachine } from '../../src/host/qemu/qemu-machine.ts';
+import { loadKernels } from '../../src/kernel/load.ts';
+import { openMemoryStore } from '../../src/store/memory-store.ts';
+import { codeOf } from '../../src/testing/guest-suites/subject.ts';
+import { linuxProfile, Shell } from './linux-machine.ts';
+import { QEMUS } from './pulse-machine.ts';
+
+/** A kernel's log stays; the kernel is the same in every QEMU, so one is enough. */
+const { program } = QEMUS[0]!;
+
+let vitrine: Vitrine;
+let machine: QemuMachine;
+let shell: Shell;
+beforeAll(async () => {
+  const [kernels, codecs] = await Promise.all([loadKernels(), loadCodecs()]);
+  vitrine = await openEngine({ store: openMemoryStore(), kernels, codecs });
+  machine = await openQemuMachine('linux', linuxProfile(program), vitrine);
+  shell = new Shell(machine.serial);
+  await machine.start();
+  await shell.untilUp();
+});
+afterAll(async () => {
+  await machine?.close();
+  await vitrine?.close();
+});
+
+const live = <T>(work: (kernel: LinuxKernel) => Promise<T>): Promise<T> =>
+  machine.inspect(async ({ memory }) => work(await LinuxKernel.find(memory)));
+
+describe('a Linux, from outside', () => {
+  it('has the name that it says', async () => {
+    const { system, host, release, version, architecture } = await live((kernel) => kernel.name());
+    const uname = await shell.run('uname -s; uname -n; uname -r; uname -v; uname -m');
+    expect([system, host, release, version, architecture]).toEqual(uname.split('\n'));
+  });
+
+  it('has the log that it shows', async () => {
+    await shell.run('echo "from outside" > /dev/kmsg');
+    const lines = linesOfLog(await live(readLog));
+    const shown = (await shell.run('dmesg')).split('\n');
+    // The shell's lines are cut by its own buffer, from the front.
+    expect(shown.length).toBeGreaterThan(50);
+    expect(lines.slice(-shown.length)).toEqual(shown);
+    expect(lines.at(-1)).toContain('from outside');
+  });
+
+  it('has the processes that it lists, with their parents', async () => {
+    machine.serial.write('sleep 1000 &\n');
+    await shell.run('true');
+    const own = await live(readProcesses);
+    const listed = await shell.run(
+      'for p in /proc/[0-9]*; do n=$(cut -c-15 $p/comm) && echo "$(grep -w PPid: $p/status | cut -f2) $(basename $p) $n"; done',
+    );
+    // What lists them is among them, and kernel threads come and go.
+    const steady = (text: string) => !/kworker|grep|cut|sh$/.test(text);
+    const expected = listed.split('\n').filter(steady).sort();
+    const found = own
+      .map(({ pid, parent, name }) => `${parent} ${pid} ${name}`)
+      .filter(steady)
+      .sort();
+    expect(found).toEqual(expected);
+    expect(own.some(({ name }) => name === 'sleep')).toBe(true);
+  });
+
+  it('says the same from a snapshot', async () => {
+    await machine.stop();
+    const { id } = (await machine.machine.save()).snapshot;
+    const kernel = await LinuxKernel.find(await memoryOfSnapshot(vitrine, id));
+    expect(await kernel.name()).toEqual(await live((one) => one.name()));
+    expect(await readLog(kernel)).toEqual(await live(readLog));
+    expect(await readProcesses(kernel)).toEqual(await live(readProcesses));
+    const stored = registersIn(await vitrine.devices(id));
+    expect(await machine.inspect(async ({ registers }) => registers)).toEqual(stored);
+    await machine.start();
+  });
+
+  it('has virtual addresses where QEMU says they are', async () => {
+    await machine.stop();
+    const ask = (command: string) =>
+      machine.process.qmp.execute('human-monitor-command', { 'command-line': command });
+    const shown = await ask('info registers');
+    const [registers] = await machine.inspect(async (instant) => instant.registers);
+    const field = (name: string) => BigInt(`0x${new RegExp(`${name}=([0-9a-f]+)`).exec(shown)![1]!}`);
+    expect(registers).toMatchObject({
+      rip: field('EIP'),
+      cr0: field('CR0'),
+      cr3: field('CR3'),
+      cr4: field('CR4'),
+      general: { rsp: field('ESP'), rax: field('EAX') },
+    });
+    const kernelText = await live(async ({ notes }) => notes.symbol('_stext')!);
+    let mapped = 0;
+    for (const address of [field('EIP'), field('ESP'), kernelText + 0x12_3456n, 0xc000_0000n, 0xc0ff_f123n]) {
+      const answer = await ask(`gva2gpa 0x${address.toString(16)}`);
+      const said = /gpa: (?:0x)?([0-9a-f]+)/.exec(answer)?.[1];
+      const found = await machine.translate(address, 1).then(
+        ([range]) => range!.address.toString(16),
+        () => undefined,
+      );
+      expect({ address, found }).toEqual({ address, found: said });
+      if (said !== undefined) mapped++;
+    }
+    expect(mapped).toBeGreaterThan(2);
+    expect(await codeOf(() => machine.translate(0n, 1))).toBe('span-out-of-range');
+    expect(await codeOf(() => machine.translate(0xc000_0000n, 1, 7))).toBe('not-found');
+    await machine.start();
+  });
+});

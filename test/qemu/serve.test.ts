@@ -1,0 +1,141 @@
+// The commands against a real QEMU, as a person would type them: Pulse is started, saved, looked into, put back, forked, stopped
+// and brought back, also by the next bridge. Its generator says each time whether its memory is what it was.
+
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { PULSE, PULSE_FACTS } from '../../src/guest/pulse/pulse.ts';
+import { type Ran, type RunningCommand, runCommand, startCommand } from '../host/cli/shell.ts';
+import { pulseRomFile, randomAfter } from './pulse-machine.ts';
+
+let folder = '';
+let environment: NodeJS.ProcessEnv = {};
+let rom: Awaited<ReturnType<typeof pulseRomFile>>;
+let bridge: RunningCommand | undefined;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'vitrine-serve-qemu-'));
+  environment = { VITRINE_RUN_DIR: join(folder, 'run'), VITRINE_STORE: join(folder, 'store') };
+  rom = await pulseRomFile();
+  await startBridge();
+});
+
+afterAll(async () => {
+  await stopBridge();
+  await rom?.remove();
+  await rm(folder, { recursive: true, force: true });
+});
+
+async function startBridge(): Promise<void> {
+  bridge = startCommand(['serve', '--listen', '127.0.0.1:0', '--json'], environment);
+  await bridge.firstLine;
+}
+
+async function stopBridge(): Promise<void> {
+  bridge?.interrupt();
+  expect(await bridge?.ended).toMatchObject({ code: 0 });
+  bridge = undefined;
+}
+
+const vitrine = (...args: string[]): Promise<Ran> => runCommand(args, environment);
+
+async function done(...args: string[]): Promise<string> {
+  const { code, out, error } = await vitrine(...args);
+  expect({ args, code }, error).toEqual({ args, code: 0 });
+  return out.trim();
+}
+
+const json = async (...args: string[]) => JSON.parse(await done(...args, '--json'));
+
+/** Pulse's words, of one instant at which it rested; it rests most of the time. */
+async function pulseOf(name: string): Promise<{ readonly loops: number; readonly random: number }> {
+  for (;;) {
+    const { hex } = await json('peek', name, `0x${PULSE.magic.toString(16)}`, '64');
+    const words = Buffer.from(hex, 'hex');
+    const word = (address: number): number => words.readUInt32LE(address - PULSE.magic);
+    if (word(PULSE.magic) !== PULSE_FACTS.magic) continue;
+    if (word(PULSE.ticks) !== word(PULSE.worked)) continue;
+    const [loops, random] = [word(PULSE.loops), word(PULSE.random)];
+    expect(random, `${name} after ${loops} pages`).toBe(randomAfter(loops));
+    return { loops, random };
+  }
+}
+
+async function untilMore(name: string, than: number): Promise<void> {
+  await expect.poll(async () => (await pulseOf(name)).loops, { timeout: 60_000 }).toBeGreaterThan(than);
+}
+
+const stateOf = async (name: string): Promise<string> => (await json('status', name)).state;
+
+describe('a machine of QEMU', () => {
+  let snapshot = '';
+  let loops = 0;
+
+  it('is started, saved and put back in place', async () => {
+    await done('run', 'pulse', '--memory', '16M', '--', '-cpu', 'qemu64,-apic', '-bios', rom.bios);
+    await untilMore('pulse', 5);
+    expect((await vitrine('run', 'pulse')).code).toBe(1);
+    snapshot = await done('save', 'pulse', '--label', 'up');
+    loops = (await pulseOf(snapshot)).loops;
+    await untilMore('pulse', loops + 20);
+    await done('pause', 'pulse');
+    await done('restore', 'pulse', snapshot);
+    expect(await pulseOf('pulse')).toEqual(await pulseOf(snapshot));
+    await done('resume', 'pulse');
+    await untilMore('pulse', loops + 5);
+    expect(await json('diff', 'pulse', snapshot)).toMatchObject({ regions: [{ name: 'ram' }] });
+  });
+
+  it('goes back to a checkpoint', async () => {
+    await done('pause', 'pulse');
+    const before = await pulseOf('pulse');
+    await done('checkpoint', 'pulse');
+    await done('resume', 'pulse');
+    await untilMore('pulse', before.loops + 5);
+    await done('pause', 'pulse');
+    await done('reset', 'pulse');
+    expect(await pulseOf('pulse')).toEqual(before);
+    await done('resume', 'pulse');
+  });
+
+  it('is forked, and both go on', async () => {
+    await done('fork', snapshot, 'pulse-2');
+    await untilMore('pulse-2', loops + 5);
+    await untilMore('pulse', (await pulseOf('pulse')).loops + 5);
+    await done('stop', 'pulse-2');
+    expect(await stateOf('pulse-2')).toBe('stopped');
+    expect((await vitrine('save', 'pulse-2')).error).toMatch(/^vitrine: wrong-state: /);
+  });
+
+  it('that is killed is lost, and comes back in a new process', async () => {
+    const { facts } = await json('status', 'pulse');
+    process.kill(facts.pid, 'SIGKILL');
+    await expect.poll(() => stateOf('pulse'), { timeout: 30_000 }).toBe('lost');
+    expect((await json('status', 'pulse')).facts.ended).toContain('SIGKILL');
+    expect((await vitrine('restore', 'pulse', snapshot)).code).toBe(1);
+    await done('restore', 'pulse', snapshot, '--fresh');
+    await untilMore('pulse', loops + 5);
+  });
+
+  it('ends with its bridge, and the next one brings it back by its name', async () => {
+    const { facts } = await json('status', 'pulse');
+    await stopBridge();
+    expect(() => process.kill(facts.pid, 0)).toThrow('ESRCH');
+    // Snapshots need no bridge.
+    expect(await done('log')).toContain('up');
+    await startBridge();
+    expect(await stateOf('pulse')).toBe('stopped');
+    await done('restore', 'pulse', snapshot, '--fresh');
+    await untilMore('pulse', loops + 5);
+    await done('stop', 'pulse');
+    await done('run', 'pulse');
+    await untilMore('pulse', 2);
+  });
+
+  it('that cannot be started says what QEMU said', async () => {
+    const { code, error } = await vitrine('run', 'none', '--', '-nonsense');
+    expect({ code, error }).toEqual({ code: 1, error: expect.stringContaining('invalid option') });
+    expect((await json('ls')).machines.map(({ name }: { name: string }) => name)).not.toContain('none');
+  });
+});
