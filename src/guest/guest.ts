@@ -27,6 +27,16 @@ export interface MachineDescription {
   readonly config: Readonly<Record<string, ConfigValue>>;
 }
 
+/** Hears of one page of a region; the bytes are valid during the call only, and less than a page at a region's end. */
+export type PageTold = (region: number, page: number, bytes: Uint8Array) => void;
+
+/** What belongs to an instant beside its pages. */
+export interface StreamedInstant {
+  readonly devices: readonly DeviceRecord[];
+  /** How long the guest rested. */
+  readonly pauseMs: number;
+}
+
 /** What a guest can do, so that the engine never has to try. */
 export interface GuestTraits {
   /** How it knows what was written: see the tracking folder. With `barrier` it marks too, and has `openBarrier`. */
@@ -115,6 +125,24 @@ export interface Guest {
    * Throws `wrong-state` while another one is open, `guest-closed`.
    */
   openBarrier?(options: BarrierOptions): Barrier;
+
+  /**
+   * Tells an instant of the guest while it runs, for guests whose memory another process holds and can send: each page at
+   * least once, in any order, the last time as it was at the instant. What was told before a failure is of no instant.
+   *
+   * Resolves when all is told and the guest runs on, or with why it cannot be done now. Throws `aborted`, `guest-failed`,
+   * `guest-lost`; the guest then runs on.
+   */
+  streamInstant?(
+    told: PageTold,
+    signal?: AbortSignal,
+  ): Promise<StreamedInstant | { readonly reason: string }>;
+
+  /**
+   * As `readPages`, of a guest that may be running: bytes of different instants. There where memory lies outside this thread
+   * and looking at it costs the guest nothing.
+   */
+  readTorn?(span: Span, into: Uint8Array): void | Promise<void>;
 
   /**
    * The bytes of a region in place, where they lie in one array of this thread; undefined elsewhere.

@@ -5,7 +5,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { DirtyTake, Guest } from '../guest/guest.ts';
 import type { PageSet } from '../memory/page-set.ts';
-import type { Mirror } from './mirror.ts';
+import type { Mirror, PageSource } from './mirror.ts';
 import { Slices } from './slices.ts';
 
 /** Slices for it when nobody minds the guest's waits: two milliseconds, most of them for fresh memory. */
@@ -31,12 +31,29 @@ export async function copyAhead(
     await guest.resume();
   }
   try {
-    await slices.whilePaused(guest, copies(guest, mirror, pending));
+    if (guest.readTorn === undefined) await slices.whilePaused(guest, copies(guest, mirror, pending));
+    else await copyTorn(guest.readTorn.bind(guest), mirror, pending, slices);
   } catch (error) {
     take.putBack();
     throw error;
   }
   take.commit();
+}
+
+/** Without a pause; the scan that follows finds what changed while it was read. */
+async function copyTorn(
+  readPages: PageSource['readPages'],
+  mirror: Mirror,
+  pending: readonly PageSet[],
+  slices: Slices,
+): Promise<void> {
+  const source: PageSource = { view: () => undefined, readPages };
+  for (const { id } of mirror.regions) {
+    for (const run of mirror.chunks(id, null)) {
+      await mirror.scanRun(source, id, run, pending[id]!);
+      await slices.breathe();
+    }
+  }
 }
 
 function* copies(guest: Guest, mirror: Mirror, pending: readonly PageSet[]): Generator<() => Promise<void>> {

@@ -26,6 +26,7 @@ import { proveMarks } from './mark-proof.ts';
 import type { Mirror } from './mirror.ts';
 import type { PageLedger } from './page-ledger.ts';
 import { Slices } from './slices.ts';
+import { captureStreamed } from './streamed-capture.ts';
 import type { CapturedInstant, LiveOptions, LiveReport } from './tracker.ts';
 
 /** Old pages taken out of the ring between two looks at the clock: a few microseconds each. */
@@ -61,7 +62,12 @@ export interface LiveCaptureOptions extends LiveOptions {
  */
 export async function captureLive(parts: LiveParts, options: LiveCaptureOptions): Promise<CapturedInstant> {
   const { guest, clock, slices } = parts;
-  const reason = await whyStopped(parts);
+  let reason: string | undefined;
+  if (guest.streamInstant !== undefined) {
+    const streamed = await captureStreamed(parts, options.full);
+    if (!('reason' in streamed)) return streamed;
+    reason = streamed.reason;
+  } else reason = await whyStopped(parts);
   if (reason !== undefined || guest.openBarrier === undefined) {
     const instant = await options.stopped();
     return { ...instant, live: stoppedReport(instant, reason, slices) };

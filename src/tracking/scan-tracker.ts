@@ -297,7 +297,7 @@ export class ScanTracker implements FollowedTracker {
       const clock = this.#clock;
       const { captureLive, liveSlices } = await loadPart('live capture', () => import('./live-capture.ts'));
       const slices = liveSlices(clock, this.#liveCapture.signal);
-      await this.#warmUp(slices);
+      if (this.#guest.streamInstant === undefined) await this.#warmUp(slices);
       const parts = { guest: this.#guest, mirror: this.#mirror, ledger: this.#ledger, clock, slices };
       return await captureLive(parts, { ...live, full, stopped: () => this.#captureStopped(full) });
     } finally {

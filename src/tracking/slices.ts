@@ -24,6 +24,11 @@ export class Slices {
     this.#sinceMs = options.clock.nowMs();
   }
 
+  /** Gives the work up. */
+  get signal(): AbortSignal | undefined {
+    return this.#options.signal;
+  }
+
   /** What the guest waited at most at a time, and in all. */
   get waited(): { readonly longestMs: number; readonly totalMs: number } {
     return { longestMs: this.#longestMs, totalMs: this.#totalMs };

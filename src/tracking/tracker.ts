@@ -40,8 +40,11 @@ export interface LiveOptions {
 
 /** What a capture of a running guest cost it. */
 export interface LiveReport {
-  /** `stopped` where the guest had to rest for the whole of it, as in any other capture. */
-  readonly mode: 'barrier' | 'stopped';
+  /**
+   * `barrier` where writes of the guest waited for the old page to be copied; `stream` where the process that holds the guest
+   * sent its memory, what was written meanwhile again; `stopped` where it had to rest for the whole of it, as ever.
+   */
+  readonly mode: 'barrier' | 'stream' | 'stopped';
   /** Why it was stopped. */
   readonly reason?: string;
   readonly pauseMs: number;

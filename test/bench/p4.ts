@@ -8,9 +8,9 @@ import { fileURLToPath } from 'node:url';
 import { V86 } from 'v86';
 import { type Clock, SYSTEM_CLOCK } from '../../src/base/clock.ts';
 import { adoptV86, trackedWasmFn, type V86Guest } from '../../src/guest/v86/index.ts';
+import { HARD_WRITER, hardWriter } from '../../src/host/qemu/hard-writer.ts';
 import { loadKernels } from '../../src/kernel/load.ts';
 import { openScanTracker, type ScanTracker } from '../../src/tracking/scan-tracker.ts';
-import { HARD_WRITER, hardWriter } from '../support/hard-writer.ts';
 import type { Emulator } from './linux.ts';
 import { type BenchResult, type BenchRow, median } from './row.ts';
 

@@ -253,6 +253,33 @@ export class DeviceState {
     return this.#recordsOf(devicesOf(stream));
   }
 
+  /** As `saveWhole`, of a state that was streamed while the machine ran. Throws `guest-failed` when its devices are others. */
+  recordsOfStream(
+    stream: ParsedStream,
+    contents: ReadonlyMap<string, Uint8Array<ArrayBuffer>>,
+  ): DeviceRecord[] {
+    const devices = devicesOf(stream);
+    const names = devices.map(sectionName);
+    const other = names.findIndex((name, index) => name !== this.#sections[index]);
+    if (other >= 0 || names.length !== this.#sections.length) {
+      throw new VitrineError('guest-failed', { command: 'migrate', reason: 'its devices are others', other });
+    }
+    this.#holdBlocks(
+      this.#blocks.map(({ name, gpa }) => {
+        const bytes = contents.get(name);
+        if (bytes === undefined)
+          throw new VitrineError('guest-failed', { command: 'migrate', missing: name });
+        return { name, gpa, bytes };
+      }),
+    );
+    return this.#recordsOf(devices);
+  }
+
+  /** Memory blocks beside RAM, by name, with their lengths. */
+  get blockSizes(): ReadonlyMap<string, number> {
+    return new Map(this.#blocks.map(({ name, sizeBytes }) => [name, sizeBytes]));
+  }
+
   async #ask(): Promise<DeviceRecord[]> {
     if (this.savePath.by === 'snapshot-save') return this.saveWhole();
     return this.#recordsOf(devicesOf(await this.#transfer.saveSections()));

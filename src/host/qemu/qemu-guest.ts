@@ -11,13 +11,23 @@
 
 import { VitrineError } from '../../base/error.ts';
 import { LIMITS } from '../../base/limits.ts';
-import type { DeviceRecord, DirtyTake, Guest, GuestTraits, MachineDescription } from '../../guest/guest.ts';
+import type {
+  DeviceRecord,
+  DirtyTake,
+  Guest,
+  GuestTraits,
+  MachineDescription,
+  PageTold,
+  StreamedInstant,
+} from '../../guest/guest.ts';
 import { PauseGuard } from '../../guest/pause-guard.ts';
 import type { Region } from '../../memory/region.ts';
 import { regionOf, type Span } from '../../memory/span.ts';
 import { DeviceState, type DeviceStateOptions, type SavePath } from './device-state.ts';
 import { isDiskRecord } from './disk-record.ts';
 import type { Disks } from './disks.ts';
+import type { LiveVerdict } from './live-proof.ts';
+import { streamLive } from './live-stream.ts';
 import { type RamRange, ramRangesIn } from './physmap.ts';
 import type { QemuProcess } from './process.ts';
 import { RAM_BLOCK } from './profile.ts';
@@ -25,9 +35,19 @@ import type { QmpEvent } from './qmp.ts';
 import type { RunState } from './qmp-commands.ts';
 import { RamFile } from './ram-file.ts';
 import { IGNORE_SHARED, StateTransfer } from './state-transfer.ts';
+import { StreamedMemory } from './streamed-memory.ts';
 
 /** A machine in one of these states goes on only after a reset. */
 const ENDED_STATES: readonly RunState[] = ['shutdown', 'internal-error', 'guest-panicked'];
+
+export interface QemuGuestOptions extends DeviceStateOptions {
+  /** How its state may be streamed while it runs, asked when that is first wanted; never, when left out. */
+  readonly live?: () => Promise<LiveVerdict>;
+  /** Disks that are saved with it. */
+  readonly disks?: Disks | undefined;
+}
+
+const UNPROVEN = async (): Promise<LiveVerdict> => ({ because: 'nobody has proven a way for it' });
 
 /**
  * The guest of a process that was just started and is the guest's from now on: `close` ends it.
@@ -37,7 +57,7 @@ const ENDED_STATES: readonly RunState[] = ['shutdown', 'internal-error', 'guest-
  */
 export async function openQemuGuest(
   process: QemuProcess,
-  options: DeviceStateOptions & { readonly disks?: Disks | undefined } = {},
+  options: QemuGuestOptions = {},
 ): Promise<QemuGuest> {
   const { qmp, profile, files } = process;
   await qmp.execute('migrate-set-capabilities', {
@@ -59,7 +79,7 @@ export async function openQemuGuest(
       process,
       options,
     );
-    return new QemuGuest(process, ram, ranges, devices, options.disks);
+    return new QemuGuest(process, ram, ranges, devices, options);
   } catch (error) {
     ram.close();
     throw error;
@@ -79,6 +99,7 @@ export class QemuGuest implements Guest {
   readonly #ranges: readonly RamRange[];
   readonly #devices: DeviceState;
   readonly #disks: Disks | undefined;
+  readonly #live: () => Promise<LiveVerdict>;
   readonly #guard = new PauseGuard();
   /** Settles when the pauses and resumes so far have been served: they go one after another. */
   #turn: Promise<unknown> = Promise.resolve();
@@ -90,8 +111,9 @@ export class QemuGuest implements Guest {
     ram: RamFile,
     ranges: readonly RamRange[],
     devices: DeviceState,
-    disks?: Disks,
+    { disks, live = UNPROVEN }: Pick<QemuGuestOptions, 'disks' | 'live'>,
   ) {
+    this.#live = live;
     this.#process = process;
     this.#ram = ram;
     this.#ranges = ranges;
@@ -187,6 +209,27 @@ export class QemuGuest implements Guest {
     this.#guard.requirePaused();
     const offsetBytes = this.#offsetOf(span);
     this.#ram.write(offsetBytes, from.subarray(0, span.lengthBytes));
+  }
+
+  streamInstant(
+    told: PageTold,
+    signal?: AbortSignal,
+  ): Promise<StreamedInstant | { readonly reason: string }> {
+    // Pauses wait for its end: QEMU itself stops the machine and we let it go on.
+    return this.#inTurn(async () => {
+      this.#guard.requireOpen();
+      if (this.#guard.state === 'paused') return { reason: 'it is paused' };
+      if (!(await this.isRunning())) return { reason: 'it does not run' };
+      if (this.#disks !== undefined) return { reason: 'its disks are of the same instant only at rest' };
+      const { method, because } = await this.#live();
+      if (method === undefined) return { reason: because };
+      const memory = new StreamedMemory(this.#ranges, this.#devices.blockSizes, told);
+      const { qmp, files } = this.#process;
+      this.#devices.forget();
+      const { stream, pauseMs } = await streamLive(qmp, files.directory, method, memory, signal);
+      memory.requireRam();
+      return { devices: this.#devices.recordsOfStream(stream, memory.blocks), pauseMs };
+    });
   }
 
   async saveDevices(): Promise<DeviceRecord[]> {

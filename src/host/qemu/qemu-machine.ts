@@ -20,6 +20,7 @@ import { VirtualMemory } from '../forensics/virtual-memory.ts';
 import { type CpuRegisters, registersIn } from './cpu-record.ts';
 import type { SavePath } from './device-state.ts';
 import { type DiskOptions, type Disks, openDisks } from './disks.ts';
+import { proveLive } from './live-proof.ts';
 import { type LaunchOptions, launchQemu, type QemuProcess } from './process.ts';
 import { type QemuProfile, resolveProfile } from './profile.ts';
 import { openQemuGuest, type QemuGuest } from './qemu-guest.ts';
@@ -103,12 +104,13 @@ export interface LaunchedParts {
 /** Puts a process at rest under an engine. Whoever started it ends it where this throws. */
 export async function adoptProcess(
   { name, process, serial, disks, proof, vitrine }: LaunchedParts,
-  options: Pick<QemuMachineOptions, 'clock'>,
+  options: Pick<QemuMachineOptions, 'clock' | 'root'>,
 ): Promise<QemuMachine> {
   const guest = await openQemuGuest(process, {
     quickSave: proof.quickSave.works,
     restoreFault: proof.inPlace.works ? undefined : proof.inPlace.because,
     disks,
+    live: () => proveLive(process.profile, options.root),
   });
   try {
     const tracker = await openScanTracker(guest, {

@@ -58,7 +58,14 @@ export interface QmpCommands {
   >;
   readonly 'query-block': Command<None, readonly unknown[]>;
   readonly 'query-named-block-nodes': Command<{ readonly flat?: boolean }, readonly unknown[]>;
-  readonly 'query-migrate': Command<None, { readonly status?: string; readonly 'error-desc'?: string }>;
+  readonly 'query-migrate': Command<
+    None,
+    {
+      readonly status?: string;
+      readonly 'error-desc'?: string;
+      readonly ram?: { readonly 'dirty-sync-count'?: number };
+    }
+  >;
   readonly 'human-monitor-command': Command<{ readonly 'command-line': string }, string>;
   readonly 'qom-get': Command<{ readonly path: string; readonly property: string }, unknown>;
   readonly 'qom-set': Command<

@@ -28,6 +28,8 @@ const systemDeadline: Deadline = (ms, expired) => {
 export interface QmpEvent {
   readonly event: string;
   readonly data: Readonly<Record<string, unknown>>;
+  /** When it happened, by the host's clock as QEMU read it: milliseconds since 1970, to the microsecond. */
+  readonly atMs: number;
 }
 
 export interface QmpOptions {
@@ -250,7 +252,7 @@ export class Qmp {
     }
     const { QMP: greeting, event, id } = message as Record<string, unknown>;
     if (greeting !== undefined) this.#takeGreeting(greeting);
-    else if (typeof event === 'string') this.#takeEvent(message as { event: string; data?: unknown });
+    else if (typeof event === 'string') this.#takeEvent(message as { event: string });
     else if (typeof id === 'number') this.#takeAnswer(id, message as Record<string, unknown>);
     else if ('error' in message) {
       // An error without an id: QEMU could not even parse what we sent, so some call would wait for ever.
@@ -271,9 +273,15 @@ export class Qmp {
     });
   }
 
-  #takeEvent(message: { readonly event: string; readonly data?: unknown }): void {
+  #takeEvent(message: {
+    readonly event: string;
+    readonly data?: unknown;
+    readonly timestamp?: unknown;
+  }): void {
     const data = (typeof message.data === 'object' && message.data) || {};
-    const event: QmpEvent = { event: message.event, data: data as QmpEvent['data'] };
+    const { seconds = 0, microseconds = 0 } = (message.timestamp ?? {}) as Record<string, number>;
+    const atMs = seconds * 1000 + microseconds / 1000;
+    const event: QmpEvent = { event: message.event, data: data as QmpEvent['data'], atMs };
     for (const wait of [...this.#waits]) {
       if (!wait.isIt(event)) continue;
       this.#waits.delete(wait);

@@ -2,11 +2,11 @@
 // a worker.
 
 import { openV86 } from '../../../src/guest/v86/open-v86.ts';
+import { HARD_WRITER, hardWriterRom } from '../../../src/host/qemu/hard-writer.ts';
 import { loadKernels } from '../../../src/kernel/load.ts';
 import { pageCountOf } from '../../../src/memory/region.ts';
 import { openScanTracker } from '../../../src/tracking/scan-tracker.ts';
 import type { LiveReport } from '../../../src/tracking/tracker.ts';
-import { HARD_WRITER, hardWriter } from '../../support/hard-writer.ts';
 
 export interface LiveCaptures {
   readonly reports: readonly LiveReport[];
@@ -21,9 +21,7 @@ const TRIES = 50;
 /** A capture with each ring into which the guest wrote. `wasmUrl` is where v86's program is. */
 export async function liveCaptures(wasmUrl: string, rings: readonly number[]): Promise<LiveCaptures> {
   const memoryBytes = 8 * 2 ** 20;
-  const rom = new Uint8Array(65_536).fill(0xff);
-  rom.set(hardWriter(memoryBytes));
-  rom.set([0xea, 0, 0, 0, 0xf0], 0xfff0);
+  const rom = hardWriterRom(memoryBytes);
   const guest = await openV86({ wasm: { url: wasmUrl }, memoryBytes, bios: { bytes: rom }, memory: 'auto' });
   let truth: Uint8Array[] = [];
   const saveDevices = guest.saveDevices.bind(guest);

@@ -8,7 +8,7 @@ import { ByteQueue } from './byte-queue.ts';
 import { splitSections } from './device-sections.ts';
 import { Gathered } from './gathered.ts';
 import { RamRecords, type Reading, readName, until } from './ram-records.ts';
-import type { PageListener, ParsedStream } from './stream.ts';
+import type { PageListener, ParsedStream, RamBlock } from './stream.ts';
 import { findEnding, toldBytes } from './vmdesc.ts';
 import {
   COMMANDS,
@@ -24,6 +24,8 @@ import {
 export interface ParseOptions {
   /** Hears of each page as it is read. */
   readonly onPage?: PageListener;
+  /** Hears of all blocks, before the first page. */
+  readonly onBlocks?: (blocks: readonly RamBlock[]) => void;
   /** Ends the reading with `aborted`; looked at when a chunk comes, so that whoever aborts also ends a silent source. */
   readonly signal?: AbortSignal;
 }
@@ -44,7 +46,7 @@ export async function parseStream(
   options: ParseOptions = {},
 ): Promise<ParsedStream> {
   const queue = new ByteQueue();
-  const reading = readStream(queue, options.onPage ?? (() => {}));
+  const reading = readStream(queue, options);
   let step = reading.next();
   for await (const chunk of source) {
     if (options.signal?.aborted) throw new VitrineError('aborted', {}, { cause: options.signal.reason });
@@ -57,7 +59,8 @@ export async function parseStream(
   return step.value;
 }
 
-function* readStream(queue: ByteQueue, onPage: PageListener): Reading<ParsedStream> {
+function* readStream(queue: ByteQueue, options: ParseOptions): Reading<ParsedStream> {
+  const { onPage = () => {}, onBlocks = () => {} } = options;
   yield* until(queue, 8);
   const magic = queue.u32();
   if (magic !== MAGIC) queue.refuse('format-magic', { magic });
@@ -69,7 +72,7 @@ function* readStream(queue: ByteQueue, onPage: PageListener): Reading<ParsedStre
 
   yield* passCommands(queue);
   const before = yield* gatherBeforeRam(queue);
-  const ram = new RamRecords({ withAddresses: capabilities.includes(IGNORE_SHARED), onPage });
+  const ram = new RamRecords({ withAddresses: capabilities.includes(IGNORE_SHARED), onPage, onBlocks });
   // Without RAM the stream is at its end already, and what was gathered are all its sections.
   const hasRam = before.isRamNext;
   if (hasRam) yield* readRamSections(queue, ram);
@@ -144,6 +147,8 @@ function* readRamSections(queue: ByteQueue, ram: RamRecords): Reading<void> {
   yield* readFooter(queue, id);
   for (;;) {
     yield* passCommands(queue);
+    // A background snapshot has no last part: its devices follow at once.
+    if (queue.peekU8() === SECTION.full) return;
     yield* until(queue, 5);
     const tag = queue.u8();
     if (tag === SECTION.start) {

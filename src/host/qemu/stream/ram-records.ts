@@ -47,13 +47,19 @@ export class RamRecords {
   pageCount = 0;
   readonly #withAddresses: boolean;
   readonly #onPage: PageListener;
+  readonly #onBlocks: (blocks: readonly RamBlock[]) => void;
   readonly #indexOf = new Map<string, number>();
   /** The block of the page before, across parts of the section. */
   #lastBlock = -1;
 
-  constructor(options: { readonly withAddresses: boolean; readonly onPage: PageListener }) {
+  constructor(options: {
+    readonly withAddresses: boolean;
+    readonly onPage: PageListener;
+    readonly onBlocks: (blocks: readonly RamBlock[]) => void;
+  }) {
     this.#withAddresses = options.withAddresses;
     this.#onPage = options.onPage;
+    this.#onBlocks = options.onBlocks;
   }
 
   /** Reads the records of one part of the section, up to its footer. */
@@ -108,6 +114,7 @@ export class RamRecords {
       this.#indexOf.set(name, this.blocks.length);
       this.blocks.push(gpa === undefined ? { name, usedBytes } : { name, usedBytes, gpa });
     }
+    this.#onBlocks(this.blocks);
   }
 
   #refuseFlags(queue: ByteQueue, flags: number): never {

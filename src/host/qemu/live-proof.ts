@@ -1,0 +1,114 @@
+// Proves, on the QEMU that is here, that what it streams of a running machine is one instant: with a program that writes all its
+// memory all the time, and whose memory says by its own rule whether it is of one instant. Done once a process for each program
+// and accelerator, when the first machine is saved while it runs; a second or two.
+//
+// It is needed: without KVM, QEMU before 9.0 can miss writes to a page that is written over and over, since its processors keep
+// the translation of its address from before its first copy was sent. Snapshots of such a stream would be wrong without a word.
+
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { isVitrineError } from '../../base/error.ts';
+import { MIB } from '../../base/limits.ts';
+import { HARD_WRITER, hardWriterFault, hardWriterRom } from './hard-writer.ts';
+import type { LiveMethod } from './live-stream.ts';
+import { launchQemu } from './process.ts';
+import type { ResolvedProfile } from './profile.ts';
+import { openQemuGuest, type QemuGuest } from './qemu-guest.ts';
+
+const MEMORY_BYTES = 8 * MIB;
+const PAGE_BYTES = 4096;
+/** How often a method has to be right: what it misses, it misses nearly always. */
+const TIMES = 3;
+const TIMEOUT_MS = 20_000;
+/** The first that is right is taken: it lets the machine write as it likes meanwhile. */
+const METHODS: readonly LiveMethod[] = ['precopy', 'background-snapshot'];
+
+/** Which method was seen to be right; none where `method` is absent. */
+export interface LiveVerdict {
+  readonly method?: LiveMethod;
+  /** What was seen of each, for people. */
+  readonly because: string;
+}
+
+const verdicts = new Map<string, Promise<LiveVerdict>>();
+
+/** Proves a profile's program and accelerator; the second time it knows. Throws `guest-start` when QEMU does not start. */
+export function proveLive(
+  profile: Pick<ResolvedProfile, 'program' | 'accelerator'>,
+  root?: string,
+): Promise<LiveVerdict> {
+  const key = `${profile.accelerator} ${profile.program}`;
+  let verdict = verdicts.get(key);
+  if (verdict === undefined) {
+    verdict = prove(profile, root);
+    verdicts.set(key, verdict);
+    // One that could not be made is made again.
+    verdict.catch(() => verdicts.delete(key));
+  }
+  return verdict;
+}
+
+async function prove(
+  { program, accelerator }: Pick<ResolvedProfile, 'program' | 'accelerator'>,
+  root: string | undefined,
+): Promise<LiveVerdict> {
+  const directory = await mkdtemp(join(tmpdir(), 'vitrine-live-proof-'));
+  try {
+    const bios = join(directory, 'writer.bin');
+    await writeFile(bios, hardWriterRom(MEMORY_BYTES));
+    const seen: string[] = [];
+    for (const method of METHODS) {
+      const profile = { program, accelerator, bios, memoryBytes: MEMORY_BYTES };
+      // One each: what fails may leave a machine in no good state.
+      const process = await launchQemu('live-proof', profile, root === undefined ? {} : { root });
+      try {
+        const guest = await openQemuGuest(process, {
+          live: async () => ({ method, because: 'it is tried' }),
+        });
+        const fault = await faultOfMethod(guest);
+        seen.push(`${method}: ${fault ?? 'each was one instant'}`);
+        if (fault === undefined) return { method, because: seen.join('; ') };
+      } finally {
+        await process.close();
+      }
+    }
+    return { because: seen.join('; ') };
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+async function faultOfMethod(guest: QemuGuest): Promise<string | undefined> {
+  const memory = new Uint8Array(MEMORY_BYTES);
+  try {
+    await guest.start();
+    for (let time = 0; time < TIMES; time++) {
+      if (!(await goesOn(guest))) return 'the program did not run on';
+      const streamed = await guest.streamInstant((_, page, bytes) => memory.set(bytes, page * PAGE_BYTES));
+      if ('reason' in streamed) return streamed.reason;
+      const fault = hardWriterFault(memory);
+      if (fault !== 'none') return `it was of no one instant (${fault})`;
+    }
+    return undefined;
+  } catch (error) {
+    if (!isVitrineError(error)) throw error;
+    return error.message;
+  }
+}
+
+/** Whether the program comes to write all its memory once more. */
+async function goesOn(guest: QemuGuest): Promise<boolean> {
+  const rounds = (): number => {
+    const word = Buffer.alloc(4);
+    guest.readTorn({ region: 0, offsetBytes: HARD_WRITER.rounds, lengthBytes: 4 }, word);
+    return word.readUInt32LE();
+  };
+  const until = Date.now() + TIMEOUT_MS;
+  const from = rounds();
+  while (rounds() < from + 2) {
+    if (Date.now() > until) return false;
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+  return true;
+}

@@ -1,0 +1,189 @@
+// Saves of a QEMU machine that runs on: what is saved is one instant, from which Pulse goes on by its own rules, and it is saved
+// again and again, given up half-way, and killed.
+
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { MIB } from '../../src/base/limits.ts';
+import { loadCodecs } from '../../src/codec/load.ts';
+import { openEngine, type Vitrine } from '../../src/engine/vitrine.ts';
+import { HARD_WRITER, hardWriterFault, hardWriterRom } from '../../src/host/qemu/hard-writer.ts';
+import type { QemuProfile } from '../../src/host/qemu/profile.ts';
+import { openQemuMachine, type QemuMachine } from '../../src/host/qemu/qemu-machine.ts';
+import { loadKernels } from '../../src/kernel/load.ts';
+import { openMemoryStore } from '../../src/store/memory-store.ts';
+import { codeOf } from '../../src/testing/guest-suites/subject.ts';
+import { faultOf, pulseProfile, pulseRomFile, QEMUS, readPulse } from './pulse-machine.ts';
+
+const MEMORY_BYTES = 16 * MIB;
+
+let rom: Awaited<ReturnType<typeof pulseRomFile>>;
+let vitrine: Vitrine;
+const opened: QemuMachine[] = [];
+beforeAll(async () => {
+  rom = await pulseRomFile();
+  const [kernels, codecs] = await Promise.all([loadKernels(), loadCodecs()]);
+  vitrine = await openEngine({ store: openMemoryStore(), kernels, codecs });
+});
+afterEach(async () => {
+  for (const machine of opened.splice(0)) await machine.close();
+});
+afterAll(async () => {
+  await vitrine.close();
+  await rom.remove();
+});
+
+/** A machine that runs, at so many pages of work. */
+async function openRunning(profile: QemuProfile, loops: number): Promise<QemuMachine> {
+  const machine = await openQemuMachine('pulse', profile, vitrine);
+  opened.push(machine);
+  await machine.start();
+  await letRun(machine, loops);
+  return machine;
+}
+
+/** Waits until so many more pages were written, all of them right. */
+async function letRun({ guest }: QemuMachine, more: number) {
+  const before = (await readPulse(guest)).loops;
+  let state = await readPulse(guest);
+  await expect
+    .poll(
+      async () => {
+        state = await readPulse(guest);
+        return state.loops - before;
+      },
+      { timeout: 60_000, interval: 20 },
+    )
+    .toBeGreaterThanOrEqual(more);
+  expect(faultOf(state)).toBe('none');
+  return state;
+}
+
+/** All of RAM as it is. */
+function ramOf({ guest }: QemuMachine): Buffer {
+  const bytes = Buffer.alloc(MEMORY_BYTES);
+  guest.readTorn({ region: 0, offsetBytes: 0, lengthBytes: bytes.length }, bytes);
+  return bytes;
+}
+
+for (const { version, program } of QEMUS) {
+  for (const [kind, more] of [
+    ['pc', { machine: 'pc' }],
+    ['q35 with VGA', { machine: 'q35', display: 'vga' }],
+  ] as const satisfies readonly [string, QemuProfile][]) {
+    describe(`QEMU ${version}, ${kind}, saved while it runs`, () => {
+      const profile = () => pulseProfile(program, rom.bios, { memoryBytes: MEMORY_BYTES, ...more });
+
+      it('is one instant each time, and goes on from each', async () => {
+        const machine = await openRunning(profile(), 20);
+        const saves = [];
+        for (let round = 0; round < 4; round++) {
+          const before = (await readPulse(machine.guest)).loops;
+          const report = await machine.machine.save({ live: {} });
+          expect(report.live).toMatchObject({ mode: 'stream' });
+          expect(await machine.guest.isRunning()).toBe(true);
+          const after = (await letRun(machine, 5)).loops;
+          saves.push({ id: report.snapshot.id, before, after });
+        }
+        for (const { id, before, after } of saves.reverse()) {
+          await machine.stop();
+          await machine.machine.restore(id);
+          const at = await readPulse(machine.guest);
+          expect(faultOf(at)).toBe('none');
+          expect(at.loops).toBeGreaterThanOrEqual(before);
+          expect(at.loops).toBeLessThan(after);
+          // What was restored is all there is: a save at rest finds nothing else.
+          const again = await machine.machine.save();
+          expect(again.pagesChanged).toBe(0);
+          await machine.start();
+          await letRun(machine, 20);
+        }
+        expect((await machine.status()).said).toBe('');
+      });
+
+      it('runs on when a save is given up, and the next one has everything', async () => {
+        const machine = await openRunning(profile(), 10);
+        await machine.machine.save();
+        await letRun(machine, 10);
+        for (const phase of ['before', 'meanwhile'] as const) {
+          const giveUp = new AbortController();
+          if (phase === 'before') giveUp.abort();
+          const saving = machine.machine.save({ live: {}, signal: giveUp.signal });
+          if (phase === 'meanwhile') setImmediate(() => giveUp.abort());
+          expect(await codeOf(() => saving)).toBe('aborted');
+          expect(await machine.guest.isRunning()).toBe(true);
+          await letRun(machine, 5);
+        }
+        await machine.stop();
+        const ram = ramOf(machine);
+        const { snapshot } = await machine.machine.save();
+        await machine.start();
+        await letRun(machine, 10);
+        await machine.stop();
+        await machine.machine.restore(snapshot.id);
+        expect(ramOf(machine).equals(ram)).toBe(true);
+        await machine.start();
+        await letRun(machine, 10);
+      });
+    });
+  }
+
+  it(`QEMU ${version} is saved as one instant while it writes all its memory`, async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'vitrine-writer-'));
+    try {
+      const bios = join(directory, 'writer.bin');
+      await writeFile(bios, hardWriterRom(MEMORY_BYTES));
+      const profile = pulseProfile(program, bios, { memoryBytes: MEMORY_BYTES });
+      const machine = await openQemuMachine('writer', profile, vitrine);
+      opened.push(machine);
+      await machine.start();
+      const roundsOf = (ram: Buffer) => ram.readUInt32LE(HARD_WRITER.rounds);
+      const goOn = async (from: number) =>
+        expect.poll(() => roundsOf(ramOf(machine)), { timeout: 60_000 }).toBeGreaterThan(from + 2);
+      await goOn(0);
+      for (let round = 0; round < 3; round++) {
+        const before = roundsOf(ramOf(machine));
+        const { live, snapshot } = await machine.machine.save({ live: {} });
+        expect(live).toMatchObject({ mode: 'stream' });
+        await goOn(roundsOf(ramOf(machine)));
+        await machine.stop();
+        await machine.machine.restore(snapshot.id);
+        const ram = ramOf(machine);
+        expect(hardWriterFault(ram)).toBe('none');
+        expect(roundsOf(ram)).toBeGreaterThanOrEqual(before);
+        await machine.start();
+        await goOn(roundsOf(ram));
+        await machine.stop();
+        expect(hardWriterFault(ramOf(machine))).toBe('none');
+        await machine.start();
+      }
+    } finally {
+      await rm(directory, { recursive: true, force: true });
+    }
+  });
+
+  it(`QEMU ${version} is saved at rest when it does not run`, async () => {
+    const profile = pulseProfile(program, rom.bios, { memoryBytes: MEMORY_BYTES });
+    const machine = await openRunning(profile, 10);
+    await machine.stop();
+    const { live } = await machine.machine.save({ live: {} });
+    expect(live).toMatchObject({ mode: 'stopped', reason: 'it does not run' });
+    expect(await machine.guest.isRunning()).toBe(false);
+  });
+
+  it(`QEMU ${version} that is killed while it is saved is lost, and its snapshots are not`, async () => {
+    const profile = pulseProfile(program, rom.bios, { memoryBytes: MEMORY_BYTES });
+    const machine = await openRunning(profile, 10);
+    const kept = await machine.machine.save({ live: {} });
+    const saving = machine.machine.save({ live: {} });
+    process.kill(machine.process.pid, 'SIGKILL');
+    expect(await codeOf(() => saving)).toBe('guest-lost');
+    await machine.close();
+    expect((await vitrine.log()).map(({ id }) => id)).toContain(kept.snapshot.id);
+    const other = await openQemuMachine('other', profile, vitrine, { snapshot: kept.snapshot.id });
+    opened.push(other);
+    await other.start();
+    await letRun(other, 10);
+  });
+}
