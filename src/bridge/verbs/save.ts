@@ -16,7 +16,7 @@ export const SAVE_REPORT = v.object({
   bytesWritten: COUNT,
   live: v.exactOptional(
     v.object({
-      mode: v.picklist(['barrier', 'stopped']),
+      mode: v.picklist(['barrier', 'stream', 'stopped']),
       reason: v.exactOptional(v.string()),
       pauseMs: MS,
       longestStallMs: MS,
