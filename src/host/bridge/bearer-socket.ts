@@ -1,11 +1,20 @@
-// The WebSocket of programs: it comes with the token of a token file, which a browser's could not send.
+// The WebSocket of programs: it comes with the token of a token file, which a browser's could not send, and it hears why it
+// was refused, which a browser's does not say.
 
+import type { IncomingMessage } from 'node:http';
 import WebSocket from 'ws';
+import { VitrineError } from '../../base/error.ts';
 import type { WebSocketConstructor } from '../../bridge/web-socket-channel.ts';
 import { SERVER_LIMITS } from './server-limits.ts';
 
-/** A constructor as a browser's, whose sockets hold `token`. */
-export function bearerSocket(token: string): WebSocketConstructor {
+/** A body of a refusal is some hundred bytes. */
+const MAX_REFUSAL_BYTES = 4_096;
+
+/**
+ * A constructor as a browser's, whose sockets hold `token`. `onRefused` is told why a bridge did not let one in, before
+ * the socket fails.
+ */
+export function bearerSocket(token: string, onRefused: (reason: VitrineError) => void): WebSocketConstructor {
   class BearerSocket extends WebSocket {
     constructor(url: string, protocols: string[]) {
       super(url, protocols, {
@@ -15,8 +24,31 @@ export function bearerSocket(token: string): WebSocketConstructor {
         handshakeTimeout: 10_000,
         followRedirects: false,
       });
+      this.on('unexpected-response', (_request, answer) => {
+        void refusalIn(answer).then((reason) => {
+          onRefused(reason);
+          this.terminate();
+        });
+      });
     }
   }
   // Safe: ws has the standard's members; its types of events are narrower than what the channel looks at.
   return BearerSocket as unknown as WebSocketConstructor;
+}
+
+/** What a bridge answered, as an error of this release. Never throws. */
+async function refusalIn(answer: IncomingMessage): Promise<VitrineError> {
+  let text = '';
+  try {
+    for await (const chunk of answer as AsyncIterable<Buffer>) {
+      text += chunk.toString('utf8');
+      if (text.length > MAX_REFUSAL_BYTES) break;
+    }
+    const { code, allowedBy } = JSON.parse(text) as { code?: unknown; allowedBy?: unknown };
+    const isFull = answer.statusCode === 429 || answer.statusCode === 503;
+    const data = { refusal: String(code), allowedBy: String(allowedBy) };
+    return new VitrineError(isFull ? 'overloaded' : 'permission-denied', data);
+  } catch {
+    return new VitrineError('connection-lost', { status: answer.statusCode ?? 0 });
+  }
 }

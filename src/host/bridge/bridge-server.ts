@@ -30,6 +30,8 @@ import { isLoopback } from './visitor.ts';
 export interface BridgeServerOptions {
   readonly listen: { readonly host: string; readonly port: number };
   readonly tls?: { readonly cert: string | Buffer; readonly key: string | Buffer };
+  /** Where programs of this host come in too, whatever TLS others need: a UNIX socket, in a folder of its owner alone. */
+  readonly socketPath?: string | undefined;
   /** Something in front speaks TLS, and passes Host and Origin on. */
   readonly behindProxy?: boolean;
   readonly allowHosts?: readonly string[];
@@ -75,6 +77,8 @@ export class BridgeServer {
   readonly metrics: Metrics;
   readonly #options: BridgeServerOptions;
   readonly #http: Server;
+  /** The one of `socketPath`. */
+  readonly #local: Server | undefined;
   readonly #sockets: WebSocketServer;
   readonly #keyring: Keyring;
   readonly #door: Door;
@@ -111,9 +115,12 @@ export class BridgeServer {
     };
     this.#http =
       tls === undefined ? createServer(settings, handle) : createTlsServer({ ...settings, ...tls }, handle);
-    this.#http.maxConnections = limits.sockets;
-    this.#http.on('clientError', (error: NodeJS.ErrnoException, socket) => this.#refuseBroken(error, socket));
-    this.#http.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head));
+    this.#local = options.socketPath === undefined ? undefined : createServer(settings, handle);
+    for (const server of this.#servers) {
+      server.maxConnections = limits.sockets;
+      server.on('clientError', (error: NodeJS.ErrnoException, socket) => this.#refuseBroken(error, socket));
+      server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head));
+    }
     const bounds: ServerOptions & { maxFragments: number; maxBufferedChunks: number } = {
       noServer: true,
       clientTracking: false,
@@ -146,15 +153,19 @@ export class BridgeServer {
 
   /** @internal */
   async listen(): Promise<void> {
-    const { listen, every = everyByTimer } = this.#options;
-    await new Promise<void>((done, fail) => {
-      this.#http.once('error', fail);
-      this.#http.listen({ host: listen.host, port: listen.port }, () => {
-        this.#http.removeListener('error', fail);
-        done();
+    const { listen, socketPath, every = everyByTimer } = this.#options;
+    await listenOn(this.#http, { host: listen.host, port: listen.port });
+    if (this.#local !== undefined && socketPath !== undefined) {
+      await listenOn(this.#local, { path: socketPath }).catch((error: unknown) => {
+        this.#http.close();
+        throw error;
       });
-    });
+    }
     this.#stopTicking = every(TICK_MS, () => this.#tick());
+  }
+
+  get #servers(): readonly Server[] {
+    return this.#local === undefined ? [this.#http] : [this.#http, this.#local];
   }
 
   get port(): number {
@@ -164,8 +175,11 @@ export class BridgeServer {
 
   /** Where the page is, without a slash at the end. */
   get origin(): string {
-    const { listen, tls } = this.#options;
-    const host = listen.host.includes(':') ? `[${listen.host}]` : listen.host;
+    const { listen, tls, allowHosts } = this.#options;
+    // Every address is none that a browser could go to.
+    const isEvery = listen.host === '0.0.0.0' || listen.host === '::';
+    const name = isEvery ? (allowHosts?.[0] ?? 'localhost') : listen.host;
+    const host = name.includes(':') ? `[${name}]` : name;
     return `${tls === undefined ? 'http' : 'https'}://${host}:${this.port}`;
   }
 
@@ -190,14 +204,14 @@ export class BridgeServer {
   }
 
   async #close(): Promise<void> {
-    const closed = new Promise<void>((done) => this.#http.close(() => done()));
-    this.#http.closeIdleConnections();
+    const closed = this.#servers.map((server) => new Promise<void>((done) => server.close(() => done())));
+    for (const server of this.#servers) server.closeIdleConnections();
     for (const channel of this.#channels.keys()) channel.close(1012, 'closing');
     const late = setTimeout(() => {
       for (const channel of this.#channels.keys()) channel.terminate();
-      this.#http.closeAllConnections();
+      for (const server of this.#servers) server.closeAllConnections();
     }, this.#options.limits.closingMs);
-    await closed;
+    await Promise.all(closed);
     clearTimeout(late);
     this.#stopTicking?.();
   }
@@ -252,7 +266,7 @@ export class BridgeServer {
           metrics: this.metrics,
           nowMs: () => this.#options.clock.nowMs(),
         });
-        this.#begin(channel, { ...identity, remote: request.socket.remoteAddress ?? '' });
+        this.#begin(channel, { ...identity, remote: request.socket.remoteAddress ?? 'this host' });
       });
     } catch (error) {
       if (!(error instanceof Refusal)) {
@@ -300,7 +314,7 @@ export class BridgeServer {
     this.#logRefusal('warn', 'refused', {
       code: refusal.code,
       path: (url ?? '').split('?')[0]!.slice(0, 100),
-      remote: socket.remoteAddress ?? '',
+      remote: socket.remoteAddress ?? 'this host',
       host: headers.host?.slice(0, 100) ?? null,
       origin: headers.origin?.slice(0, 100) ?? null,
     });
@@ -353,6 +367,19 @@ function refuseUpgrade(socket: Duplex, refusal: Refusal): void {
     `HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status]}\r\n${lines.join('')}\r\n${body}`,
     () => socket.destroy(),
   );
+}
+
+function listenOn(
+  server: Server,
+  where: { readonly host: string; readonly port: number } | { readonly path: string },
+) {
+  return new Promise<void>((done, fail) => {
+    server.once('error', fail);
+    server.listen(where, () => {
+      server.removeListener('error', fail);
+      done();
+    });
+  });
 }
 
 function everyByTimer(intervalMs: number, run: () => void): () => void {

@@ -1,6 +1,6 @@
 // A whole bridge on this host: store, engine, machines, server, audit and token file, opened and closed together.
 
-import { mkdir, readFile, realpath, rm } from 'node:fs/promises';
+import { mkdir, readFile, realpath } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { SYSTEM_CLOCK } from '../../base/clock.ts';
 import { VitrineError } from '../../base/error.ts';
@@ -14,7 +14,14 @@ import { Metrics } from './metrics.ts';
 import { newSecret } from './secret-table.ts';
 import type { ServeConfig } from './serve-config.ts';
 import { openStaticFolder } from './static-folder.ts';
-import { runFolder, runningBridges, writeTokenFile } from './token-file.ts';
+import {
+  ensureRunFolder,
+  removeTokenFile,
+  runFolder,
+  runningBridges,
+  socketIn,
+  writeTokenFile,
+} from './token-file.ts';
 
 export interface LocalBridgeOptions {
   /** The folder of the store; it is made if need be. */
@@ -49,14 +56,16 @@ export async function openLocalBridge(
     const audit = config.audit === undefined ? undefined : await openAudit(config.audit);
     undo.push(() => audit?.close());
     const token = newSecret();
-    const server = await openServer(config, { ...options, host, audit, token });
+    await ensureRunFolder(run);
+    const socket = socketIn(run);
+    const server = await openServer(config, { ...options, host, audit, token, socket });
     undo.push(() => server.close());
     const { pid } = process;
     const { version } = options;
     const tokenFile = await writeTokenFile(run, {
-      ...{ pid, port: server.port, origin: server.origin, token, version, store: folder },
+      ...{ pid, port: server.port, origin: server.origin, socket, token, version, store: folder },
     });
-    return new LocalBridge({ server, host, audit, tokenFile });
+    return new LocalBridge({ server, host, audit, tokenFile, socket });
   } catch (error) {
     for (const step of undo.reverse()) await step();
     throw error;
@@ -68,6 +77,7 @@ interface BridgeParts {
   readonly host: LocalHost;
   readonly audit: Audit | undefined;
   readonly tokenFile: string;
+  readonly socket: string | null;
 }
 
 export class LocalBridge {
@@ -75,9 +85,11 @@ export class LocalBridge {
   readonly host: LocalHost;
   readonly tokenFile: string;
   readonly #audit: Audit | undefined;
+  readonly #socket: string | null;
   #closed: Promise<void> | undefined;
 
-  constructor({ server, host, audit, tokenFile }: BridgeParts) {
+  constructor({ server, host, audit, tokenFile, socket }: BridgeParts) {
+    this.#socket = socket;
     this.server = server;
     this.host = host;
     this.tokenFile = tokenFile;
@@ -98,8 +110,7 @@ export class LocalBridge {
 
   async #close(): Promise<void> {
     // Whoever looks for a bridge now is to find none.
-    await rm(this.tokenFile, { force: true });
-    await rm(this.tokenFile.replace(/\.json$/, '.html'), { force: true });
+    await removeTokenFile(this.tokenFile, { socket: this.#socket });
     await this.server.close();
     await this.host.close();
     this.#audit?.close();
@@ -112,14 +123,16 @@ async function openServer(
     readonly host: LocalHost;
     readonly audit: Audit | undefined;
     readonly token: string;
+    readonly socket: string | null;
   },
 ): Promise<BridgeServer> {
-  const { host, audit, log, token, version } = options;
+  const { host, audit, log, token, version, socket } = options;
   const metrics = new Metrics();
   const { tls, limits } = config;
   return openBridgeServer({
     ...{ listen: config.listen, behindProxy: config.behindProxy, limits, tokens: config.tokens },
     ...{ allowHosts: config.allowHosts, allowOrigins: config.allowOrigins, ownerToken: token },
+    socketPath: socket ?? undefined,
     ...(tls === undefined ? {} : { tls: { cert: await readFile(tls.cert), key: await readFile(tls.key) } }),
     page: config.page === undefined ? undefined : await openStaticFolder(config.page),
     images: config.images === undefined ? undefined : await openStaticFolder(config.images),

@@ -93,8 +93,15 @@ export class QemuLauncher implements Launcher {
   /** Empty where there is none; one that cannot be read is as none, and is written anew with the next machine. */
   async #read(): Promise<Book> {
     try {
-      // Safe: this class wrote it, whole.
-      return JSON.parse(await readFile(this.#options.book, 'utf8')) as Book;
+      const book = JSON.parse(await readFile(this.#options.book, 'utf8')) as Record<
+        string,
+        Partial<MachineRecipe>
+      >;
+      const whole = Object.entries(book).filter(
+        ([, recipe]) => recipe.profile !== undefined && Array.isArray(recipe.disks),
+      );
+      // Safe: this class wrote it; entries of another shape are passed over.
+      return Object.fromEntries(whole) as Book;
     } catch {
       return {};
     }

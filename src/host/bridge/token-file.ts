@@ -1,6 +1,7 @@
 // Where a running bridge says how to reach it: one file a port in a folder that only its owner can look into. Whoever
 // can read it holds the owner's token, so that nothing secret stands in an argument, the environment or a log.
 
+import { randomBytes } from 'node:crypto';
 import { chmod, lstat, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,7 +10,10 @@ import { VitrineError } from '../../base/error.ts';
 export interface TokenFile {
   readonly pid: number;
   readonly port: number;
+  /** Where the page is. */
   readonly origin: string;
+  /** The UNIX socket for programs of this host; null where the platform has none. */
+  readonly socket: string | null;
   readonly token: string;
   readonly version: string;
   /** The folder of its store; null without one. */
@@ -24,6 +28,12 @@ export function runFolder(environment: NodeJS.ProcessEnv = process.env): string 
   if (own !== undefined && own !== '') return own;
   if (runtime !== undefined && runtime !== '') return join(runtime, 'vitrine');
   return join(tmpdir(), `vitrine-${process.getuid?.() ?? 'user'}`);
+}
+
+/** The socket of a bridge; null on platforms without. Paths of sockets end at 107 bytes, on macOS at 103. */
+export function socketIn(folder: string): string | null {
+  const path = join(folder, `bridge-${process.pid}-${randomBytes(4).toString('hex')}.sock`);
+  return process.platform === 'win32' || Buffer.byteLength(path) > 103 ? null : path;
 }
 
 /** Makes the folder if need be. Throws `store-io` when it is somebody else's, or others can look into it. */
@@ -57,7 +67,7 @@ export async function runningBridges(folder: string): Promise<TokenFile[]> {
     const content = await readTokenFile(path);
     if (content === undefined) continue;
     if (isRunning(content.pid)) bridges.push(content);
-    else await rm(path, { force: true });
+    else await removeTokenFile(path, content);
   }
   return bridges;
 }
@@ -66,6 +76,13 @@ export async function runningBridges(folder: string): Promise<TokenFile[]> {
 async function isOwnFolder(folder: string): Promise<boolean> {
   const info = await lstat(folder).catch(() => undefined);
   return info?.isDirectory() === true && (process.getuid === undefined || info.uid === process.getuid());
+}
+
+/** Removes what stands for a bridge: its file, its socket, and the page that opened its address. */
+export async function removeTokenFile(path: string, { socket }: Pick<TokenFile, 'socket'>): Promise<void> {
+  for (const file of [path, path.replace(/\.json$/, '.html'), socket]) {
+    if (typeof file === 'string') await rm(file, { force: true });
+  }
 }
 
 async function readTokenFile(path: string): Promise<TokenFile | undefined> {

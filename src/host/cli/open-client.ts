@@ -59,10 +59,17 @@ export async function openClient(options: ClientOptions): Promise<OpenedClient> 
   return openStore(folder);
 }
 
-async function openBridge({ origin, token }: TokenFile): Promise<OpenedClient> {
-  const address = `${origin.replace(/^http/, 'ws')}/bridge`;
+async function openBridge({ origin, socket, token }: TokenFile): Promise<OpenedClient> {
+  // The socket of this host needs no certificate, and no way through a proxy.
+  const address = socket === null ? `${origin.replace(/^http/, 'ws')}/bridge` : `ws+unix:${socket}:/bridge`;
   const software = `vitrine ${findPackage().version}`;
-  const client = await connectBridge(address, { WebSocket: bearerSocket(token), software });
+  let refusal: VitrineError | undefined;
+  const Socket = bearerSocket(token, (reason) => {
+    refusal = reason;
+  });
+  const client = await connectBridge(address, { WebSocket: Socket, software }).catch((error: unknown) => {
+    throw refusal ?? error;
+  });
   return { client, place: origin, close: async () => client.close() };
 }
 

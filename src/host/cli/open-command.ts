@@ -1,7 +1,9 @@
 // `vitrine open`: another address of the bridge that runs.
 
+import { request } from 'node:http';
 import { parseArgs } from 'node:util';
 import { VitrineError } from '../../base/error.ts';
+import type { TokenFile } from '../bridge/token-file.ts';
 import { type Command, type Output, type Surroundings, UsageError } from './command.ts';
 import { findBridge } from './find-bridge.ts';
 
@@ -31,17 +33,52 @@ async function run(args: readonly string[], output: Output, surroundings: Surrou
     options: { bridge: { type: 'string' }, json: { type: 'boolean' } },
   });
   if (positionals.length > 0) throw new UsageError('open takes options alone');
-  const { origin, token } = await findBridge(surroundings.environment, values.bridge);
-  const response = await fetch(`${origin}/key`, {
-    method: 'POST',
-    headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' },
-    body: '{}',
-  }).catch((cause: unknown) => {
+  const bridge = await findBridge(surroundings.environment, values.bridge);
+  const { origin } = bridge;
+  const answer = await askKey(bridge).catch((cause: unknown) => {
     throw new VitrineError('connection-lost', { bridge: origin }, { cause });
   });
-  const answer = (await response.json()) as { readonly address?: string; readonly code?: string };
   if (answer.address === undefined) {
-    throw new VitrineError('permission-denied', { bridge: origin, code: answer.code ?? response.status });
+    throw new VitrineError('permission-denied', { bridge: origin, code: answer.code ?? 'none' });
   }
   output.out(values.json ? `${JSON.stringify(answer)}\n` : `${answer.address}\n`);
+}
+
+/** Over the socket of this host where there is one: it needs no certificate. */
+function askKey({
+  origin,
+  socket,
+  token,
+}: TokenFile): Promise<{ readonly address?: string; readonly code?: string }> {
+  return new Promise((resolve, reject) => {
+    const where = socket === null ? {} : { socketPath: socket };
+    const url = socket === null ? origin : 'http://localhost';
+    const headers = {
+      Authorization: `Bearer ${token}`,
+      'Content-Type': 'application/json',
+      'Content-Length': 2,
+    };
+    const asked = request(
+      new URL('/key', url),
+      { method: 'POST', headers, timeout: 10_000, ...where },
+      (answer) => {
+        let text = '';
+        answer.setEncoding('utf8');
+        answer.on('data', (part: string) => {
+          text += part;
+        });
+        answer.on('error', reject);
+        answer.on('end', () => {
+          try {
+            resolve(JSON.parse(text));
+          } catch (error) {
+            reject(error);
+          }
+        });
+      },
+    );
+    asked.on('error', reject);
+    asked.on('timeout', () => asked.destroy(new Error('it does not answer')));
+    asked.end('{}');
+  });
 }

@@ -21,6 +21,6 @@ process.exitCode = await runCli(
   {
     signal: interrupt.signal,
     environment: process.env,
-    columns: process.stderr.isTTY ? process.stderr.columns : undefined,
+    columns: process.stderr.isTTY ? process.stderr.columns || 80 : undefined,
   },
 );

@@ -77,6 +77,7 @@ describe('the token file', () => {
     pid: process.pid,
     port: 7333,
     origin: 'http://127.0.0.1:7333',
+    socket: null,
     token: 't',
     version: '1',
     store: null,

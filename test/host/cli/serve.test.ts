@@ -1,11 +1,12 @@
 // `vitrine serve` from its command line to its end: what it prints and leaves, its configuration, and what it refuses.
 
 import { createHash } from 'node:crypto';
-import { access, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { access, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { configOf, readDuration, readListen } from '../../../src/host/bridge/serve-config.ts';
+import { selfSigned } from '../../support/self-signed.ts';
 import { type RunningCommand, runCommand, startCommand } from './shell.ts';
 
 let folder = '';
@@ -72,6 +73,28 @@ describe('vitrine serve', () => {
     command.interrupt();
     await command.ended;
     expect((await runCommand(['open'], environment)).code).toBe(9);
+  });
+
+  it('is reached by commands over its own socket, whatever TLS others need', async () => {
+    const { cert, key } = selfSigned();
+    await writeFile(join(folder, 'cert.pem'), cert);
+    await writeFile(join(folder, 'key.pem'), key);
+    const tls = ['--tls-cert', join(folder, 'cert.pem'), '--tls-key', join(folder, 'key.pem')];
+    const { origin, tokenFile, command } = await serve(
+      '--listen',
+      '0.0.0.0:0',
+      ...tls,
+      '--allow-host',
+      'lab.example',
+    );
+    expect(origin).toMatch(/^https:\/\/lab\.example:\d+$/);
+    const { socket } = JSON.parse(await readFile(tokenFile, 'utf8'));
+    expect((await stat(socket)).isSocket()).toBe(true);
+    expect((await runCommand(['open'], environment)).out.startsWith(`${origin}/#k=`)).toBe(true);
+    expect((await runCommand(['ls'], environment)).code).toBe(0);
+    command.interrupt();
+    await command.ended;
+    expect(await readdir(join(folder, 'run'))).toEqual([]);
   });
 
   it('leaves a store to the bridge that has it', async () => {

@@ -10,7 +10,7 @@ import { serveSession } from '../../../src/bridge/session.ts';
 import { type TokenFile, writeTokenFile } from '../../../src/host/bridge/token-file.ts';
 import { openFsStore } from '../../../src/store/fs-store.ts';
 import { type FlatHost, openFlatHost } from '../../bridge/bridge-host.ts';
-import { openTestServer, type TestServer } from '../bridge/test-server.ts';
+import { connectOwner, openTestServer, type TestServer } from '../bridge/test-server.ts';
 import { type Ran, runCommand } from './shell.ts';
 
 let folder = '';
@@ -33,6 +33,7 @@ beforeAll(async () => {
     pid: process.pid,
     port: server.port,
     origin: server.origin,
+    socket: null,
     token: server.token,
     version: '1',
     store: await realpath(join(folder, 'store')),
@@ -252,7 +253,18 @@ describe('a bridge', () => {
     // A file of a bridge that does not answer, and one whose token is another's.
     expect((await runCommand(['ls', '--bridge', '1'], two)).code).toBe(9);
     await writeTokenFile(two.VITRINE_RUN_DIR, { ...token, token: 'wrong-token-of-some-length' });
-    expect((await runCommand(['ls', '--bridge', String(server.port)], two)).code).toBe(9);
+    expect(await runCommand(['ls', '--bridge', String(server.port)], two)).toMatchObject({
+      code: 6,
+      error: expect.stringContaining('token-invalid'),
+    });
+  });
+
+  it('that is full says so: exit code 5', async () => {
+    const clients = await Promise.all(Array.from({ length: 8 }, () => connectOwner(server)));
+    const { code, error } = await vitrine('ls');
+    for (const client of clients) client.terminate();
+    expect({ code, error }).toEqual({ code: 5, error: expect.stringContaining('session-connections-full') });
+    await expect.poll(() => server.server.connectionCount).toBe(0);
   });
 
   it('gives what a visitor may, and nothing more: exit code 6', async () => {
