@@ -13,6 +13,7 @@ import { checkRegions, type Region } from '../memory/region.ts';
 import { isShared, type SharedMemory } from '../memory/shared-memory.ts';
 import { regionOf, type Span, spansAtAddress } from '../memory/span.ts';
 import type { Barrier, BarrierOptions } from './barrier.ts';
+import { CountedReplay } from './counted-replay.ts';
 import { type DeviceState, DeviceStates } from './device-states.ts';
 import { DirtyMarks } from './dirty-marks.ts';
 import type { DoorbellDesk } from './doorbell.ts';
@@ -69,6 +70,11 @@ export interface CooperatingOptions {
    * that instruction when it answers true, and then calls `answerAtRest(guest, doorbell)`; `word` is what they read.
    */
   readonly doorbell?: DoorbellDesk;
+  /**
+   * Runs the resting emulator for so many of its own steps (cycles, frames) and returns those it ran, where equal states do equal
+   * things: its snapshots can then be verified by replay. More is told in `counted-replay.ts`.
+   */
+  readonly advance?: (steps: number) => number;
   /** The guest is closed for good. */
   readonly onClose?: () => void;
 }
@@ -130,6 +136,7 @@ export class CooperatingGuest implements Guest {
   readonly traits: GuestTraits;
   readonly shared: SharedMemory | undefined;
   readonly doorbell?: DoorbellDesk;
+  readonly replay?: CountedReplay;
   readonly pauseNow?: () => void;
   readonly resumeNow?: () => void;
   readonly #options: CooperatingOptions;
@@ -165,6 +172,10 @@ export class CooperatingGuest implements Guest {
     this.shared = sharedOf(this.#memory);
     this.traits = traitsOf(options, this.shared !== undefined);
     if (options.doorbell !== undefined) this.doorbell = options.doorbell;
+    const { advance } = options;
+    if (advance !== undefined) {
+      this.replay = new CountedReplay({ requireRest: () => this.#requireRest(), advance });
+    }
     if (options.pause === undefined) {
       this.pauseNow = () => this.#pauseNow();
       this.resumeNow = () => this.#resumeNow();

@@ -68,6 +68,7 @@ export const CATALOG = [
     about:
       'A Raspberry Pi Pico’s chip with firmware of our own: timer, DMA, PIO, and commands on its serial line.',
     hasScreen: false,
+    canReplay: true,
     places: [
       { title: 'counters', address: 0x2000_0000 },
       { title: 'typed line', address: 0x2000_0040 },

@@ -2,19 +2,20 @@
 
 import { isVitrineError } from '../../base/error.ts';
 import { openRp2040, type Rp2040Board, tallyFirmware } from '../../guest/rp2040/index.ts';
-import type { OpenedGuest } from '../../rpc/guest-host.ts';
+import type { GuestSpec, OpenedGuest } from '../../rpc/guest-host.ts';
 import { Backlog } from './backlog.ts';
 
 /** Pasted text past this is dropped. */
 const MAX_WAITING_BYTES = 64 * 1024;
 const RETRY_MS = 10;
 
-export async function openRp2040WithTally(): Promise<OpenedGuest> {
+/** With `options.deterministic` it stands still until somebody runs it. */
+export async function openRp2040WithTally({ options }: GuestSpec): Promise<OpenedGuest> {
   const board = openRp2040({ firmware: tallyFirmware() });
   const decoder = new TextDecoder();
   const backlog = new Backlog();
   board.onSerial((bytes) => backlog.take(decoder.decode(bytes, { stream: true })));
-  board.start();
+  if (options?.deterministic !== true) board.start();
   const typist = new Typist(board);
   return {
     guest: board.guest,

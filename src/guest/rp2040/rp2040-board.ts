@@ -94,6 +94,7 @@ export class Rp2040Board {
       doorbell: this.#doorbell,
       pauseNow: () => this.#rest(),
       resume: () => this.#follow(),
+      advance: (cycles) => this.#execute(cycles),
       onClose: () => this.#pace.stop(),
     });
     this.guest = this.#cooperation.guest;

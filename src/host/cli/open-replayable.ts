@@ -7,6 +7,7 @@ import { VitrineError } from '../../base/error.ts';
 import type { Manifest } from '../../format/manifest.ts';
 import { FlatGuest } from '../../guest/flat.ts';
 import type { Guest } from '../../guest/guest.ts';
+import { openRp2040 } from '../../guest/rp2040/index.ts';
 import { linuxConfig, openV86, pulseConfig } from '../../guest/v86/index.ts';
 
 /** Throws `unsupported` with the reason when there is none here; the engine compares its description with the snapshot's. */
@@ -21,6 +22,11 @@ export async function openReplayable(manifest: Manifest, images: string | undefi
       bytes: new Uint8Array(sizeBytes),
     }));
     return new FlatGuest({ regions });
+  }
+  if (kind === 'rp2040') {
+    // Its program is in the snapshot's flash.
+    const flashBytes = Number(config.flashBytes);
+    return openRp2040({ firmware: new Uint8Array(0), flashBytes, memory: 'private' }).guest;
   }
   if (kind !== 'v86') throw new VitrineError('unsupported', { missing: `a replay of ${kind}` });
   const wasm = { bytes: await readV86() };

@@ -25,9 +25,11 @@ Reads every object of snapshots and proves it by its digest.
   --store DIR           the folder of the store; without it the bridge that runs checks its own
   --all                 every snapshot in it
   --replay              restores each twice into a machine of its own, runs on, and compares all that the machine holds;
-                        for v86 with Pulse or the Linux of "npm run guests", and the flat guest
+                        for v86 with Pulse or the Linux of "npm run guests", the RP2040, and the
+                        flat guest
   --images DIR          where the Linux images are, for --replay
-  --steps N             how far --replay runs: instructions; 10000000 when left out
+  --steps N             how far --replay runs: instructions, or cycles of the RP2040; 10000000 when
+                        left out
   --json                prints one JSON object
   -h, --help            this text
 

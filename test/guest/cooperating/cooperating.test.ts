@@ -201,6 +201,23 @@ describe('a cooperating guest', () => {
     expect(doorbell.ring(0x73)).toBe(false);
   });
 
+  it('that can be told to advance is verified by replay', async () => {
+    const { abacus, guest } = openAbacus({
+      advance(steps) {
+        abacus.run(steps);
+        return steps;
+      },
+    });
+    const engine = await openTestEngine();
+    const machine = engine.adopt('one', await openScanTracker(guest, { openKernels: () => loadKernels() }));
+    abacus.run(40);
+    const { snapshot } = await machine.save();
+    expect(await engine.verifyByReplay(snapshot.id, guest, { steps: 250_000 })).toEqual({
+      steps: 250_000,
+      difference: null,
+    });
+  });
+
   it('puts back the parts that were loaded before one that refused', () => {
     const state = { a: 1, b: 2 };
     const part = (name: 'a' | 'b') => ({
