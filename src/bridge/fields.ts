@@ -22,11 +22,14 @@ export const STORE_KEY = v.pipe(v.string(), v.maxLength(1024));
 export const LABEL = v.pipe(v.string(), v.maxBytes(LIMITS.maxLabelBytes));
 export const REGION_NAME = v.pipe(v.string(), v.minLength(1), v.maxBytes(LIMITS.maxNameBytes));
 
+/** Up to 64 bits; as text where JavaScript's numbers end. */
+const VIRTUAL_ADDRESS = v.union([COUNT, v.pipe(v.string(), v.regex(/^0x[0-9a-f]{1,16}$/))]);
+
 /** Bytes of a guest, by guest physical address, by the offset in a region, or by virtual address. */
 export const RANGE = v.union([
   v.strictObject({ address: COUNT, lengthBytes: LENGTH }),
   v.strictObject({ region: REGION_NAME, offsetBytes: COUNT, lengthBytes: LENGTH }),
-  v.strictObject({ virtualAddress: COUNT, lengthBytes: LENGTH }),
+  v.strictObject({ virtualAddress: VIRTUAL_ADDRESS, lengthBytes: LENGTH }),
 ]);
 export const RANGES = v.pipe(v.array(RANGE), v.minLength(1), v.maxLength(BRIDGE_LIMITS.maxPeekRanges));
 

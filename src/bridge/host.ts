@@ -44,7 +44,7 @@ export interface HostMachine {
   /** Restores in another way than in place; also what is stopped. */
   restore?(snapshot: SnapshotId, mode: 'fresh' | 'lazy', options: WorkOptions): Promise<RestoreReport>;
   /** The physical ranges of a virtual one, by its present page tables. */
-  translate?(address: number, lengthBytes: number): Promise<readonly PeekRange[]>;
+  translate?(address: bigint, lengthBytes: number): Promise<readonly PeekRange[]>;
 }
 
 /** How to start a machine. A host refuses what its operator did not allow. */

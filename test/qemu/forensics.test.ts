@@ -1,5 +1,8 @@
 // What can be read of a Linux in QEMU from outside, against what its own shell says; live, and the same from a snapshot.
 
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadCodecs } from '../../src/codec/load.ts';
 import { openEngine, type Vitrine } from '../../src/engine/vitrine.ts';
@@ -10,20 +13,23 @@ import { memoryOfSnapshot } from '../../src/host/forensics/snapshot-memory.ts';
 import { registersIn } from '../../src/host/qemu/cpu-record.ts';
 import { openQemuMachine, type QemuMachine } from '../../src/host/qemu/qemu-machine.ts';
 import { loadKernels } from '../../src/kernel/load.ts';
-import { openMemoryStore } from '../../src/store/memory-store.ts';
+import { openFsStore } from '../../src/store/fs-store.ts';
 import { codeOf } from '../../src/testing/guest-suites/subject.ts';
+import { runCommand } from '../host/cli/shell.ts';
 import { linuxProfile, Shell } from './linux-machine.ts';
 import { QEMUS } from './pulse-machine.ts';
 
 /** A kernel's log stays; the kernel is the same in every QEMU, so one is enough. */
 const { program } = QEMUS[0]!;
 
+let folder: string;
 let vitrine: Vitrine;
 let machine: QemuMachine;
 let shell: Shell;
 beforeAll(async () => {
-  const [kernels, codecs] = await Promise.all([loadKernels(), loadCodecs()]);
-  vitrine = await openEngine({ store: openMemoryStore(), kernels, codecs });
+  folder = await mkdtemp(join(tmpdir(), 'vitrine-forensics-'));
+  const [kernels, codecs, store] = await Promise.all([loadKernels(), loadCodecs(), openFsStore(folder)]);
+  vitrine = await openEngine({ store, kernels, codecs });
   machine = await openQemuMachine('linux', linuxProfile(program), vitrine);
   shell = new Shell(machine.serial);
   await machine.start();
@@ -32,6 +38,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await machine?.close();
   await vitrine?.close();
+  await rm(folder, { recursive: true, force: true });
 });
 
 const live = <T>(work: (kernel: LinuxKernel) => Promise<T>): Promise<T> =>
@@ -79,6 +86,22 @@ describe('a Linux, from outside', () => {
     expect(await kernel.name()).toEqual(await live((one) => one.name()));
     expect(await readLog(kernel)).toEqual(await live(readLog));
     expect(await readProcesses(kernel)).toEqual(await live(readProcesses));
+    const vitrineCommand = async (...args: string[]) => {
+      const { code, out } = await runCommand(['peek', id, ...args, '--store', folder], {
+        VITRINE_RUN_DIR: join(folder, 'none'),
+      });
+      expect(code).toBe(0);
+      return out;
+    };
+    expect(await vitrineCommand('--uname')).toMatch(/^Linux vitrine 6\.\S+ #1 .* i686\n$/);
+    expect(await vitrineCommand('--dmesg')).toBe(
+      linesOfLog(await readLog(kernel))
+        .map((line) => `${line}\n`)
+        .join(''),
+    );
+    expect(await vitrineCommand('--ps')).toMatch(
+      /^PID {2}PPID {2}NAME\n +1 +0 {2}init\n +2 +0 {2}kthreadd\n/,
+    );
     const stored = registersIn(await vitrine.devices(id));
     expect(await machine.inspect(async ({ registers }) => registers)).toEqual(stored);
     await machine.start();

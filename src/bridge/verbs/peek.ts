@@ -98,7 +98,7 @@ async function physicalRanges(machine: HostMachine, ranges: readonly BridgeRange
     if (!('virtualAddress' in range)) physical.push(range);
     else {
       const translate = provided(machine.translate?.bind(machine), 'virtual addresses');
-      physical.push(...(await translate(range.virtualAddress, range.lengthBytes)));
+      physical.push(...(await translate(BigInt(range.virtualAddress), range.lengthBytes)));
     }
   }
   return physical;

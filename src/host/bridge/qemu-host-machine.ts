@@ -120,6 +120,11 @@ export class QemuHostMachine implements HostMachine {
     await qemu.close();
   }
 
+  /** By the page tables of its first processor. */
+  async translate(address: bigint, lengthBytes: number): Promise<readonly PeekRange[]> {
+    return this.#running().translate(address, lengthBytes);
+  }
+
   async poke(range: PeekRange, bytes: OwnedBytes): Promise<void> {
     const { guest } = this.#running();
     const spans = spansOf(guest.regions, range);

@@ -5,6 +5,7 @@ import { concatBytes, type OwnedBytes } from '../../base/bytes.ts';
 import { VitrineError } from '../../base/error.ts';
 import type { BridgeRange } from '../../bridge/fields.ts';
 import { UsageError } from './command.ts';
+import { LINUX_VIEWS, type PeekTarget, peekLinux } from './peek-linux.ts';
 import { bytesText, durationText, readNumber } from './quantity.ts';
 import { type VerbCall, verbCommand } from './verb-command.ts';
 
@@ -19,17 +20,25 @@ export const peekCommand = verbCommand({
 vitrine peek 3f9a 0x100000 4K --format raw | strings
 vitrine peek web ram.high+0 1G -o high.bin
 vitrine peek web 0xffffffff81000000 64 --virtual
+vitrine peek web --dmesg
+vitrine peek 3f9a --ps
 
 Addresses are guest physical; REGION+OFFSET counts from a region's start. Bytes are all of one instant: the machine rests while
 they are copied, and standard error says how long.
 
   --virtual             the address is virtual, by the machine's present page tables
+  --dmesg               the log of the Linux in it, out of its memory, without its help
+  --ps                  its processes
+  --uname               its name and version
   -o, --output FILE     where raw bytes go, of any length
   --format FORMAT       hex, raw or json; hex when left out
 `,
   needs: 'snapshots',
-  names: { least: 3, most: 3, what: 'a machine or a snapshot, an address and a length' },
+  names: { least: 1, most: 3, what: 'a machine or a snapshot, an address and a length' },
   options: {
+    dmesg: { type: 'boolean' },
+    ps: { type: 'boolean' },
+    uname: { type: 'boolean' },
     virtual: { type: 'boolean' },
     output: { type: 'string', short: 'o' },
     format: { type: 'string' },
@@ -37,8 +46,18 @@ they are copied, and standard error says how long.
   run: peek,
 });
 
-async function peek({ client, names, values, work, result, say }: VerbCall): Promise<void> {
-  const [name, at, length] = names as [string, string, string];
+async function peek(call: VerbCall): Promise<void> {
+  const { client, names, values, work, result, say } = call;
+  const [name, at, length] = names as [string, string | undefined, string | undefined];
+  const views = LINUX_VIEWS.filter((view) => values[view] === true);
+  if (views.length > 0) {
+    if (views.length > 1 || at !== undefined) throw new UsageError(`--${views[0]} goes with a name alone`);
+    await peekLinux(call, await whatIs(name, client), views[0]!);
+    return;
+  }
+  if (at === undefined || length === undefined) {
+    throw new UsageError('give a machine or a snapshot, an address and a length');
+  }
   const format = values.json === true ? 'json' : (FORMATS.find((one) => one === values.format) ?? 'hex');
   if (values.format !== undefined && !(FORMATS as readonly unknown[]).includes(values.format)) {
     throw new UsageError(`--format wants ${FORMATS.join(', ')}`);
@@ -60,8 +79,8 @@ async function peek({ client, names, values, work, result, say }: VerbCall): Pro
       else target.write(bytes);
     };
     const { signal } = work;
-    const call = { onBytes, ...(signal === undefined ? {} : { signal }) };
-    const answer = await client.link.connection.call('peek', { of, ranges }, call);
+    const options = { onBytes, ...(signal === undefined ? {} : { signal }) };
+    const answer = await client.link.connection.call('peek', { of, ranges }, options);
     target?.keep();
     const { pauseMs, consistency, source } = answer;
     const bytes = concatBytes(kept);
@@ -79,10 +98,7 @@ async function peek({ client, names, values, work, result, say }: VerbCall): Pro
 }
 
 /** A machine goes before a snapshot of the same letters. */
-async function whatIs(
-  name: string,
-  client: VerbCall['client'],
-): Promise<{ readonly machine: string } | { readonly snapshot: string }> {
+async function whatIs(name: string, client: VerbCall['client']): Promise<PeekTarget> {
   const machines = await client.machines();
   if (machines.some((machine) => machine.name === name)) return { machine: name };
   if (/^[0-9a-f]{1,64}$/.test(name)) return { snapshot: name };
@@ -95,8 +111,14 @@ function readRange(text: string, lengthBytes: number, isVirtual: boolean): Bridg
     if (isVirtual) throw new UsageError('a region has no virtual addresses');
     return { region: match[1]!, offsetBytes: readNumber(match[2]!, 'the offset'), lengthBytes };
   }
-  if (isVirtual) return { virtualAddress: readNumber(text, 'the address'), lengthBytes };
+  if (isVirtual) return { virtualAddress: readVirtual(text), lengthBytes };
   return { address: readNumber(text, 'the address'), lengthBytes };
+}
+
+/** Of 64 bits: more than JavaScript's numbers hold. */
+function readVirtual(text: string): string {
+  if (/^0x[0-9a-f]{1,16}$/i.test(text)) return text.toLowerCase();
+  return `0x${readNumber(text, 'the address').toString(16)}`;
 }
 
 function jsonText(value: object, bytes: OwnedBytes): string {
@@ -107,13 +129,14 @@ function jsonText(value: object, bytes: OwnedBytes): string {
 function hexText(range: BridgeRange, bytes: OwnedBytes): string {
   const first =
     'address' in range ? range.address : 'region' in range ? range.offsetBytes : range.virtualAddress;
+  const start = BigInt(first);
   const lines: string[] = [];
   for (let at = 0; at < bytes.length; at += 16) {
     const row = [...bytes.subarray(at, at + 16)];
     const hex = row.map((byte) => byte.toString(16).padStart(2, '0'));
     const text = row.map((byte) => (byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : '.')).join('');
     const halves = `${hex.slice(0, 8).join(' ')}  ${hex.slice(8).join(' ')}`;
-    lines.push(`${(first + at).toString(16).padStart(8, '0')}  ${halves.padEnd(49)} |${text}|`);
+    lines.push(`${(start + BigInt(at)).toString(16).padStart(8, '0')}  ${halves.padEnd(49)} |${text}|`);
   }
   return `${lines.join('\n')}\n`;
 }

@@ -169,6 +169,13 @@ describe('peek', () => {
     [['nobody', '0', '4'], 3],
     [['ffff', '0', '4'], 3],
     [['alpha', '0', '4', '--virtual'], 1],
+    [['alpha', '0xffffffff81000123', '4', '--virtual'], 1],
+    [['alpha', '0x10000000000000000', '4', '--virtual'], 2],
+    [['alpha'], 2],
+    [['alpha', '--dmesg', '--ps'], 2],
+    [['alpha', '0', '--ps'], 2],
+    [['alpha', '--uname'], 3],
+    [['nobody', '--ps'], 3],
   ])('answers %j with %i', async (args, code) => {
     const ran = await vitrine('peek', ...args);
     expect({ code: ran.code, out: ran.out }).toEqual({ code, out: '' });

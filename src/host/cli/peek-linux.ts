@@ -1,0 +1,98 @@
+// `vitrine peek TARGET --dmesg`, `--ps`, `--uname`: what a Linux guest's memory says of it, read page by page over whatever
+// leads to the machine. One that runs is held for it, so that lists do not change while they are walked.
+
+import { VitrineError } from '../../base/error.ts';
+import { linesOfLog, readLog } from '../forensics/kernel-log.ts';
+import { LinuxKernel } from '../forensics/linux-kernel.ts';
+import { PhysicalMemory, type PhysicalRange } from '../forensics/physical-memory.ts';
+import { readProcesses } from '../forensics/processes.ts';
+import { plainText, textTable } from './text-table.ts';
+import type { VerbCall } from './verb-command.ts';
+
+export type LinuxView = 'dmesg' | 'ps' | 'uname';
+export const LINUX_VIEWS: readonly LinuxView[] = ['dmesg', 'ps', 'uname'];
+
+export type PeekTarget = { readonly machine: string } | { readonly snapshot: string };
+
+/** A view as text, and as a value for `--json`. */
+interface Shown {
+  readonly value: object;
+  readonly text: string;
+}
+
+export async function peekLinux(call: VerbCall, of: PeekTarget, view: LinuxView): Promise<void> {
+  const shown = await ('machine' in of
+    ? whileHeld(call, of.machine, view)
+    : ofSnapshot(call, of.snapshot, view));
+  call.result({ ...of, ...shown.value }, shown.text);
+}
+
+async function ofSnapshot({ client }: VerbCall, snapshot: string, view: LinuxView): Promise<Shown> {
+  const { manifest } = await client.show(snapshot);
+  return show(view, ramIn(manifest.regions), async (range) => (await client.peek(snapshot, [range]))[0]!);
+}
+
+async function whileHeld({ client }: VerbCall, name: string, view: LinuxView): Promise<Shown> {
+  const machine = client.machine(name);
+  const { state, description } = await machine.status();
+  if (description === null)
+    throw new VitrineError('wrong-state', { machine: name, actual: state, required: 'running' });
+  const isRunning = state === 'running';
+  if (isRunning) await machine.pause();
+  try {
+    const read = async (range: PhysicalRange) => (await machine.peek([range])).bytes[0]!;
+    return await show(view, ramIn(description.regions), read);
+  } finally {
+    if (isRunning) await machine.resume();
+  }
+}
+
+function ramIn(
+  regions: readonly {
+    readonly kind: string;
+    readonly guestAddress: number | null;
+    readonly sizeBytes: number;
+  }[],
+): PhysicalRange[] {
+  return regions.flatMap(({ kind, guestAddress, sizeBytes }) =>
+    kind === 'ram' && guestAddress !== null ? [{ address: guestAddress, lengthBytes: sizeBytes }] : [],
+  );
+}
+
+async function show(
+  view: LinuxView,
+  ranges: readonly PhysicalRange[],
+  read: (range: PhysicalRange) => Promise<Uint8Array>,
+): Promise<Shown> {
+  const memory = new PhysicalMemory(ranges, (address, lengthBytes) => read({ address, lengthBytes }));
+  const kernel = await LinuxKernel.find(memory);
+  switch (view) {
+    case 'uname': {
+      const name = await kernel.name();
+      const { system, host, release, version, architecture } = name;
+      return {
+        value: name,
+        text: `${plainText([system, host, release, version, architecture].join(' '))}\n`,
+      };
+    }
+    case 'dmesg': {
+      const log = await readLog(kernel);
+      return {
+        value: { log },
+        text: linesOfLog(log)
+          .map((line) => `${keepTabs(line)}\n`)
+          .join(''),
+      };
+    }
+    case 'ps': {
+      const processes = (await readProcesses(kernel)).map(({ pid, parent, name }) => ({ pid, parent, name }));
+      const rows = processes.map(({ pid, parent, name }) => [pid, parent, name] as const);
+      return { value: { processes }, text: textTable(['PID', 'PPID', 'NAME'], rows) };
+    }
+  }
+}
+
+/** Kernels write tabs. */
+function keepTabs(line: string): string {
+  return line.split('\t').map(plainText).join('\t');
+}
