@@ -9,16 +9,18 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { VitrineError } from '../../base/error.ts';
-import type { PeekRange } from '../../engine/peek.ts';
 import type { SnapshotId } from '../../engine/snapshot.ts';
 import type { Vitrine } from '../../engine/vitrine.ts';
-import type { DeviceRecord } from '../../guest/guest.ts';
-import { type BlockContent, readRecord } from './device-records.ts';
-import { isDiskRecord } from './disk-record.ts';
 import { openDisks } from './disks.ts';
-import { type PageRef, type PageReport, type PageServer, servePages } from './page-server.ts';
+import {
+  type PageRef,
+  type PageReport,
+  type PageServer,
+  type PageSource,
+  servePages,
+} from './page-server.ts';
 import type { QemuProcess } from './process.ts';
-import { type QemuProfile, RAM_BLOCK, resolveProfile } from './profile.ts';
+import { type QemuProfile, resolveProfile } from './profile.ts';
 import {
   adoptProcess,
   type LaunchedParts,
@@ -27,9 +29,9 @@ import {
   type QemuMachineOptions,
 } from './qemu-machine.ts';
 import type { Qmp } from './qmp.ts';
+import { readSavedMachine, type SavedMachine } from './saved-machine.ts';
 import { selfTest } from './self-test.ts';
 import { connectSerial, type SerialLine } from './serial-line.ts';
-import type { DeviceSection, RamBlock } from './stream/index.ts';
 import { TouchOrders } from './touch-order.ts';
 
 const PAGE_BYTES = 4096;
@@ -55,24 +57,19 @@ export async function openLazyMachine(
 ): Promise<LazyMachine> {
   const resolved = resolveProfile(profile);
   const proof = await selfTest(resolved, options.root);
-  const { id, manifest } = await vitrine.show(snapshot);
-  requireSame('machine.kind', manifest.machine.kind, 'qemu');
-  for (const field of ['machine', 'cpu', 'cpus', 'accelerator', 'memoryBytes'] as const) {
-    requireSame(`config.${field}`, manifest.machine.config[field], resolved[field]);
-  }
-  const records = await vitrine.devices(id);
+  const saved = await readSavedMachine(vitrine, snapshot, resolved);
+  const { id } = saved;
   const orders = options.touchFolder === undefined ? undefined : new TouchOrders(options.touchFolder);
   const ahead = (await orders?.load(id)) ?? [];
   const disks = options.disks && (await openDisks(options.disks.files, options.disks.folder));
   let process: QemuProcess | undefined;
   try {
-    await disks?.standOn(records);
+    await disks?.standOn(saved.disks);
     const args = [...(profile.args ?? []), '-incoming', 'defer'];
     process = await launchWith(disks, name, { ...profile, args }, options);
     const serial = await connectSerial(process.files.serial);
     const socket = await connectIncoming(process);
-    const saved = { machineType: resolved.machine, records, regions: manifest.regions };
-    const server = servePages(socket, sourceOf(vitrine, id, saved), {
+    const server = servePages(socket, sourceOf(saved), {
       ahead,
       onlyNamed: options.onlyTouched ?? false,
     });
@@ -197,44 +194,18 @@ async function connectIncoming({ qmp, files }: QemuProcess): Promise<Socket> {
   return socket;
 }
 
-interface Saved {
-  readonly machineType: string;
-  readonly records: readonly DeviceRecord[];
-  readonly regions: readonly { readonly name: string; readonly sizeBytes: number }[];
-}
-
-/** A snapshot as what a postcopy source has: RAM in one block, region behind region, and the other blocks from their records. */
-function sourceOf(vitrine: Vitrine, snapshot: SnapshotId, { machineType, records, regions }: Saved) {
-  const sections: DeviceSection[] = [];
-  const contents: BlockContent[] = [];
-  for (const record of records.filter((one) => !isDiskRecord(one))) {
-    const read = readRecord(record);
-    if ('section' in read) sections.push(read.section);
-    else contents.push(read.block);
-  }
-  const ramBytes = regions.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-  const blocks: RamBlock[] = [
-    { name: RAM_BLOCK, usedBytes: ramBytes },
-    ...contents.map(({ name, bytes }) => ({ name, usedBytes: bytes.length })),
-  ];
+/** A snapshot as what a postcopy source has. */
+function sourceOf(saved: SavedMachine): PageSource {
+  const { machineType, blocks, sections, contents } = saved;
   const read = async (pages: readonly PageRef[]): Promise<Uint8Array[]> => {
-    const ram = pages.filter(({ block }) => block === 0).map(({ offset }) => rangeOf(regions, offset));
-    const fromStore = await vitrine.peek(snapshot, ram);
+    const ram = pages.filter(({ block }) => block === 0);
+    const fromStore = await saved.readRam(ram.map(({ offset }) => ({ offset, lengthBytes: PAGE_BYTES })));
     let next = 0;
     return pages.map(({ block, offset }) =>
       block === 0 ? fromStore[next++]! : contents[block - 1]!.bytes.subarray(offset, offset + PAGE_BYTES),
     );
   };
   return { machineType, blocks, sections, read };
-}
-
-function rangeOf(regions: Saved['regions'], offset: number): PeekRange {
-  let at = offset;
-  for (const { name, sizeBytes } of regions) {
-    if (at < sizeBytes) return { region: name, offsetBytes: at, lengthBytes: PAGE_BYTES };
-    at -= sizeBytes;
-  }
-  throw new VitrineError('span-out-of-range', { offset });
 }
 
 async function setPostcopy(qmp: Qmp, state: boolean): Promise<void> {
@@ -249,9 +220,4 @@ async function untilCompleted(qmp: Qmp): Promise<void> {
     if (status === 'failed') throw new VitrineError('guest-failed', { command: 'migrate-incoming' });
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
-}
-
-function requireSame(field: string, snapshot: unknown, guest: unknown): void {
-  if (snapshot === guest) return;
-  throw new VitrineError('guest-mismatch', { field, snapshot: String(snapshot), guest: String(guest) });
 }

@@ -40,15 +40,18 @@ export interface QemuProfile {
   readonly kernel?: string;
   readonly initrd?: string;
   readonly append?: string;
+  /** An image of RAM to start from, as long as memory. It is never written: pages are the machine's own once it writes them. */
+  readonly ramImage?: string;
   /** More of QEMU's own arguments, as they are: disks, network cards. */
   readonly args?: readonly string[];
   /** The program. `qemu-system-x86_64` when left out. */
   readonly program?: string;
 }
 
+type Optional = 'bios' | 'kernel' | 'initrd' | 'append' | 'ramImage';
+
 /** A profile with every default filled in. */
-export type ResolvedProfile = Required<Omit<QemuProfile, 'bios' | 'kernel' | 'initrd' | 'append'>> &
-  Pick<QemuProfile, 'bios' | 'kernel' | 'initrd' | 'append'>;
+export type ResolvedProfile = Required<Omit<QemuProfile, Optional>> & Pick<QemuProfile, Optional>;
 
 /** Fills defaults in. Throws `argument-invalid`. */
 export function resolveProfile(profile: QemuProfile): ResolvedProfile {
@@ -72,7 +75,7 @@ export function resolveProfile(profile: QemuProfile): ResolvedProfile {
   if (!/^[a-z0-9][a-z0-9.-]*$/i.test(type)) refuse('machine', machine);
   const cpu = profile.cpu ?? 'qemu64';
   if (cpu === '' || cpu.startsWith('-')) refuse('cpu', cpu);
-  const { bios, kernel, initrd, append } = profile;
+  const { bios, kernel, initrd, append, ramImage } = profile;
   return {
     machine: type,
     memoryBytes,
@@ -86,6 +89,7 @@ export function resolveProfile(profile: QemuProfile): ResolvedProfile {
     ...(kernel === undefined ? {} : { kernel }),
     ...(initrd === undefined ? {} : { initrd }),
     ...(append === undefined ? {} : { append }),
+    ...(ramImage === undefined ? {} : { ramImage }),
   };
 }
 
@@ -119,7 +123,7 @@ export function argumentsOf(profile: ResolvedProfile, files: MachineFiles): stri
   return [
     ...['-no-user-config', '-nodefaults', '-S', '-no-shutdown', '-display', 'none'],
     ...['-accel', profile.accelerator],
-    ...['-object', ramObject(profile.memoryBytes, files.ram)],
+    ...['-object', ramObject(profile, files)],
     ...['-machine', `${profile.machine},memory-backend=${RAM_BLOCK}`],
     ...['-m', `${profile.memoryBytes / MIB}M`],
     ...['-cpu', profile.cpu, '-smp', String(profile.cpus)],
@@ -137,8 +141,9 @@ export function argumentsOf(profile: ResolvedProfile, files: MachineFiles): stri
   ];
 }
 
-function ramObject(sizeBytes: number, path: string): string {
-  return `memory-backend-file,id=${RAM_BLOCK},size=${sizeBytes},mem-path=${quoted(path)},share=on`;
+function ramObject({ memoryBytes, ramImage }: ResolvedProfile, files: MachineFiles): string {
+  const [path, share] = ramImage === undefined ? [files.ram, 'on'] : [ramImage, 'off'];
+  return `memory-backend-file,id=${RAM_BLOCK},size=${memoryBytes},mem-path=${quoted(path)},share=${share}`;
 }
 
 /** QEMU splits option lists at commas; a comma that is meant is written twice. */

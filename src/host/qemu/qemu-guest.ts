@@ -30,6 +30,7 @@ import type { LiveVerdict } from './live-proof.ts';
 import { streamLive } from './live-stream.ts';
 import { type RamRange, ramRangesIn } from './physmap.ts';
 import type { QemuProcess } from './process.ts';
+import { openProcessRam, type Ram } from './process-ram.ts';
 import { RAM_BLOCK } from './profile.ts';
 import type { QmpEvent } from './qmp.ts';
 import type { RunState } from './qmp-commands.ts';
@@ -45,7 +46,15 @@ export interface QemuGuestOptions extends DeviceStateOptions {
   readonly live?: () => Promise<LiveVerdict>;
   /** Disks that are saved with it. */
   readonly disks?: Disks | undefined;
+  /** `private` where RAM is no file that is shared with us; `file` when left out. */
+  readonly ram?: 'file' | 'private';
 }
+
+/** The process of a machine, as its guest needs it: one of ours, or one that others started. */
+export type QemuHost = Pick<
+  QemuProcess,
+  'qmp' | 'profile' | 'files' | 'pid' | 'saidBytes' | 'saidSince' | 'close'
+>;
 
 const UNPROVEN = async (): Promise<LiveVerdict> => ({ because: 'nobody has proven a way for it' });
 
@@ -55,10 +64,7 @@ const UNPROVEN = async (): Promise<LiveVerdict> => ({ because: 'nobody has prove
  * Throws `unsupported` when the machine has memory that would not be saved, or a device that cannot be; `guest-failed`,
  * `guest-lost`.
  */
-export async function openQemuGuest(
-  process: QemuProcess,
-  options: QemuGuestOptions = {},
-): Promise<QemuGuest> {
+export async function openQemuGuest(process: QemuHost, options: QemuGuestOptions = {}): Promise<QemuGuest> {
   const { qmp, profile, files } = process;
   await qmp.execute('migrate-set-capabilities', {
     capabilities: [{ capability: IGNORE_SHARED, state: true }],
@@ -71,11 +77,14 @@ export async function openQemuGuest(
   }
   const view = await qmp.execute('human-monitor-command', { 'command-line': 'info mtree -f' });
   const ranges = ramRangesIn(view, profile.memoryBytes);
-  const ram = new RamFile(files.ram, profile.memoryBytes);
+  const ram =
+    options.ram === 'private'
+      ? await openProcessRam(qmp, process.pid, profile.memoryBytes)
+      : new RamFile(files.ram, profile.memoryBytes);
   try {
     const devices = await DeviceState.open(
       profile.machine,
-      new StateTransfer(qmp, files.directory),
+      new StateTransfer(qmp, files.directory, { withRam: options.ram === 'private' }),
       process,
       options,
     );
@@ -94,8 +103,8 @@ export class QemuGuest implements Guest {
     sharedMemory: false,
     sharedMemoryReason: 'its memory belongs to another process',
   };
-  readonly #process: QemuProcess;
-  readonly #ram: RamFile;
+  readonly #process: QemuHost;
+  readonly #ram: Ram;
   readonly #ranges: readonly RamRange[];
   readonly #devices: DeviceState;
   readonly #disks: Disks | undefined;
@@ -107,8 +116,8 @@ export class QemuGuest implements Guest {
   #runsAfter = false;
 
   constructor(
-    process: QemuProcess,
-    ram: RamFile,
+    process: QemuHost,
+    ram: Ram,
     ranges: readonly RamRange[],
     devices: DeviceState,
     { disks, live = UNPROVEN }: Pick<QemuGuestOptions, 'disks' | 'live'>,

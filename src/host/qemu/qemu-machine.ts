@@ -23,7 +23,7 @@ import { type DiskOptions, type Disks, openDisks } from './disks.ts';
 import { proveLive } from './live-proof.ts';
 import { type LaunchOptions, launchQemu, type QemuProcess } from './process.ts';
 import { type QemuProfile, resolveProfile } from './profile.ts';
-import { openQemuGuest, type QemuGuest } from './qemu-guest.ts';
+import { openQemuGuest, type QemuGuest, type QemuGuestOptions } from './qemu-guest.ts';
 import type { RunState } from './qmp-commands.ts';
 import { type SelfTestReport, selfTest, type Verdict } from './self-test.ts';
 import { connectSerial, type SerialLine } from './serial-line.ts';
@@ -104,13 +104,16 @@ export interface LaunchedParts {
 /** Puts a process at rest under an engine. Whoever started it ends it where this throws. */
 export async function adoptProcess(
   { name, process, serial, disks, proof, vitrine }: LaunchedParts,
-  options: Pick<QemuMachineOptions, 'clock' | 'root'>,
+  options: Pick<QemuMachineOptions, 'clock' | 'root'> & Pick<QemuGuestOptions, 'ram'>,
 ): Promise<QemuMachine> {
   const guest = await openQemuGuest(process, {
     quickSave: proof.quickSave.works,
     restoreFault: proof.inPlace.works ? undefined : proof.inPlace.because,
     disks,
-    live: () => proveLive(process.profile, options.root),
+    // Streamed memory is compared with a file of it.
+    ...(options.ram === 'private'
+      ? { ram: 'private' }
+      : { live: () => proveLive(process.profile, options.root) }),
   });
   try {
     const tracker = await openScanTracker(guest, {

@@ -66,6 +66,11 @@ export async function makeRunDirectory(
   return files;
 }
 
+/** Removes a directory that no process uses. */
+export async function discardRunDirectory({ directory }: MachineFiles): Promise<void> {
+  await rm(directory, { recursive: true, force: true });
+}
+
 export async function writeNote(files: MachineFiles, note: MachineNote): Promise<void> {
   // Whoever reads it sees the old one or the new one.
   const next = `${files.note}.next`;

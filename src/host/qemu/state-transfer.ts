@@ -14,6 +14,7 @@
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { VitrineError } from '../../base/error.ts';
+import { RAM_BLOCK } from './profile.ts';
 import { vmstateImage } from './qcow2.ts';
 import type { Qmp } from './qmp.ts';
 import { type ParsedStream, parseStream, type StreamContent, synthesizeStream } from './stream/index.ts';
@@ -47,9 +48,12 @@ export interface LoadedNode {
 export class StateTransfer {
   readonly #qmp: Qmp;
   readonly #directory: string;
+  /** RAM that is not shared is in a whole state, too, and is passed over. */
+  readonly #withRam: boolean;
   #lastNode = 0;
 
-  constructor(qmp: Qmp, directory: string) {
+  constructor(qmp: Qmp, directory: string, options: { readonly withRam?: boolean } = {}) {
+    this.#withRam = options.withRam ?? false;
     this.#qmp = qmp;
     this.#directory = directory;
   }
@@ -73,7 +77,7 @@ export class StateTransfer {
     // Read once QEMU has closed it: everything is in the file then.
     const image = await readFile(file);
     await rm(file, { force: true });
-    return readWhole(readVmstate(image, TAG));
+    return readWhole(readVmstate(image, TAG), this.#withRam);
   }
 
   /** Makes a state ready to be loaded; `dropNode` ends it. */
@@ -114,11 +118,16 @@ export class StateTransfer {
   }
 }
 
-async function readWhole(state: Uint8Array): Promise<WholeState> {
+async function readWhole(state: Uint8Array, withoutRam: boolean): Promise<WholeState> {
   const contents = new Map<number, Uint8Array<ArrayBuffer>>();
   const told: { block: number; offset: number; content: Uint8Array | number }[] = [];
+  let ram = -1;
   const stream = await parseStream(oneChunk(state), {
+    onBlocks: (blocks) => {
+      if (withoutRam) ram = blocks.findIndex(({ name }) => name === RAM_BLOCK);
+    },
     onPage: (block, offset, content) => {
+      if (block === ram) return;
       told.push({ block, offset, content: typeof content === 'number' ? content : content.slice() });
     },
   });

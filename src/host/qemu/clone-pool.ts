@@ -1,0 +1,305 @@
+// Many machines from one snapshot. Its RAM is written once into an image that all of them map and none writes: a page is a
+// machine's own once it writes it. Processes are started ahead of time and wait; to make one of them a clone takes loading the
+// devices, which is milliseconds.
+//
+//   snapshot ─▶ image of RAM + a stream of devices        once
+//   process, waiting ─▶ stream ─▶ a machine at rest       a clone; meanwhile the next process is started
+//
+// Clones are the same machine, random numbers and keys included: what must be unique, the guest has to make anew.
+
+import { once } from 'node:events';
+import { open } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { VitrineError } from '../../base/error.ts';
+import { MIB } from '../../base/limits.ts';
+import type { SnapshotId } from '../../engine/snapshot.ts';
+import type { Vitrine } from '../../engine/vitrine.ts';
+import { openDisks } from './disks.ts';
+import type { QemuProcess } from './process.ts';
+import { openProcessRam } from './process-ram.ts';
+import type { MachineFiles } from './profile.ts';
+import { type QemuProfile, resolveProfile } from './profile.ts';
+import {
+  adoptProcess,
+  type LaunchedParts,
+  launchWith,
+  type QemuMachine,
+  type QemuMachineOptions,
+} from './qemu-machine.ts';
+import { discardRunDirectory, makeRunDirectory } from './run-directory.ts';
+import { readSavedMachine, type SavedMachine } from './saved-machine.ts';
+import { type SelfTestReport, selfTest } from './self-test.ts';
+import { connectSerial, type SerialLine } from './serial-line.ts';
+import { IGNORE_SHARED } from './state-transfer.ts';
+import { type StreamPage, synthesizeStream } from './stream/index.ts';
+
+const PAGE_BYTES = 4096;
+const DEFAULT_SPARE = 1;
+/** A balloon gives pages back by making holes in the file that it maps: in the image of all clones. */
+const BALLOON = /\bvirtio-balloon\b/;
+
+export interface ClonePoolOptions extends Omit<QemuMachineOptions, 'snapshot'> {
+  /** Processes that wait; 1 when left out. Each takes what QEMU takes without RAM, some 30 MiB. */
+  readonly spare?: number;
+}
+
+/**
+ * Makes the image of a snapshot's RAM and starts the first processes.
+ *
+ * Throws as `openQemuMachine`, `memory-exhausted` where the image finds no room, and `unsupported` for a machine with a balloon.
+ * Nothing is left behind then.
+ */
+export async function openClonePool(
+  name: string,
+  profile: QemuProfile,
+  vitrine: Vitrine,
+  snapshot: SnapshotId,
+  options: ClonePoolOptions = {},
+): Promise<ClonePool> {
+  const resolved = resolveProfile(profile);
+  if (profile.args?.some((arg) => BALLOON.test(arg))) {
+    throw new VitrineError('unsupported', { missing: 'clones of a machine with a balloon' });
+  }
+  const proof = await selfTest(resolved, options.root);
+  const saved = await readSavedMachine(vitrine, snapshot, resolved);
+  const files = await makeRunDirectory(`${name}-image`, false, options.root);
+  try {
+    await writeImage(files.ram, saved);
+    const pool = new ClonePool({ name, profile, vitrine, saved, proof, files, options });
+    await pool.fill();
+    return pool;
+  } catch (error) {
+    await discardRunDirectory(files);
+    throw error;
+  }
+}
+
+interface PoolParts {
+  readonly name: string;
+  readonly profile: QemuProfile;
+  readonly vitrine: Vitrine;
+  readonly saved: SavedMachine;
+  readonly proof: SelfTestReport;
+  readonly files: MachineFiles;
+  readonly options: ClonePoolOptions;
+}
+
+export class ClonePool {
+  readonly #parts: PoolParts;
+  /** What every clone is sent. */
+  readonly #stream: readonly Uint8Array[];
+  readonly #waiting: Promise<LaunchedParts>[] = [];
+  readonly #clones = new Set<Clone>();
+  #made = 0;
+  #isOpen = true;
+
+  constructor(parts: PoolParts) {
+    this.#parts = parts;
+    this.#stream = deviceStream(parts.saved);
+  }
+
+  /** Resolves when the processes that shall wait do. Throws what starting one throws. */
+  async fill(): Promise<void> {
+    this.#startMore();
+    await Promise.all(this.#waiting);
+  }
+
+  /**
+   * A machine at rest, exactly as the snapshot's. Others may be asked for at once.
+   *
+   * Throws `guest-closed` after `close`, `guest-failed` when QEMU refuses the state, `guest-lost`, and what starting a process
+   * throws.
+   */
+  async clone(): Promise<Clone> {
+    if (!this.#isOpen) throw new VitrineError('guest-closed');
+    const waiting = this.#waiting.shift() ?? this.#launch();
+    this.#startMore();
+    const parts = await waiting;
+    try {
+      await sendStream(parts.process, this.#stream);
+      const clone = new Clone(parts, this.#parts.options, () => this.#clones.delete(clone));
+      this.#clones.add(clone);
+      return clone;
+    } catch (error) {
+      await end(parts);
+      throw error;
+    }
+  }
+
+  /** Ends the pool and all its clones, and removes the image. May be called again. */
+  async close(): Promise<void> {
+    this.#isOpen = false;
+    for (const waiting of this.#waiting.splice(0)) {
+      const parts = await waiting.catch(() => undefined);
+      if (parts !== undefined) await end(parts);
+    }
+    for (const clone of [...this.#clones]) await clone.close();
+    await discardRunDirectory(this.#parts.files);
+  }
+
+  #startMore(): void {
+    while (this.#waiting.length < (this.#parts.options.spare ?? DEFAULT_SPARE)) {
+      const waiting = this.#launch();
+      // Whoever takes it hears of it.
+      waiting.catch(() => {});
+      this.#waiting.push(waiting);
+    }
+  }
+
+  async #launch(): Promise<LaunchedParts> {
+    const { name, profile, vitrine, saved, proof, files, options } = this.#parts;
+    const disks = options.disks && (await openDisks(options.disks.files, options.disks.folder));
+    let process: QemuProcess | undefined;
+    try {
+      await disks?.standOn(saved.disks);
+      const args = [...(profile.args ?? []), '-incoming', 'defer'];
+      const own = `${name}-${++this.#made}`;
+      process = await launchWith(disks, own, { ...profile, args, ramImage: files.ram }, options);
+      await process.qmp.execute('migrate-set-capabilities', {
+        capabilities: [{ capability: IGNORE_SHARED, state: true }],
+      });
+      const serial = await connectSerial(process.files.serial);
+      return { name: own, process, serial, disks, proof, vitrine };
+    } catch (error) {
+      await process?.close();
+      await disks?.close();
+      throw error;
+    }
+  }
+}
+
+/** One machine of many. */
+export class Clone {
+  readonly name: string;
+  readonly serial: SerialLine;
+  readonly process: QemuProcess;
+  readonly #parts: LaunchedParts;
+  readonly #options: ClonePoolOptions;
+  readonly #forget: () => void;
+  #machine: Promise<QemuMachine> | undefined;
+
+  constructor(parts: LaunchedParts, options: ClonePoolOptions, forget: () => void) {
+    this.name = parts.name;
+    this.serial = parts.serial;
+    this.process = parts.process;
+    this.#parts = parts;
+    this.#options = options;
+    this.#forget = forget;
+  }
+
+  /** Lets it run. */
+  async start(): Promise<void> {
+    await this.process.qmp.execute('cont');
+  }
+
+  /** Stops it until `start`. */
+  async stop(): Promise<void> {
+    await this.process.qmp.execute('stop');
+  }
+
+  /** Memory that it does not share: the RAM it wrote. Throws as `adopt`. */
+  async ownBytes(): Promise<number> {
+    const ram = await openProcessRam(this.process.qmp, this.process.pid, this.process.profile.memoryBytes);
+    try {
+      return ram.usedBytes;
+    } finally {
+      ram.close();
+    }
+  }
+
+  /**
+   * Puts it under the engine, to be saved, restored, peeked. Looks at all of its RAM, so only clones that need it pay. It runs on,
+   * or rests, as it did.
+   *
+   * Throws `unsupported` where its process may not be looked into.
+   */
+  adopt(): Promise<QemuMachine> {
+    this.#machine ??= this.#adopt();
+    return this.#machine;
+  }
+
+  /** Ends it. Snapshots of it stay. May be called again. */
+  async close(): Promise<void> {
+    this.#forget();
+    const machine = await this.#machine?.catch(() => undefined);
+    await machine?.close();
+    await end(this.#parts);
+  }
+
+  async #adopt(): Promise<QemuMachine> {
+    const { qmp } = this.process;
+    const { running } = await qmp.execute('query-status');
+    if (running) await qmp.execute('stop');
+    const machine = await adoptProcess(this.#parts, { ...this.#options, ram: 'private' });
+    if (running) await machine.start();
+    return machine;
+  }
+}
+
+/** RAM as a file. What is zero takes no room in it. Clones map it privately: nothing that they do reaches it. */
+async function writeImage(path: string, saved: SavedMachine): Promise<void> {
+  const file = await open(path, 'wx', 0o600);
+  try {
+    await file.truncate(saved.ramBytes);
+    for (let offset = 0; offset < saved.ramBytes; offset += MIB) {
+      const lengthBytes = Math.min(MIB, saved.ramBytes - offset);
+      const [bytes] = await saved.readRam([{ offset, lengthBytes }]);
+      for (let at = 0; at < lengthBytes; at += PAGE_BYTES) {
+        const page = bytes!.subarray(at, at + PAGE_BYTES);
+        if (!isZero(page)) await file.write(page, 0, page.length, offset + at);
+      }
+    }
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'ENOSPC') throw cause;
+    throw new VitrineError('memory-exhausted', { bytes: saved.ramBytes }, { cause });
+  } finally {
+    await file.close();
+  }
+}
+
+/** Devices and the blocks that are not RAM; RAM is listed and not told, so that the image stays in its place. */
+function deviceStream({ machineType, blocks, sections, contents }: SavedMachine): Uint8Array[] {
+  const pages: StreamPage[] = [];
+  for (const [index, { bytes }] of contents.entries()) {
+    for (let offset = 0; offset < bytes.length; offset += PAGE_BYTES) {
+      const page = bytes.subarray(offset, offset + PAGE_BYTES);
+      pages.push({ block: index + 1, offset, bytes: isZero(page) ? 0 : page });
+    }
+  }
+  // Addresses are compared for shared memory alone, and a clone has none.
+  const listed = blocks.map((block) => ({ ...block, gpa: 0 }));
+  return synthesizeStream({ machineType, capabilities: [IGNORE_SHARED], blocks: listed, pages, sections });
+}
+
+/** Loads a stream into a process that waits for one. */
+async function sendStream({ qmp, files }: QemuProcess, stream: readonly Uint8Array[]): Promise<void> {
+  const path = join(files.directory, 'incoming');
+  await qmp.execute('migrate-incoming', { uri: `unix:${path}` });
+  const socket = connect(path);
+  // What went wrong is told by the monitor; the socket only ends then.
+  socket.on('error', () => {});
+  await Promise.race([once(socket, 'connect'), once(socket, 'close')]);
+  for (const chunk of stream) socket.write(chunk);
+  socket.end();
+  for (;;) {
+    const { status, 'error-desc': said } = await qmp.execute('query-migrate');
+    if (status === 'completed') return;
+    if (status === 'failed')
+      throw new VitrineError('guest-failed', { command: 'migrate-incoming', said: said ?? '' });
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+}
+
+async function end({ process, serial, disks }: LaunchedParts): Promise<void> {
+  serial.close();
+  process.kill();
+  await process.close();
+  await disks?.close();
+}
+
+function isZero(bytes: Uint8Array): boolean {
+  return Buffer.compare(bytes, ZERO_PAGE.subarray(0, bytes.length)) === 0;
+}
+
+const ZERO_PAGE = new Uint8Array(PAGE_BYTES);
