@@ -9,6 +9,7 @@ import type { HostModel } from './host-model.ts';
 import type { Notices } from './notices.ts';
 import { PageMap } from './page-map.ts';
 import { formatBytes, formatCount, formatMs, formatTime } from './quantity.ts';
+import { askAboutHostRestore } from './question.ts';
 import { titleOf } from './snapshot-order.ts';
 
 export class HostSnapshots {
@@ -88,8 +89,15 @@ export class HostSnapshots {
 
   async #restore(snapshot: SnapshotInfo): Promise<void> {
     const { machine: name } = snapshot;
+    const answer = await askAboutHostRestore(name, snapshot);
+    if (answer === 'cancel') return;
+    const machine = this.#model.bridge.machine(name);
+    if (answer === 'save-first') {
+      const label = `before restoring ${titleOf(snapshot)}`.slice(0, 200);
+      await this.#model.run(`Saving ${name}`, (job) => machine.save({ label, ...job.options }));
+    }
     const report = await this.#model.run(`Restoring ${name}`, (job) =>
-      this.#model.bridge.machine(name).restore(snapshot.id, job.options),
+      machine.restore(snapshot.id, job.options),
     );
     this.#notices.tell(
       `${name} is at “${titleOf(snapshot)}”: ${formatCount(report.pagesWritten, 'page')} written, paused ${formatMs(report.pauseMs)}.`,

@@ -61,6 +61,29 @@ export async function askAboutRestore(
   return answer;
 }
 
+/** As `askAboutRestore`, of a machine of the host, whose work since its last snapshot nobody here has counted. */
+export function askAboutHostRestore(
+  machine: string,
+  snapshot: SnapshotInfo,
+): Promise<'save-first' | 'discard' | 'cancel'> {
+  return ask(
+    `Bring ${machine} to “${titleOf(snapshot)}”?`,
+    [
+      element(
+        'p',
+        {},
+        `What ${machine} did since its last snapshot is lost unless it is saved first. Others may be using it.`,
+      ),
+    ],
+    [
+      { value: 'save-first', label: 'Save first, then restore', isPrimary: true },
+      { value: 'discard', label: 'Restore without saving' },
+      { value: 'cancel', label: 'Cancel' },
+    ],
+    'cancel',
+  );
+}
+
 export async function askAboutDelete(snapshot: SnapshotInfo): Promise<boolean> {
   const answer = await ask(
     `Delete “${titleOf(snapshot)}”?`,

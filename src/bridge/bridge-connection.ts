@@ -10,6 +10,7 @@ import { type CallOptions, ClientCall } from './client-call.ts';
 import { checkBody, encodeBody } from './control-body.ts';
 import { encodeFrame, SENT_BY } from './frame.ts';
 import { FrameDecoder } from './frame-decoder.ts';
+import { retryOverloaded } from './retry-overloaded.ts';
 import type { Verb } from './verb.ts';
 import { VERBS, type VerbName } from './verb-table.ts';
 
@@ -43,13 +44,23 @@ export class BridgeConnection {
   }
 
   /**
-   * One request. Throws what the host answers, `connection-lost`, `aborted`, and `format-range` for parameters that the
-   * verb does not take, before anything is sent.
+   * One request; where the host is too busy for it, it is made again when the host says so.
+   *
+   * Throws what the host answers, `connection-lost`, `aborted`, and `format-range` for parameters that the verb does not take,
+   * before anything is sent.
    */
-  async call<Name extends VerbName>(
+  call<Name extends VerbName>(
     name: Name,
     params: RequestOf<Name>,
     options: CallOptions = {},
+  ): Promise<ResponseOf<Name>> {
+    return retryOverloaded(() => this.#callOnce(name, params, options), options.signal);
+  }
+
+  async #callOnce<Name extends VerbName>(
+    name: Name,
+    params: RequestOf<Name>,
+    options: CallOptions,
   ): Promise<ResponseOf<Name>> {
     if (this.#end !== null) throw this.#end;
     throwIfAborted(options.signal);

@@ -11,7 +11,7 @@ import { decodeBody } from './control-body.ts';
 import { CreditLedger, CreditPurse } from './credit.ts';
 import { decodeError } from './error-body.ts';
 import { PROGRESS } from './fields.ts';
-import { creditFrame, creditOf, encodeFrame, type Frame } from './frame.ts';
+import { creditFrame, creditOf, encodeFrame, encodeHeader, type Frame } from './frame.ts';
 import { Mailbox } from './mailbox.ts';
 import type { Verb } from './verb.ts';
 
@@ -24,7 +24,7 @@ export interface CallOptions {
   readonly onBytes?: (bytes: OwnedBytes) => void | Promise<void>;
   /** Items of the stream, likewise. */
   readonly onItems?: (items: readonly unknown[]) => void | Promise<void>;
-  /** What to stream up. */
+  /** What to stream up, the channel's once it was sent; nothing is taken of it before the host grants credit. */
   readonly input?: AsyncIterable<OwnedBytes>;
 }
 
@@ -37,6 +37,7 @@ export class ClientCall {
   readonly #purse = new CreditPurse();
   readonly #ledger = new CreditLedger();
   readonly #mailbox = new Mailbox<OwnedBytes>();
+  #isAnswered = false;
   /** What was answered, while what was streamed before it is not taken yet. */
   #result: { readonly value: unknown } | null = null;
   #resolve: (value: unknown) => void = () => {};
@@ -106,6 +107,7 @@ export class ClientCall {
 
   /** The answer is there; it counts when all that was streamed before it was taken. */
   #finish(value: InferOutput<Schema>): void {
+    this.#isAnswered = true;
     this.#purse.break(new VitrineError('wrong-state', { actual: 'answered', required: 'under way' }));
     if (this.#verb.streams.down === 'none') this.#resolve(value);
     else {
@@ -135,17 +137,21 @@ export class ClientCall {
   async #stream(): Promise<void> {
     const { request } = this;
     try {
+      // A request that is refused can be made again with the same input.
+      await this.#purse.nonEmpty();
       for await (const bytes of this.#options.input ?? []) {
         for (let at = 0; at < bytes.length; ) {
           const most = Math.min(BRIDGE_LIMITS.dataFrameBytes, bytes.length - at);
           const taken = await this.#purse.take(1, most);
-          this.#send(encodeFrame({ type: 'data', request, body: bytes.subarray(at, at + taken) }));
+          this.#send(encodeHeader({ type: 'data', request }, taken));
+          this.#send(bytes.subarray(at, at + taken));
           at += taken;
         }
       }
       this.#send(encodeFrame({ type: 'data', request, end: true }));
     } catch (error) {
-      this.#giveUp(error);
+      // A host may answer before it has taken everything.
+      if (!this.#isAnswered) this.#giveUp(error);
     }
   }
 

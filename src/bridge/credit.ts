@@ -47,6 +47,11 @@ export class CreditPurse {
     return taken;
   }
 
+  /** Waits until there is some. Throws what `break` was called with. */
+  async nonEmpty(): Promise<void> {
+    await this.take(1, 0);
+  }
+
   /** Ends the stream: whoever waits is refused, and so is every later taker. */
   break(reason: unknown): void {
     this.#broken ??= { reason };

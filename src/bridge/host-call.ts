@@ -9,7 +9,7 @@ import { BRIDGE_LIMITS } from './bridge-limits.ts';
 import type { ByteBudget } from './byte-budget.ts';
 import { encodeBody } from './control-body.ts';
 import { CreditLedger, CreditPurse } from './credit.ts';
-import { creditFrame, encodeFrame, type Frame } from './frame.ts';
+import { creditFrame, encodeFrame, encodeHeader, type Frame } from './frame.ts';
 import type { Grant, Permission } from './grant.ts';
 import type { BridgeHost, HostMachine } from './host.ts';
 import type { Job, JobId } from './jobs.ts';
@@ -129,7 +129,7 @@ export class HostCall implements Call {
     this.#parts.send(encodeFrame({ type: 'progress', request: this.request, body: encodeBody(progress) }));
   }
 
-  async sendBytes(bytes: Uint8Array): Promise<void> {
+  async sendBytes(bytes: OwnedBytes): Promise<void> {
     for (let at = 0; at < bytes.length; ) {
       const taken = await this.#purse.take(1, Math.min(BRIDGE_LIMITS.dataFrameBytes, bytes.length - at));
       await this.#parts.room();
@@ -238,8 +238,10 @@ export class HostCall implements Call {
     this.#sendData(body);
   }
 
-  #sendData(body: Uint8Array): void {
-    this.#parts.send(encodeFrame({ type: 'data', request: this.request, body }));
+  /** The body as it is, behind its header: nobody sends in between, for both are sent in one go. */
+  #sendData(body: OwnedBytes): void {
+    this.#parts.send(encodeHeader({ type: 'data', request: this.request }, body.length));
+    this.#parts.send(body);
   }
 
   async *#read(): AsyncGenerator<OwnedBytes> {

@@ -35,8 +35,8 @@ export interface Call {
    */
   snapshot(idOrPrefix: SnapshotId, permission?: (machine: string) => Permission): Promise<SnapshotInfo>;
   progress(progress: Progress): void;
-  /** Streams bytes, in frames, as the client grants credit; the bytes may be reused afterwards. */
-  sendBytes(bytes: Uint8Array): Promise<void>;
+  /** Streams bytes, in frames, as the client grants credit. They are the channel's from now on. */
+  sendBytes(bytes: OwnedBytes): Promise<void>;
   /** Streams items. */
   sendItems(items: readonly unknown[]): Promise<void>;
   /** What the client streams; credit is granted as it is read. */

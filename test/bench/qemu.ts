@@ -21,13 +21,16 @@ export function qemuVersion(): string | undefined {
 }
 
 export class QemuLinux {
+  /** The socket of a second monitor, for whoever has a client of his own. */
+  readonly secondMonitor: string;
   readonly #process: ChildProcess;
   readonly #monitor: Socket;
   #serial = '';
   #answers = '';
   #commands = 0;
 
-  private constructor(process: ChildProcess, monitor: Socket) {
+  private constructor(process: ChildProcess, monitor: Socket, secondMonitor: string) {
+    this.secondMonitor = secondMonitor;
     this.#process = process;
     this.#monitor = monitor;
     process.stdout!.setEncoding('latin1').on('data', (text: string) => {
@@ -47,13 +50,14 @@ export class QemuLinux {
     const kernel = ['-kernel', join(IMAGES, 'vmlinuz'), '-initrd', join(IMAGES, 'initrd')];
     const line = 'console=ttyS0,115200 quiet mitigations=off random.trust_cpu=on nomodeset';
     const ports = ['-serial', 'stdio', '-qmp', `unix:${socket},server=on,wait=off`];
-    const process = spawn(PROGRAM, [...machine, ...kernel, '-append', line, ...ports], {
+    const second = ['-qmp', `unix:${socket}-2,server=on,wait=off`];
+    const process = spawn(PROGRAM, [...machine, ...kernel, '-append', line, ...ports, ...second], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     await until(() => existsSync(socket), process);
     const monitor = connect(socket);
     await once(monitor, 'connect');
-    const linux = new QemuLinux(process, monitor);
+    const linux = new QemuLinux(process, monitor, `${socket}-2`);
     await linux.#ask('qmp_capabilities');
     // As fast as it can: by default it holds itself back for a network.
     await linux.#ask('migrate-set-parameters', { 'max-bandwidth': 2 ** 40 });

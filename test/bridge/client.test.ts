@@ -9,6 +9,8 @@ import { BRIDGE_LIMITS } from '../../src/bridge/bridge-limits.ts';
 import { encodeBody } from '../../src/bridge/control-body.ts';
 import { creditFrame, encodeFrame, type FrameParts } from '../../src/bridge/frame.ts';
 import { grantOf, PERMISSIONS, type Permission } from '../../src/bridge/grant.ts';
+import { RemoteStore } from '../../src/bridge/remote-store.ts';
+import { retryOverloaded } from '../../src/bridge/retry-overloaded.ts';
 import { channelPair } from '../support/channel-pair.ts';
 import { openFlatHost } from './bridge-host.ts';
 import { connectTo } from './connect.ts';
@@ -64,6 +66,37 @@ describe('a client', () => {
         kind: 'closed',
         reason: { code: 'permission-denied' },
       });
+  });
+
+  it('asks again when the host was too busy and said when', async () => {
+    const waits: number[] = [];
+    let refusals = 3;
+    const outcome = await retryOverloaded(
+      async () => {
+        if (refusals-- > 0) throw new VitrineError('overloaded', { retryAfterMs: 30 * refusals });
+        return 'done';
+      },
+      undefined,
+      async (ms) => void waits.push(ms),
+    );
+    expect([outcome, waits]).toEqual(['done', [60, 30, 0]]);
+    const never = retryOverloaded(
+      () => Promise.reject(new VitrineError('overloaded', { retryAfterMs: 1e9 })),
+      undefined,
+      async (ms) => void waits.push(ms),
+    );
+    await expect(never).rejects.toMatchObject({ code: 'overloaded' });
+    expect(Math.max(...waits)).toBe(5000);
+
+    // Over a bridge, with what is streamed up too.
+    let nowMs = 0;
+    const clock = { nowMs: () => (nowMs += 20), wallMs: () => 0 };
+    const connection = await connectTo(await openFlatHost(), {
+      session: { clock, requestsPerSecond: 10, requestBurst: 2 },
+    });
+    const store = new RemoteStore(connection.client);
+    for (let index = 0; index < 4; index++) await store.put(`packs/${index}`, Uint8Array.of(index));
+    expect(await store.get('packs/3')).toEqual(Uint8Array.of(3));
   });
 
   it('refuses wrong parameters before it sends any', async () => {

@@ -73,7 +73,9 @@ it('saves a machine, restores and compares it', async () => {
   await button('Compare with now').click();
   await host.getByText(/pages? of \d+ differ/).waitFor();
   await button('Restore').click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Save first, then restore' }).click();
   await shown(/pulse-one is at “a host snapshot”/);
+  await host.getByRole('option', { name: /before restoring a host snapshot/ }).waitFor();
   await button('Pause').click();
   await button('Resume').waitFor();
   await button('Resume').click();
@@ -105,6 +107,7 @@ it('forks a machine', async () => {
 });
 
 it('fetches a snapshot, which is there without the host', async () => {
+  await host.getByRole('option', { name: /^a host snapshot/ }).click();
   await button('Fetch').click();
   await shown(/“a host snapshot” is in this browser: .* sent/);
   await page.screenshot({ path: `${OUT}host-machines.png`, fullPage: true });
