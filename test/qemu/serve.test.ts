@@ -118,6 +118,18 @@ describe('a machine of QEMU', () => {
     await untilMore('pulse', loops + 5);
   });
 
+  it('runs before its memory is there, and is then a machine as any other', async () => {
+    await done('restore', 'pulse', snapshot, '--lazy');
+    expect(await stateOf('pulse')).toBe('running');
+    // Until it is whole it cannot be looked into.
+    await expect
+      .poll(async () => (await vitrine('peek', 'pulse', '0x1000', '4')).code, { timeout: 60_000 })
+      .toBe(0);
+    await untilMore('pulse', loops + 5);
+    const again = await done('save', 'pulse');
+    expect((await pulseOf(again)).loops).toBeGreaterThan(loops);
+  });
+
   it('ends with its bridge, and the next one brings it back by its name', async () => {
     const { facts } = await json('status', 'pulse');
     await stopBridge();

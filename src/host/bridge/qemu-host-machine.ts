@@ -2,7 +2,9 @@
 // so that it can be started again and brought to a snapshot after it ended.
 
 import type { OwnedBytes } from '../../base/bytes.ts';
+import { SYSTEM_CLOCK } from '../../base/clock.ts';
 import { VitrineError } from '../../base/error.ts';
+import { LIMITS } from '../../base/limits.ts';
 import type { WorkOptions } from '../../base/work.ts';
 import type { HostMachine, MachineConsole, MachineFacts, MachineState } from '../../bridge/host.ts';
 import type { Machine } from '../../engine/machine.ts';
@@ -10,7 +12,10 @@ import { type PeekRange, spansOf } from '../../engine/peek.ts';
 import type { RestoreReport } from '../../engine/restore.ts';
 import type { SnapshotId } from '../../engine/snapshot.ts';
 import type { Vitrine } from '../../engine/vitrine.ts';
-import { openQemuMachine, type QemuMachine } from '../qemu/qemu-machine.ts';
+import { type LazyMachine, openLazyMachine } from '../qemu/lazy-machine.ts';
+import { resolveProfile } from '../qemu/profile.ts';
+import { openQemuMachine, type QemuMachine, type QemuMachineOptions } from '../qemu/qemu-machine.ts';
+import type { SerialLine } from '../qemu/serial-line.ts';
 import type { MachineRecipe } from './qemu-arguments.ts';
 
 export class QemuHostMachine implements HostMachine {
@@ -20,6 +25,8 @@ export class QemuHostMachine implements HostMachine {
   readonly #engine: Vitrine;
   readonly #diskFolder: string;
   #qemu: QemuMachine | null = null;
+  /** It runs, and its RAM is still on its way. */
+  #lazy: LazyMachine | null = null;
   #state: MachineState = 'stopped';
   /** Why it does not run. */
   #ended: string;
@@ -40,7 +47,7 @@ export class QemuHostMachine implements HostMachine {
     this.#diskFolder = options.diskFolder;
     this.#ended = options.ended ?? 'it was not started since the bridge was';
     this.console = {
-      write: async (bytes) => this.#running().serial.write(bytes),
+      write: async (bytes) => this.#serial().write(bytes),
       listen: (onBytes) => this.#listen(onBytes),
     };
   }
@@ -62,6 +69,10 @@ export class QemuHostMachine implements HostMachine {
       string,
       string | number,
     ][];
+    if (this.#lazy !== null) {
+      const { pid, sentCount, askedCount } = this.#lazy;
+      return { ...Object.fromEntries(known), pid, pagesThere: sentCount, pagesAskedFor: askedCount };
+    }
     if (this.#qemu === null) return { ...Object.fromEntries(known), ended: this.#ended };
     const status = await this.#qemu.status();
     return {
@@ -83,10 +94,8 @@ export class QemuHostMachine implements HostMachine {
    * Starts it, from a snapshot or as if it had been switched on. Throws what QEMU and restores throw; nothing runs then.
    */
   async start(snapshot?: SnapshotId, options: WorkOptions = {}): Promise<RestoreReport | undefined> {
-    if (this.#qemu !== null) throw new VitrineError('busy', { machine: this.name });
-    const { profile, disks: files } = this.recipe;
-    const disks = files.length === 0 ? {} : { disks: { folder: this.#diskFolder, files } };
-    const qemu = await openQemuMachine(this.name, profile, this.#engine, disks);
+    if (this.#qemu !== null || this.#lazy !== null) throw new VitrineError('busy', { machine: this.name });
+    const qemu = await openQemuMachine(this.name, this.recipe.profile, this.#engine, this.#diskOptions());
     this.#qemu = qemu;
     qemu.serial.onOutput((bytes) => this.#tell(bytes));
     void qemu.lost.then((reason) => this.#lose(qemu, reason));
@@ -112,12 +121,12 @@ export class QemuHostMachine implements HostMachine {
   }
 
   async stop(): Promise<void> {
-    const qemu = this.#qemu;
-    if (qemu === null) return;
-    this.#qemu = null;
+    const running = this.#qemu ?? this.#lazy;
+    if (running === null) return;
+    this.#qemu = this.#lazy = null;
     this.#state = 'stopped';
     this.#ended = 'it was stopped';
-    await qemu.close();
+    await running.close();
   }
 
   /** By the page tables of its first processor. */
@@ -142,10 +151,10 @@ export class QemuHostMachine implements HostMachine {
 
   /** Into a new process. The one that runs ends first: two would fight for one disk. */
   async restore(snapshot: SnapshotId, mode: 'fresh' | 'lazy', options: WorkOptions): Promise<RestoreReport> {
-    if (mode === 'lazy') throw new VitrineError('unsupported', { missing: 'lazy restores' });
     // Before anything ends: whether there is such a snapshot, and that it can be read.
     await this.#engine.show(snapshot);
     await this.stop();
+    if (mode === 'lazy') return this.#startLazily(snapshot);
     // Safe: with a snapshot there is a report.
     return (await this.start(snapshot, options))!;
   }
@@ -156,11 +165,63 @@ export class QemuHostMachine implements HostMachine {
     this.#listeners.clear();
   }
 
+  /** It runs when this resolves; until its RAM is there it has no `machine`, and what needs one throws `wrong-state`. */
+  async #startLazily(snapshot: SnapshotId): Promise<RestoreReport> {
+    const startMs = SYSTEM_CLOCK.nowMs();
+    const { name, profile } = { name: this.name, profile: this.recipe.profile };
+    const lazy = await openLazyMachine(name, profile, this.#engine, snapshot, this.#diskOptions());
+    this.#lazy = lazy;
+    lazy.serial.onOutput((bytes) => this.#tell(bytes));
+    try {
+      await lazy.start();
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+    this.#state = 'running';
+    lazy.whole.then(
+      ({ machine }) => this.#becomeWhole(lazy, machine),
+      (reason: unknown) => this.#loseLazy(lazy, reason),
+    );
+    const pagesPlanned = resolveProfile(profile).memoryBytes / LIMITS.defaultPageBytes;
+    return {
+      pauseMs: 0,
+      totalMs: SYSTEM_CLOCK.nowMs() - startMs,
+      pagesPlanned,
+      pagesWritten: lazy.sentCount,
+    };
+  }
+
+  #becomeWhole(lazy: LazyMachine, qemu: QemuMachine): void {
+    // Stopped meanwhile: `close` of the lazy one has ended its process.
+    if (this.#lazy !== lazy) return;
+    this.#lazy = null;
+    this.#qemu = qemu;
+    void qemu.lost.then((reason) => this.#lose(qemu, reason));
+  }
+
+  #loseLazy(lazy: LazyMachine, reason: unknown): void {
+    if (this.#lazy !== lazy) return;
+    this.#lazy = null;
+    this.#state = 'lost';
+    this.#ended = reason instanceof Error ? reason.message : String(reason);
+  }
+
+  #diskOptions(): Pick<QemuMachineOptions, 'disks'> {
+    const { disks: files } = this.recipe;
+    return files.length === 0 ? {} : { disks: { folder: this.#diskFolder, files } };
+  }
+
   #running(): QemuMachine {
     if (this.#qemu === null || this.#state === 'lost') {
-      throw new VitrineError('wrong-state', { machine: this.name, actual: this.#state, required: 'running' });
+      const actual = this.#lazy === null ? this.#state : 'its memory is on its way';
+      throw new VitrineError('wrong-state', { machine: this.name, actual, required: 'running' });
     }
     return this.#qemu;
+  }
+
+  #serial(): SerialLine {
+    return (this.#lazy ?? this.#running()).serial;
   }
 
   #lose(qemu: QemuMachine, reason: VitrineError): void {
@@ -173,7 +234,7 @@ export class QemuHostMachine implements HostMachine {
   }
 
   #listen(onBytes: (bytes: OwnedBytes) => void): () => void {
-    const recent = this.#qemu?.serial.recent;
+    const recent = (this.#lazy ?? this.#qemu)?.serial.recent;
     if (recent !== undefined && recent.length > 0) onBytes(Uint8Array.from(recent));
     this.#listeners.add(onBytes);
     return () => void this.#listeners.delete(onBytes);

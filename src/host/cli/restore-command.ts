@@ -29,6 +29,10 @@ What the machine did since its last save is lost. All or nothing: when it fails,
     const [mode = 'in-place'] = modes;
     const report = await client.machine(name).restore(snapshot, { ...work, mode });
     result(report, '');
+    if (mode === 'lazy') {
+      say(`${name}: runs after ${durationText(report.totalMs)}; its memory comes as it asks for it`);
+      return;
+    }
     say(`${name}: ${report.pagesWritten} pages written; it rested ${durationText(report.pauseMs)}`);
   },
 });
