@@ -118,7 +118,7 @@ describe('a machine of QEMU', () => {
     await untilMore('pulse', loops + 5);
   });
 
-  it('runs before its memory is there, and is then a machine as any other', async () => {
+  it('runs before its memory is there, and is then like every other one', async () => {
     await done('restore', 'pulse', snapshot, '--lazy');
     expect(await stateOf('pulse')).toBe('running');
     // Until it is whole it cannot be looked into.
