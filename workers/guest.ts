@@ -10,6 +10,7 @@ const GUESTS: Readonly<Record<string, OpenGuest>> = {
   'pulse-steps': async (spec) => (await import('../src/app/guests/pulse.ts')).openPulseBySteps(spec),
   micropython: async () => (await import('../src/app/guests/micropython.ts')).openMicroPythonPrompt(),
   linux: async (spec) => (await import('../src/app/guests/linux.ts')).openLinux(spec),
+  'linux-steps': async (spec) => (await import('../src/app/guests/linux.ts')).openLinuxBySteps(spec),
   rp2040: async (spec) => (await import('../src/app/guests/rp2040.ts')).openRp2040WithTally(spec),
   flat: async () => (await import('../src/app/guests/flat.ts')).openFlat(),
 };

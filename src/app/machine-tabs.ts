@@ -50,6 +50,7 @@ export class MachineTabs {
   async #offer(offers: HTMLElement): Promise<void> {
     offers.append(element('span', { className: 'offers-title' }, 'Open'));
     for (const entry of CATALOG) {
+      if ('isHidden' in entry) continue;
       const offer = button(entry.title, () => void this.#open(entry.name, offer), { title: entry.about });
       offer.hidden = 'images' in entry;
       offers.append(offer);

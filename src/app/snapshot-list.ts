@@ -2,7 +2,7 @@
 
 import type { SnapshotInfo } from '../engine/snapshot.ts';
 import { button, element } from './dom.ts';
-import { catalogEntryOf } from './guests/catalog.ts';
+import { areKin, catalogEntryOf } from './guests/catalog.ts';
 import type { Notices } from './notices.ts';
 import type { OpenMachine } from './open-machine.ts';
 import { formatBytes, formatCount, formatTime, shortId } from './quantity.ts';
@@ -28,6 +28,9 @@ export class SnapshotList {
   readonly #empty = element('p', { className: 'hint' }, 'Nothing is saved yet.');
   readonly #replay = button('Verify by replay', () => {}, {
     title: 'Run on from it twice, in a machine of its own, and compare all that the machine holds',
+  });
+  readonly #steps = button('Step from here', () => {}, {
+    title: 'Open a machine here that can be gone back and forth over, an instruction at a time',
   });
   readonly #toolbar: HTMLElement;
   readonly #watched = new WeakSet<OpenMachine>();
@@ -90,6 +93,10 @@ export class SnapshotList {
     };
     const add = (label: string, title: string, run: (snapshot: SnapshotInfo) => void): HTMLButtonElement =>
       button(label, withChosen(run), { title });
+    this.#steps.addEventListener(
+      'click',
+      withChosen((chosen) => void this.#step(chosen)),
+    );
     this.#replay.addEventListener(
       'click',
       withChosen((chosen) => void this.#verifyByReplay(chosen)),
@@ -106,6 +113,7 @@ export class SnapshotList {
       add('Compare with parent', 'Which pages this snapshot changed', actions.compareWithParent),
       add('Look inside', 'Its memory as bytes', actions.lookInside),
       add('Verify', 'Read and prove every byte of it', (chosen) => void this.#verify(chosen)),
+      this.#steps,
       this.#replay,
       add('Delete', 'Remove it; other snapshots stay whole', (chosen) => void this.#delete(chosen)),
     );
@@ -114,6 +122,14 @@ export class SnapshotList {
   async #fork(snapshot: SnapshotInfo): Promise<void> {
     const fork = await this.#notices.guard('Forking', () => this.#workspace.fork(snapshot));
     if (fork !== undefined) this.#notices.tell(`${fork.name} goes on from “${titleOf(snapshot)}”.`);
+  }
+
+  async #step(snapshot: SnapshotInfo): Promise<void> {
+    const machine = await this.#notices.guard('Opening for steps', () => this.#workspace.openSteps(snapshot));
+    if (machine === undefined) return;
+    this.#notices.tell(
+      `${machine.name} is at “${titleOf(snapshot)}”: its panel “Steps” goes back and forth.`,
+    );
   }
 
   async #verify(snapshot: SnapshotInfo): Promise<void> {
@@ -242,7 +258,8 @@ export class SnapshotList {
     const isUsable = machine !== null && machine.lost.value === null && machine.job.value === null;
     const [restore, fork, now, before, ...rest] = this.#toolbar.querySelectorAll('button');
     if (restore === undefined || fork === undefined || now === undefined || before === undefined) return;
-    const isKin = chosen !== null && catalogEntryOf(chosen.machine) === machine?.entry;
+    const chosenEntry = chosen === null ? undefined : catalogEntryOf(chosen.machine);
+    const isKin = areKin(chosenEntry, machine?.entry);
     restore.textContent = machine === null ? 'Restore' : `Restore ${machine.name}`;
     restore.title = isKin ? 'Bring the machine on show here' : 'The machine on show is of another kind';
     restore.disabled = !isKin || !isUsable;
@@ -251,7 +268,8 @@ export class SnapshotList {
     before.disabled =
       chosen === null || !this.#workspace.snapshots.value.some(({ id }) => id === chosen.parent);
     for (const one of rest) one.disabled = chosen === null;
-    this.#replay.disabled = chosen === null || catalogEntryOf(chosen.machine)?.canReplay !== true;
+    this.#replay.disabled = chosenEntry?.canReplay !== true;
+    this.#steps.disabled = chosenEntry?.steps === undefined;
   }
 
   #onKey(event: KeyboardEvent): void {

@@ -156,7 +156,7 @@ export class StepsPane {
 }
 
 const HINTS: Readonly<Record<Phase | 'none', string>> = {
-  none: 'For machines that do the same again: open “Pulse, step by step”.',
+  none: 'For machines that do the same again: open “Pulse, step by step”, or choose “Step from here” at a snapshot of Pulse or Linux.',
   live: 'Notes what this machine does from here on, to be gone back and forth over, an instruction at a time.',
   noting: 'All that enters this machine is noted. Use it, then hold it.',
   held: 'This machine stands still. What is on its screen and in its memory is of this step.',

@@ -117,15 +117,31 @@ export class Workspace {
   }
 
   /** Opens a second guest that goes on from a snapshot. On failure it is closed again. */
-  async fork(snapshot: SnapshotInfo): Promise<OpenMachine> {
+  fork(snapshot: SnapshotInfo): Promise<OpenMachine> {
+    return this.#openAt(forkNameOf(snapshot.machine, this.#takenNames()), snapshot);
+  }
+
+  /** Opens a machine at a snapshot that can be gone back and forth over from there. As `fork`. */
+  async openSteps(snapshot: SnapshotInfo): Promise<OpenMachine> {
+    const name = catalogEntryOf(snapshot.machine)?.steps;
+    if (name === undefined) throw new VitrineError('unsupported', { missing: 'steps' });
+    const taken = this.#takenNames();
+    return this.#openAt(taken.has(name) ? forkNameOf(name, taken) : name, snapshot);
+  }
+
+  #takenNames(): Set<string> {
     const taken = new Set([...this.machines.value, ...this.#opening.keys()].map(nameOf));
     for (const { machine } of this.snapshots.value) taken.add(machine);
-    const fork = await this.open(forkNameOf(snapshot.machine, taken));
+    return taken;
+  }
+
+  async #openAt(name: string, snapshot: SnapshotInfo): Promise<OpenMachine> {
+    const machine = await this.open(name);
     try {
-      await this.restore(fork, snapshot.id);
-      return fork;
+      await this.restore(machine, snapshot.id);
+      return machine;
     } catch (error) {
-      await this.close(fork);
+      await this.close(machine);
       throw error;
     }
   }

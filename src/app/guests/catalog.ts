@@ -15,6 +15,10 @@ export interface CatalogEntry {
   readonly canReplay?: boolean;
   /** Whether it is to be gone back and forth over by steps. */
   readonly canStep?: boolean;
+  /** The entry of the same machine that is, whose snapshots go into each other. */
+  readonly steps?: string;
+  /** It is opened from snapshots alone. */
+  readonly isHidden?: boolean;
   /** Places in its memory worth a look. */
   readonly places?: readonly { readonly title: string; readonly address: number }[];
 }
@@ -36,6 +40,7 @@ export const CATALOG = [
       'A small x86 program in a PC of 16 MiB: counters, a grid of memory pages, and keys. Nothing is downloaded.',
     hasScreen: true,
     canReplay: true,
+    steps: 'pulse-steps',
     places: PULSE_PLACES,
   },
   {
@@ -46,6 +51,7 @@ export const CATALOG = [
     hasScreen: true,
     canReplay: true,
     canStep: true,
+    steps: 'pulse-steps',
     places: PULSE_PLACES,
   },
   {
@@ -61,6 +67,18 @@ export const CATALOG = [
     hasScreen: true,
     images: 'guests/',
     canReplay: true,
+    steps: 'linux-steps',
+  },
+  {
+    name: 'linux-steps',
+    title: 'Linux, step by step',
+    about: 'Linux, interpreted in a PC that does the same again: to be gone back and forth over.',
+    hasScreen: true,
+    images: 'guests/',
+    canReplay: true,
+    canStep: true,
+    steps: 'linux-steps',
+    isHidden: true,
   },
   {
     name: 'rp2040',
@@ -92,6 +110,11 @@ const FORK_PATTERN = /^(.+?)-fork-\d+$/;
 export function catalogEntryOf(machine: string): CatalogEntry | undefined {
   const name = FORK_PATTERN.exec(machine)?.[1] ?? machine;
   return CATALOG.find((entry) => entry.name === name);
+}
+
+/** Whether snapshots of one go into machines of the other. */
+export function areKin(a: CatalogEntry | undefined, b: CatalogEntry | undefined): boolean {
+  return a !== undefined && b !== undefined && (a.steps ?? a.name) === (b.steps ?? b.name);
 }
 
 /** The first free name for a fork of a machine. */
