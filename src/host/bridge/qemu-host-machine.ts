@@ -84,6 +84,8 @@ export class QemuHostMachine implements HostMachine {
       cpus: status.cpus,
       memoryBytes: status.memoryBytes,
       usedMemoryBytes: status.usedMemoryBytes,
+      savedBy: status.save.by,
+      savedByBecause: status.save.because,
       restoresInPlace: status.restore.works,
       restoresInPlaceBecause: status.restore.because,
       said: status.said.slice(-1_024),

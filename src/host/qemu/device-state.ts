@@ -28,6 +28,10 @@ const NOT_A_DEVICE = 'globalstate';
 /** What QEMU writes when state was loaded that does not go with RAM, and calls a success. */
 const COMPLAINT = /inconsistent with Host index|VQ \d+ size/;
 
+/** Says whether firmware had QEMU build the ACPI tables. */
+const TABLES_SECTION = 'acpi_build';
+/** Blocks that QEMU builds anew when firmware asks for them: ROM to the guest, and not always the same. */
+const BUILT_PREFIX = '/rom@';
 /** Of what QEMU says, what goes into an error. */
 const MAX_TOLD = 2048;
 
@@ -76,6 +80,8 @@ export class DeviceState {
   /** Bytes of records that this machine gave or took: QEMU accepts them. */
   readonly #proven = new WeakSet<OwnedBytes>();
   readonly savePath: SavePath;
+  /** State of the built blocks' owner when they were looked at last; undefined when they have to be. */
+  #built: Uint8Array | undefined;
   /** What the machine at rest holds; undefined when it has to be asked. */
   #now: DeviceRecord[] | undefined;
   #node: { readonly records: readonly DeviceRecord[]; readonly loaded: LoadedNode } | undefined;
@@ -104,6 +110,7 @@ export class DeviceState {
     this.config = config;
     this.savePath = savePathOf(this.#blocks, options.quickSave ?? true);
     this.#holdBlocks(first.blocks);
+    this.#built = builtBy(devicesOf(first.stream));
   }
 
   /** Learns what the machine consists of; it is at rest. Throws `unsupported` when one of its devices cannot be saved. */
@@ -128,6 +135,11 @@ export class DeviceState {
   /** The machine ran, or may have: what it held is no longer known. */
   forget(): void {
     this.#now = undefined;
+  }
+
+  /** The machine was reset: its firmware will have blocks built again. */
+  lookAgain(): void {
+    this.#built = undefined;
   }
 
   async save(): Promise<DeviceRecord[]> {
@@ -197,6 +209,7 @@ export class DeviceState {
       const record = state.records.find(({ name }) => name === blockRecordName(block.name));
       if (record !== undefined) this.#held.set(block.name, record);
     }
+    this.#built = builtBy(state.sections);
   }
 
   /** The state as a node: the last one again where it is the same, as in a loop that goes back to one point. */
@@ -229,7 +242,7 @@ export class DeviceState {
     const listed: { name: string; usedBytes: number; gpa: number }[] = [];
     for (const [index, { bytes }] of blocks.entries()) {
       const { name, gpa, sizeBytes, isRom } = this.#blocks[index]!;
-      if (isRom && this.#holds(name, bytes)) continue;
+      if (isRom && !name.startsWith(BUILT_PREFIX) && this.#holds(name, bytes)) continue;
       const block = listed.push({ name, usedBytes: sizeBytes, gpa }) - 1;
       for (let offset = 0; offset < sizeBytes; offset += PAGE_BYTES) {
         const page = bytes.subarray(offset, offset + PAGE_BYTES);
@@ -249,8 +262,7 @@ export class DeviceState {
   /** As `save`, in one piece whatever the machine has. */
   async saveWhole(): Promise<DeviceRecord[]> {
     const { stream, blocks } = await this.#transfer.saveWhole();
-    this.#holdBlocks(blocks);
-    return this.#recordsOf(devicesOf(stream));
+    return this.#recordsOf(devicesOf(stream), blocks);
   }
 
   /** As `saveWhole`, of a state that was streamed while the machine ran. Throws `guest-failed` when its devices are others. */
@@ -258,21 +270,12 @@ export class DeviceState {
     stream: ParsedStream,
     contents: ReadonlyMap<string, Uint8Array<ArrayBuffer>>,
   ): DeviceRecord[] {
-    const devices = devicesOf(stream);
-    const names = devices.map(sectionName);
-    const other = names.findIndex((name, index) => name !== this.#sections[index]);
-    if (other >= 0 || names.length !== this.#sections.length) {
-      throw new VitrineError('guest-failed', { command: 'migrate', reason: 'its devices are others', other });
-    }
-    this.#holdBlocks(
-      this.#blocks.map(({ name, gpa }) => {
-        const bytes = contents.get(name);
-        if (bytes === undefined)
-          throw new VitrineError('guest-failed', { command: 'migrate', missing: name });
-        return { name, gpa, bytes };
-      }),
-    );
-    return this.#recordsOf(devices);
+    const blocks = this.#blocks.map(({ name, gpa }) => {
+      const bytes = contents.get(name);
+      if (bytes === undefined) throw new VitrineError('guest-failed', { command: 'migrate', missing: name });
+      return { name, gpa, bytes };
+    });
+    return this.#recordsOf(devicesOf(stream), blocks);
   }
 
   /** Memory blocks beside RAM, by name, with their lengths. */
@@ -282,10 +285,30 @@ export class DeviceState {
 
   async #ask(): Promise<DeviceRecord[]> {
     if (this.savePath.by === 'snapshot-save') return this.saveWhole();
-    return this.#recordsOf(devicesOf(await this.#transfer.saveSections()));
+    const devices = devicesOf(await this.#transfer.saveSections());
+    const built = builtBy(devices);
+    if (this.#built === undefined || !sameBytes(this.#built, built)) return this.saveWhole();
+    return this.#recordsOf(devices);
   }
 
-  #recordsOf(sections: readonly DeviceSection[]): DeviceRecord[] {
+  /** Records of what the machine holds; `blocks` where they were looked at. Throws `guest-failed` when its devices are others. */
+  #recordsOf(sections: readonly DeviceSection[], blocks?: readonly BlockPages[]): DeviceRecord[] {
+    const names = sections.map(sectionName);
+    const odd = [
+      ...names.filter((name) => !this.#sections.includes(name)),
+      ...this.#sections.filter((name) => !names.includes(name)),
+    ];
+    if (odd.length > 0) {
+      // A snapshot of them would go into no machine: neither into this one as it was described, nor into one that has them.
+      throw new VitrineError('guest-failed', {
+        reason: 'devices came or went since the machine was started',
+        devices: odd,
+      });
+    }
+    if (blocks !== undefined) {
+      this.#holdBlocks(blocks);
+      this.#built = builtBy(sections);
+    }
     const records = sections.map(recordOfSection);
     for (const { name } of this.#blocks) records.push(this.#held.get(name)!);
     for (const { bytes } of records) this.#proven.add(bytes);
@@ -305,6 +328,10 @@ function savePathOf(blocks: readonly Block[], quickSave: boolean): SavePath {
     return { by: 'snapshot-save', because: `the guest writes to ${written.name}, too` };
   if (!quickSave) return { by: 'snapshot-save', because: 'the quick way failed its test' };
   return { by: 'xen-save-devices-state', because: 'all other memory is ROM' };
+}
+
+function builtBy(sections: readonly DeviceSection[]): Uint8Array {
+  return sections.find(({ name }) => name === TABLES_SECTION)?.body ?? new Uint8Array(0);
 }
 
 function devicesOf({ sections }: ParsedStream): DeviceSection[] {

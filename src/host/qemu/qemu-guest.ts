@@ -6,8 +6,8 @@
 //
 // ROMs stay as they are in a process and come from the same files in the next one, so they are looked at once per process,
 // by the way that takes longer; blocks that a guest writes (video memory) are part of every save, and then that way is
-// taken each time. The ACPI tables, which firmware has QEMU build when it starts, count as ROM: a guest reads them while it
-// boots, and when it boots again they are built again.
+// taken each time. The ACPI tables are between the two: QEMU builds them when firmware asks. They are looked at again when
+// their owner's state has changed, and after a reset.
 
 import { VitrineError } from '../../base/error.ts';
 import { LIMITS } from '../../base/limits.ts';
@@ -128,6 +128,9 @@ export class QemuGuest implements Guest {
     this.#ranges = ranges;
     this.#devices = devices;
     this.#disks = disks;
+    process.qmp.onEvent(({ event }) => {
+      if (event === 'RESET') devices.lookAgain();
+    });
     this.regions = ranges.map(({ guestAddress, sizeBytes }, id) => ({
       id,
       name: id === 0 ? 'ram' : 'ram.high',
