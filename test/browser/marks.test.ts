@@ -55,10 +55,8 @@ it.each(['pulse', 'linux'])('proves the marks of %s, then looks at the marked pa
   const pages = (sizes: typeof seen.sizes) =>
     sizes.reduce((sum, { sizeBytes }) => sum + sizeBytes / PAGE_BYTES, 0);
   const all = pages(seen.sizes);
-  const unmarked = pages(seen.sizes.filter((region) => region.name !== 'ram'));
   expect(seen.tracking).toBe('barrier');
   expect(seen.scanned.filter((count) => count === all).length).toBeGreaterThanOrEqual(3);
-  // What is not marked is scanned; of RAM less than half is looked at, and never all again.
-  expect(seen.scanned.at(-1)).toBeGreaterThanOrEqual(unmarked);
-  expect(seen.scanned.at(-1)).toBeLessThan(unmarked + (all - unmarked) / 2);
+  // Less than half is looked at then, and never all again: video memory is not, while nobody writes there.
+  expect(seen.scanned.at(-1)).toBeLessThan(all / 2);
 });

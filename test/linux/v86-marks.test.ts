@@ -1,7 +1,6 @@
 // Marks of the v86 guest under a real kernel: in each window a full compare of RAM finds no changed page unmarked.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { MIB } from '../../src/base/limits.ts';
 import { linesOf, type V86Guest } from '../../src/guest/v86/index.ts';
 import { loadKernels } from '../../src/kernel/load.ts';
 import { openScanTracker } from '../../src/tracking/scan-tracker.ts';
@@ -89,8 +88,8 @@ describe('marks under Linux on v86', () => {
       scanned = captured.pagesScanned;
     }
     expect(await tracker.describe()).toMatchObject({ tier: 'barrier' });
-    // The video memory's 8 MiB and what a command writes, instead of 136 MiB.
-    expect(scanned).toBeLessThan((8 * MIB) / 4096 + 4000);
+    // What a command writes, instead of 136 MiB; its console is text, so nobody looks at the frame buffer.
+    expect(scanned).toBeLessThan(4000);
     const { missed, ...window } = await marksWindow(guest, () => shell.run(WORK.sort!));
     report('after it', { missed, ...window });
     expect(missed).toEqual([]);

@@ -27,7 +27,7 @@ import {
   withSection,
   writeSections,
 } from '../../instrument/module-sections.ts';
-import { type BarrierIndices, beforeWriteBody, I32, OP, PAGE_BITS } from './barrier-code.ts';
+import { beforeWriteBody, I32, OP, PAGE_BITS } from './barrier-code.ts';
 import {
   bytesOf,
   countImports,
@@ -46,6 +46,9 @@ export const MARK_GLOBALS = {
   mapAddress: 'vitrine:marks.map',
   firstPage: 'vitrine:marks.first',
   pageCount: 'vitrine:marks.count',
+  /** The same of linear video memory: its map, and how many pages are marked in it. */
+  vramMap: 'vitrine:marks.vram-map',
+  vramPages: 'vitrine:marks.vram-count',
 } as const;
 
 /** Exported for a barrier: a global with its block's address, the table of its spill function, and what is to be called
@@ -57,6 +60,10 @@ export const BARRIER_EXPORTS = {
 } as const;
 
 const FUNCTION_REFERENCE = 0x70;
+
+/** Where v86's linear video memory begins, 0xe000_0000, and the last page of all, as signed LEB128. */
+const FRAME_BUFFER_PAGE = [0x80, 0x80, 0x38];
+const LAST_PAGE = [0xff, 0xff, 0x3f];
 
 /** The two functions: how their mangled names end, and their types. */
 const PAGE_WALK = { name: '12do_page_walk', type: [FUNCTION_TYPE, 5, I32, I32, I32, I32, I32, 1, I32] };
@@ -89,7 +96,10 @@ function rewrite(sections: readonly Section[]): OwnedBytes {
   const globalCount = new SectionReader(bytesOf(sections, SECTION.global)).unsigned();
   const tables = readTables(sections);
   const signatures = typesWith(sections, PAGE_TYPE);
-  const [map, first, count, block] = [0, 1, 2, 3].map((added) => imported.globals + globalCount + added);
+  const [map, first, count, block, vramMap, vramPages] = [0, 1, 2, 3, 4, 5].map(
+    (added) => imported.globals + globalCount + added,
+  );
+  const vram = { map: vramMap!, pages: vramPages! };
   const table = imported.tables + tables.length;
   const at = { map: map!, first: first!, count: count!, block: block!, table, type: signatures.index };
   const before = imported.functions + bodies.length;
@@ -108,7 +118,7 @@ function rewrite(sections: readonly Section[]): OwnedBytes {
     bodies.push(original);
     types.push(type);
   };
-  wrap(PAGE_WALK, (original) => pageWalkBody(original, before, at));
+  wrap(PAGE_WALK, (original) => pageWalkBody(original, before, at.first, vram));
   wrap(DIRTY_PAGE, (original) => dirtyPageBody(original, before));
 
   const zero = Uint8Array.of(I32, 1, OP.constant, 0, OP.end);
@@ -118,6 +128,8 @@ function rewrite(sections: readonly Section[]): OwnedBytes {
     exported(MARK_GLOBALS.mapAddress, KIND.global, at.map),
     exported(MARK_GLOBALS.firstPage, KIND.global, at.first),
     exported(MARK_GLOBALS.pageCount, KIND.global, at.count),
+    exported(MARK_GLOBALS.vramMap, KIND.global, vram.map),
+    exported(MARK_GLOBALS.vramPages, KIND.global, vram.pages),
     exported(BARRIER_EXPORTS.block, KIND.global, at.block),
     exported(BARRIER_EXPORTS.spill, KIND.table, table),
     exported(BARRIER_EXPORTS.before, KIND.function, before),
@@ -130,7 +142,7 @@ function rewrite(sections: readonly Section[]): OwnedBytes {
     id: SECTION.code,
     bytes: vector(bodies.map((body) => concatBytes([unsigned(body.length), body]))),
   });
-  changed = withMore(changed, SECTION.global, [zero, zero, zero, zero]);
+  changed = withMore(changed, SECTION.global, [zero, zero, zero, zero, zero, zero]);
   return writeSections(withMore(changed, SECTION.export, added));
 }
 
@@ -138,17 +150,38 @@ function rewrite(sections: readonly Section[]): OwnedBytes {
  * Walks, then sees to the page when the entry is for writing and there is one: what the entry allows is written later.
  *
  * An entry holds `(host address of the page) ^ (guest address)` above its flags, so that an exclusive or with the guest
- * address gives the host page. Pages past RAM (devices) come out past the count, as unsigned numbers.
+ * address gives the host page. Pages past RAM (devices) come out past the count, as unsigned numbers; those of the linear
+ * video memory at `FRAME_BUFFER_PAGE`, where the sum with the place of RAM may have gone round.
  */
-function pageWalkBody(original: number, before: number, at: BarrierIndices): number[] {
-  const [address, forWriting, entry] = [0, 1, 5];
+function pageWalkBody(
+  original: number,
+  before: number,
+  first: number,
+  vram: { readonly map: number; readonly pages: number },
+): number[] {
+  const [address, forWriting, entry, page] = [0, 1, 5, 6];
   return [
-    ...[1, 1, I32],
+    ...[1, 2, I32],
     ...[0, 1, 2, 3, 4].flatMap((parameter) => [OP.localGet, parameter]),
     ...[OP.call, ...unsigned(original), OP.localSet, entry],
     ...[OP.localGet, forWriting, ...OP.if, OP.localGet, entry, ...OP.if],
     ...[OP.localGet, entry, OP.localGet, address, OP.xor, OP.constant, PAGE_BITS, OP.shiftRightUnsigned],
-    ...[OP.globalGet, ...unsigned(at.first), OP.subtract, OP.call, ...unsigned(before)],
+    ...[OP.globalGet, ...unsigned(first), OP.subtract, OP.localTee, page, OP.call, ...unsigned(before)],
+    ...[OP.localGet, page, OP.constant, ...FRAME_BUFFER_PAGE, OP.subtract],
+    ...[OP.constant, ...LAST_PAGE, OP.and, OP.localTee, page],
+    ...[OP.globalGet, ...unsigned(vram.pages), OP.lessUnsigned, ...OP.if],
+    ...[
+      OP.globalGet,
+      ...unsigned(vram.map),
+      OP.localGet,
+      page,
+      OP.add,
+      OP.constant,
+      1,
+      ...OP.storeByte,
+      0,
+      OP.end,
+    ],
     ...[OP.end, OP.end, OP.localGet, entry, OP.end],
   ];
 }

@@ -1,5 +1,5 @@
-// What a v86 guest knows of its writes: RAM by its rewritten program, disk images by their `set`; video memory not. Marks of
-// both, and one barrier over both.
+// What a v86 guest knows of its writes: RAM and video memory by its rewritten program, disk images by their `set`. Marks of all, and
+// one barrier over RAM and disks.
 //
 // Old pages of RAM wait in a ring in the program's memory; those of a disk image go to the sink at once, since what writes
 // there is JavaScript that takes longer than the copy.
@@ -18,6 +18,7 @@ import type { AttachedDisk } from './disks.ts';
 import { RamBarrier } from './ram-barrier.ts';
 import { programOf } from './tracked-wasm.ts';
 import type { V86Cpu } from './v86-internals.ts';
+import { VramMarks } from './vram-marks.ts';
 import { WriteMarks } from './write-marks.ts';
 
 /** The program is v86's with our hooks: proven on the first saves, which cost a scan each as without marks. */
@@ -35,6 +36,7 @@ export class V86Tracking {
   readonly traits: Pick<GuestTraits, 'tracking' | 'trackingReason' | 'auditScans'>;
   readonly #parts: V86TrackingParts;
   readonly #ram: WriteMarks | undefined;
+  readonly #vram: VramMarks | undefined;
   readonly #diskMarks: DirtyMarks | undefined;
   readonly #ignoreDisks: () => void;
   #barrier: V86Barrier | undefined;
@@ -46,6 +48,7 @@ export class V86Tracking {
     this.#ram = marks instanceof WriteMarks ? marks : undefined;
     if (marks instanceof WriteMarks) {
       this.traits = { tracking: 'barrier', auditScans: AUDIT_SCANS };
+      this.#vram = VramMarks.arm(cpu);
       this.#diskMarks = new DirtyMarks(regions);
       this.#ignoreDisks = followDiskWrites(disks, regions, (span) => this.beforeWrite(span));
     } else {
@@ -56,11 +59,13 @@ export class V86Tracking {
 
   take(): DirtyTake {
     const ram = this.#ram?.take();
+    const vram = this.#vram?.take();
     const disks = this.#diskMarks?.take();
     let settled = false;
     return {
       pages: this.#parts.regions.map((region) => {
         if (isRam(region)) return ram ?? null;
+        if (isVram(region)) return vram ?? null;
         return isDisk(region) ? (disks?.pages[region.id] ?? null) : null;
       }),
       commit: () => {
@@ -69,6 +74,7 @@ export class V86Tracking {
       },
       putBack: () => {
         if (!settled && ram !== undefined) this.#ram?.putBack(ram);
+        if (!settled && vram !== undefined) this.#vram?.putBack(vram);
         settled = true;
         disks?.putBack();
       },
@@ -81,6 +87,8 @@ export class V86Tracking {
     if (region === undefined) return;
     if (isRam(region)) {
       this.#ram?.before(span.offsetBytes, span.lengthBytes);
+    } else if (isVram(region)) {
+      this.#vram?.touch(span.offsetBytes, span.lengthBytes);
     } else if (isDisk(region)) {
       this.#diskMarks?.mark(span);
       this.#barrier?.beforeDiskWrite(span);
@@ -105,6 +113,7 @@ export class V86Tracking {
   remove(): void {
     this.#barrier?.close();
     this.#ignoreDisks();
+    this.#vram?.remove();
     this.#ram?.remove();
   }
 }
@@ -186,6 +195,7 @@ class V86Barrier implements Barrier {
 }
 
 const isRam = ({ name }: Region): boolean => name === 'ram';
+const isVram = ({ name }: Region): boolean => name === 'vga.vram';
 const isDisk = ({ kind }: Region): boolean => kind === 'disk';
 
 function armMarks(cpu: V86Cpu, tracking: 'auto' | 'none'): WriteMarks | { readonly untracked: string } {

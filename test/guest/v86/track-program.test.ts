@@ -47,11 +47,11 @@ describe('a v86 guest without marks', () => {
     expect('untracked' in tracked).toBe(true);
   });
 
-  it('is a few hundred bytes smaller', async () => {
+  it('is a few hundred bytes longer', async () => {
     const tracked = trackProgram(v86Bytes());
     if (!('bytes' in tracked)) throw new Error(tracked.untracked);
     expect(WebAssembly.validate(tracked.bytes)).toBe(true);
-    expect(tracked.bytes.length - v86Bytes().length).toBeLessThan(400);
+    expect(tracked.bytes.length - v86Bytes().length).toBeLessThan(500);
     expect((await compileV86(v86Bytes())).untracked).toBe(undefined);
     expect(() => trackProgram(Uint8Array.of(1, 2, 3))).toThrow(
       expect.objectContaining({ code: 'argument-invalid' }),
