@@ -85,6 +85,16 @@ describe('a blank Node project', () => {
     });
   });
 
+  it('serves a machine over a channel, and operates it from the other end', async () => {
+    await project.copy('bridge.mjs');
+    expect(await project.run('bridge.mjs')).toEqual({
+      label: 'from afar',
+      bytes: [254, 255, 0, 1],
+      damaged: [],
+      state: 'closed',
+    });
+  });
+
   it('has types for every module resolution that is used with ESM', async () => {
     await project.copy('use.ts');
     expect(await project.compile('use.ts', 'bundler')).toBe('');

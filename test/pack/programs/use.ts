@@ -9,6 +9,7 @@ import {
   startEngine,
   VitrineError,
 } from 'vitrine';
+import { type BridgeHost, connectBridge, fullGrant, RemoteStore, serveSession, sync } from 'vitrine/bridge';
 import { type BoytaceanLoader, openBoytacean } from 'vitrine/guest/boytacean';
 import { cooperatingGuest } from 'vitrine/guest/cooperating';
 import { FlatGuest } from 'vitrine/guest/flat';
@@ -63,3 +64,11 @@ export async function play(loader: BoytaceanLoader, bytes: ArrayBuffer): Promise
 
 // @ts-expect-error -- a code that is not in the table is refused, so the types are there and not `any`.
 export const wrong = new VitrineError('no-such-code');
+
+export async function operate(host: BridgeHost): Promise<number> {
+  const bridge = await connectBridge('ws://127.0.0.1:7333/bridge', { ticket: async () => 'ticket' });
+  const { bytes } = await bridge.machine('web').peek([{ address: 0x1000, lengthBytes: 16 }]);
+  const report = await sync(bridge, await openVitrine({ store: new RemoteStore(bridge) }), '3f');
+  const channel = { bufferedBytes: 0, onMessage: null, onClose: null, onDrain: null, send() {}, close() {} };
+  return serveSession(channel, host, fullGrant('me')).requestCount + bytes.length + report.objectsSent;
+}
