@@ -20,6 +20,14 @@ export function qemuVersion(): string | undefined {
   return status === 0 ? /version (\S+)/.exec(stdout)?.[1] : undefined;
 }
 
+export interface QemuLinuxOptions {
+  readonly memoryMiB?: number;
+  readonly program?: string;
+  /** Waits for a state in place of booting. */
+  readonly incoming?: boolean;
+  readonly args?: readonly string[];
+}
+
 export class QemuLinux {
   /** The socket of a second monitor, for whoever has a client of his own. */
   readonly secondMonitor: string;
@@ -43,15 +51,27 @@ export class QemuLinux {
     });
   }
 
-  /** Boots to the shell, in 128 MiB. Its sockets lie in `folder`. */
-  static async boot(folder: string): Promise<QemuLinux> {
+  /** Boots to the shell, in 128 MiB unless told. Its sockets lie in `folder`. */
+  static async boot(folder: string, options: QemuLinuxOptions = {}): Promise<QemuLinux> {
     const socket = join(folder, 'qmp');
-    const machine = ['-machine', 'pc', '-accel', 'tcg', '-m', '128', '-nodefaults', '-display', 'none'];
+    const { memoryMiB = 128, program = PROGRAM, incoming = false, args = [] } = options;
+    const base = [
+      '-machine',
+      'pc',
+      '-accel',
+      'tcg',
+      '-m',
+      String(memoryMiB),
+      '-nodefaults',
+      '-display',
+      'none',
+    ];
+    const machine = [...base, ...args, ...(incoming ? ['-incoming', 'defer'] : [])];
     const kernel = ['-kernel', join(IMAGES, 'vmlinuz'), '-initrd', join(IMAGES, 'initrd')];
     const line = 'console=ttyS0,115200 quiet mitigations=off random.trust_cpu=on nomodeset';
     const ports = ['-serial', 'stdio', '-qmp', `unix:${socket},server=on,wait=off`];
     const second = ['-qmp', `unix:${socket}-2,server=on,wait=off`];
-    const process = spawn(PROGRAM, [...machine, ...kernel, '-append', line, ...ports, ...second], {
+    const process = spawn(program, [...machine, ...kernel, '-append', line, ...ports, ...second], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     await until(() => existsSync(socket), process);
@@ -61,6 +81,7 @@ export class QemuLinux {
     await linux.#ask('qmp_capabilities');
     // As fast as it can: by default it holds itself back for a network.
     await linux.#ask('migrate-set-parameters', { 'max-bandwidth': 2 ** 40 });
+    if (incoming) return linux;
     await until(() => linux.#serial.includes('# '), process);
     await linux.shell('stty -echo; PS1=');
     return linux;
@@ -76,9 +97,46 @@ export class QemuLinux {
 
   /** Saves the stopped machine into a file, and lets it run again. Answers with what that took and the file's length. */
   async save(path: string): Promise<{ readonly ms: number; readonly bytes: number }> {
+    return this.migrate(`exec:cat > '${path}'`, path);
+  }
+
+  /** As `save`, with these capabilities on; by pages at fixed places with several threads, say. */
+  async migrate(
+    uri: string,
+    path: string,
+    capabilities: readonly string[] = [],
+  ): Promise<{ ms: number; bytes: number }> {
+    await this.#setCapabilities(capabilities, true);
     const startMs = performance.now();
     await this.#ask('stop');
-    await this.#ask('migrate', { uri: `exec:cat > '${path}'` });
+    await this.#ask('migrate', { uri });
+    await this.#migrated();
+    const ms = performance.now() - startMs;
+    await this.#ask('cont');
+    await this.#setCapabilities(capabilities, false);
+    return { ms, bytes: statSync(path).size };
+  }
+
+  /** Loads a file that `save` wrote into a machine that waits for it, and lets it run. Answers with the milliseconds. */
+  async load(path: string): Promise<number> {
+    const startMs = performance.now();
+    await this.#ask('migrate-incoming', { uri: `exec:cat '${path}'` });
+    await this.#migrated();
+    await this.#ask('cont');
+    return performance.now() - startMs;
+  }
+
+  /** A command of the human monitor: `savevm`, `loadvm`. Answers with the milliseconds. */
+  async human(line: string): Promise<number> {
+    const startMs = performance.now();
+    const { return: said = '' } = {
+      return: await this.#ask('human-monitor-command', { 'command-line': line }),
+    };
+    if (typeof said === 'string' && said !== '') throw new Error(`QEMU: ${line}: ${said}`);
+    return performance.now() - startMs;
+  }
+
+  async #migrated(): Promise<void> {
     let status: unknown;
     while (status !== 'completed') {
       await new Promise((resolve) => setTimeout(resolve, 1));
@@ -86,9 +144,12 @@ export class QemuLinux {
       status = answer.status;
       if (status === 'failed') throw new Error(`QEMU did not migrate: ${JSON.stringify(answer)}`);
     }
-    const ms = performance.now() - startMs;
-    await this.#ask('cont');
-    return { ms, bytes: statSync(path).size };
+  }
+
+  async #setCapabilities(names: readonly string[], state: boolean): Promise<void> {
+    if (names.length === 0) return;
+    const capabilities = names.map((capability) => ({ capability, state }));
+    await this.#ask('migrate-set-capabilities', { capabilities });
   }
 
   async close(): Promise<void> {
