@@ -109,6 +109,51 @@ describe.each(QEMUS)('clones in QEMU $version', ({ program }) => {
     expect(await readPulse(other.guest)).toEqual(at);
   });
 
+  it('tell what they wrote, so that saves and resets look at that alone', async () => {
+    const clone = await (await openPool()).clone();
+    const machine = await clone.adopt();
+    const pageCount = MEMORY_BYTES / 4096;
+    const few = pageCount / 8;
+    let loops = then.loops;
+    const work = async () => {
+      loops += 20;
+      await machine.start();
+      await untilLoops(machine, loops);
+      await machine.stop();
+    };
+    // The first ones compare everything with what the kernel tells.
+    const scanned: number[] = [];
+    let last = snapshot;
+    for (let round = 0; round < 5; round++) {
+      await work();
+      const report = await machine.machine.save();
+      scanned.push(report.pagesScanned);
+      last = report.snapshot.id;
+    }
+    expect(scanned.slice(0, 2)).toEqual([pageCount, pageCount]);
+    for (const pages of scanned.slice(3)) expect(pages).toBeLessThan(few);
+    expect((await machine.machine.describe()).tier).toBe('marks');
+    // What the marks left out did not change: the last save has all of memory.
+    const ram = ramOf(machine);
+    await work();
+    await machine.machine.restore(last);
+    expect(ramOf(machine).equals(ram)).toBe(true);
+    const at = await readPulse(machine.guest);
+    await machine.machine.checkpoint();
+    for (let round = 0; round < 200; round++) {
+      await machine.start();
+      const report = await machine.machine.reset();
+      expect(report.pagesCompared).toBeLessThan(few);
+    }
+    await machine.stop();
+    await machine.machine.reset();
+    expect(ramOf(machine).equals(ram)).toBe(true);
+    expect(await readPulse(machine.guest)).toEqual(at);
+    await machine.start();
+    await untilLoops(machine, at.loops + 300);
+    expect(faultOf(await readPulse(machine.guest))).toBe('none');
+  });
+
   it('are refused for another machine and for one with a balloon, and nothing stays behind', async () => {
     const open = (other: QemuProfile) =>
       codeOf(() => openClonePool('pulse', other, vitrine, snapshot, { root }));
@@ -133,6 +178,13 @@ describe.each(QEMUS)('clones in QEMU $version', ({ program }) => {
 
 async function untilLoops({ guest }: QemuMachine, loops: number): Promise<void> {
   await vi.waitUntil(async () => (await readPulse(guest)).loops >= loops, { timeout: 60_000, interval: 20 });
+}
+
+/** All of RAM as it is. */
+function ramOf({ guest }: QemuMachine): Buffer {
+  const bytes = Buffer.alloc(MEMORY_BYTES);
+  guest.readTorn({ region: 0, offsetBytes: 0, lengthBytes: bytes.length }, bytes);
+  return bytes;
 }
 
 /** Of the RAM image in the run directories. */

@@ -4,6 +4,8 @@
 
 import { closeSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { VitrineError } from '../../base/error.ts';
+import type { PageSet } from '../../memory/page-set.ts';
+import { PageMap } from './page-map.ts';
 import type { Qmp } from './qmp.ts';
 
 /** What a guest's RAM is read and written through: `RamFile`, or this. */
@@ -12,6 +14,8 @@ export interface Ram {
   readonly usedBytes: number;
   read(offsetBytes: number, into: Uint8Array): void;
   write(offsetBytes: number, from: Uint8Array): void;
+  /** Pages from an offset that were written at some time since the machine was started: never fewer. Where that can be told. */
+  writtenPages?(offsetBytes: number, lengthBytes: number): PageSet;
   close(): void;
 }
 
@@ -32,7 +36,9 @@ export async function openProcessRam(qmp: Qmp, pid: number, sizeBytes: number): 
   if (address === undefined) throw new VitrineError('guest-failed', { reason: 'no pc.ram at 0', said });
   const from = Number(address);
   let descriptor: number;
+  let pageMap: PageMap;
   try {
+    pageMap = new PageMap(pid);
     descriptor = openSync(`/proc/${pid}/mem`, 'r+');
     requireMapped(pid, { from, to: from + sizeBytes });
   } catch (cause) {
@@ -41,18 +47,20 @@ export async function openProcessRam(qmp: Qmp, pid: number, sizeBytes: number): 
       'the right to look into the process: the same user and kernel.yama.ptrace_scope 0, or root';
     throw new VitrineError('unsupported', { missing, pid }, { cause });
   }
-  return new ProcessRam(descriptor, pid, from, sizeBytes);
+  return new ProcessRam(descriptor, pageMap, pid, from, sizeBytes);
 }
 
 class ProcessRam implements Ram {
   readonly #descriptor: number;
+  readonly #pageMap: PageMap;
   readonly #pid: number;
   readonly #from: number;
   readonly #sizeBytes: number;
   #isOpen = true;
 
-  constructor(descriptor: number, pid: number, from: number, sizeBytes: number) {
+  constructor(descriptor: number, pageMap: PageMap, pid: number, from: number, sizeBytes: number) {
     this.#descriptor = descriptor;
+    this.#pageMap = pageMap;
     this.#pid = pid;
     this.#from = from;
     this.#sizeBytes = sizeBytes;
@@ -62,6 +70,11 @@ class ProcessRam implements Ram {
   get usedBytes(): number {
     this.#requireOpen();
     return privateBytes(this.#pid, { from: this.#from, to: this.#from + this.#sizeBytes });
+  }
+
+  writtenPages(offsetBytes: number, lengthBytes: number): PageSet {
+    this.#requireOpen();
+    return this.#pageMap.ownPages(this.#from + offsetBytes, lengthBytes);
   }
 
   read(offsetBytes: number, into: Uint8Array): void {
@@ -80,6 +93,7 @@ class ProcessRam implements Ram {
     if (!this.#isOpen) return;
     this.#isOpen = false;
     closeSync(this.#descriptor);
+    this.#pageMap.close();
   }
 
   #each(offsetBytes: number, lengthBytes: number, move: (done: number, at: number) => number): void {

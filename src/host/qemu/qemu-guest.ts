@@ -56,6 +56,11 @@ export type QemuHost = Pick<
   'qmp' | 'profile' | 'files' | 'pid' | 'saidBytes' | 'saidSince' | 'close'
 >;
 
+/** Nobody outside can ask QEMU what was written, nor, where a file is shared, the kernel. */
+const NO_MARKS = { tracking: 'none', trackingReason: 'its RAM is a file that it shares with us' } as const;
+/** What the kernel tells is tried like marks that others put in: the first scans compare. */
+const MARKS = { tracking: 'marks', auditScans: 2 } as const;
+
 const UNPROVEN = async (): Promise<LiveVerdict> => ({ because: 'nobody has proven a way for it' });
 
 /**
@@ -98,11 +103,7 @@ export async function openQemuGuest(process: QemuHost, options: QemuGuestOptions
 export class QemuGuest implements Guest {
   readonly machine: MachineDescription;
   readonly regions: readonly Region[];
-  readonly traits: GuestTraits = {
-    tracking: 'none',
-    sharedMemory: false,
-    sharedMemoryReason: 'its memory belongs to another process',
-  };
+  readonly traits: GuestTraits;
   readonly #process: QemuHost;
   readonly #ram: Ram;
   readonly #ranges: readonly RamRange[];
@@ -112,6 +113,8 @@ export class QemuGuest implements Guest {
   readonly #guard = new PauseGuard();
   /** Settles when the pauses and resumes so far have been served: they go one after another. */
   #turn: Promise<unknown> = Promise.resolve();
+  /** Whether all pages were looked at once; from then on those that it never wrote are as they were. */
+  #isSeen = false;
   /** Whether it shall run when the last pause ends. */
   #runsAfter = false;
 
@@ -123,6 +126,11 @@ export class QemuGuest implements Guest {
     { disks, live = UNPROVEN }: Pick<QemuGuestOptions, 'disks' | 'live'>,
   ) {
     this.#live = live;
+    this.traits = {
+      ...(ram.writtenPages === undefined ? NO_MARKS : MARKS),
+      sharedMemory: false,
+      sharedMemoryReason: 'its memory belongs to another process',
+    };
     this.#process = process;
     this.#ram = ram;
     this.#ranges = ranges;
@@ -198,7 +206,15 @@ export class QemuGuest implements Guest {
 
   takeDirty(): DirtyTake {
     this.#guard.requirePaused();
-    return { pages: this.regions.map(() => null), commit: () => {}, putBack: () => {} };
+    const isSeen = this.#isSeen;
+    const pages = this.#ranges.map(({ offsetBytes, sizeBytes }) =>
+      isSeen ? (this.#ram.writtenPages?.(offsetBytes, sizeBytes) ?? null) : null,
+    );
+    const commit = (): void => {
+      this.#isSeen = true;
+    };
+    // What was written once is told each time, so there is nothing to put back.
+    return { pages, commit, putBack: () => {} };
   }
 
   view(): undefined {

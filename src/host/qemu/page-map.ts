@@ -1,0 +1,62 @@
+// Which pages of a private mapping its process has for itself: Linux says it in `/proc/PID/pagemap`, 64 bits a page, without any
+// privilege and whatever the kernel was built with.
+//
+//   63 it is in memory   62 it is swapped out   61 it is a file's, or shared
+//
+// In a private mapping of a file a page is the file's until it is written. So what has one of the first two bits and not the
+// third was written at some time since the mapping was made: all that differs from the file is among it, and it never grows
+// smaller. Written are pages by guests, with KVM or without, by devices, and by whoever writes to `/proc/PID/mem`.
+
+import { closeSync, openSync, readSync } from 'node:fs';
+import { VitrineError } from '../../base/error.ts';
+import { PageSet } from '../../memory/page-set.ts';
+
+const PAGE_BYTES = 4096;
+const ENTRY_BYTES = 8;
+const CHUNK_ENTRIES = 32_768;
+/** Of an entry's upper half. */
+const IS_THERE = 0xc000_0000;
+const IS_OF_FILE = 0x2000_0000;
+
+export class PageMap {
+  readonly #descriptor: number;
+  readonly #pid: number;
+  readonly #chunk = new Uint32Array((CHUNK_ENTRIES * ENTRY_BYTES) / 4);
+
+  /** Throws what the file system throws where the process may not be looked into. */
+  constructor(pid: number) {
+    this.#pid = pid;
+    this.#descriptor = openSync(`/proc/${pid}/pagemap`, 'r');
+  }
+
+  /** Pages of `lengthBytes` from `address` that are the process's own. Throws `guest-lost` when the process is gone. */
+  ownPages(address: number, lengthBytes: number): PageSet {
+    const pageCount = Math.ceil(lengthBytes / PAGE_BYTES);
+    const own = new PageSet(pageCount);
+    const bytes = new Uint8Array(this.#chunk.buffer);
+    for (let done = 0; done < pageCount; ) {
+      const wanted = Math.min(CHUNK_ENTRIES, pageCount - done);
+      const at = (address / PAGE_BYTES + done) * ENTRY_BYTES;
+      const count = Math.floor(this.#read(bytes.subarray(0, wanted * ENTRY_BYTES), at) / ENTRY_BYTES);
+      if (count === 0) throw new VitrineError('guest-lost', { reason: 'its memory is gone', pid: this.#pid });
+      for (let index = 0; index < count; index++) {
+        const upper = this.#chunk[2 * index + 1]!;
+        if ((upper & IS_THERE) !== 0 && (upper & IS_OF_FILE) === 0) own.add(done + index);
+      }
+      done += count;
+    }
+    return own;
+  }
+
+  close(): void {
+    closeSync(this.#descriptor);
+  }
+
+  #read(into: Uint8Array, position: number): number {
+    try {
+      return readSync(this.#descriptor, into, 0, into.length, position);
+    } catch (cause) {
+      throw new VitrineError('guest-lost', { reason: 'its memory is gone', pid: this.#pid }, { cause });
+    }
+  }
+}
