@@ -88,7 +88,7 @@ export class QemuHostMachine implements HostMachine {
       savedByBecause: status.save.because,
       restoresInPlace: status.restore.works,
       restoresInPlaceBecause: status.restore.because,
-      said: status.said.slice(-1_024),
+      ...(status.said === '' ? {} : { said: status.said.slice(-1_024) }),
     };
   }
 

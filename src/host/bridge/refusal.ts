@@ -41,7 +41,11 @@ export const REFUSALS = {
     'Open the address that the bridge printed; vitrine open prints another one.',
   ],
   'permission-denied': [403, 'More is asked for than this visitor may.', 'access in the configuration file'],
-  'body-invalid': [400, 'The body is not what this path takes.', 'application/json, as PROTOCOL.md says'],
+  'body-invalid': [
+    400,
+    'The body is not what this path takes.',
+    'application/json; see src/host/bridge/README.md',
+  ],
   'body-too-large': [413, 'The body is too large.', 'limits.bodyBytes'],
   'connections-full': [503, 'The bridge serves as many connections as it may.', 'limits.connections'],
   'session-connections-full': [

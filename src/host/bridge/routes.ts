@@ -1,5 +1,5 @@
 // The bridge over plain HTTP: a session for a key, a ticket for a session, whether it lives, what it counts. Everything
-// else is a file of the page. PROTOCOL.md has requests and answers.
+// else is a file of the page. README.md has requests and answers.
 
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import { isVitrineError } from '../../base/error.ts';

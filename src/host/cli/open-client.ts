@@ -59,6 +59,9 @@ export async function openClient(options: ClientOptions): Promise<OpenedClient> 
   return openStore(folder);
 }
 
+/** A bridge of this host that does not answer within some seconds is gone; a person waits. */
+const PATIENCE = { firstMs: 100, mostMs: 1_000, maxAttempts: 6 };
+
 async function openBridge({ origin, socket, token }: TokenFile): Promise<OpenedClient> {
   // The socket of this host needs no certificate, and no way through a proxy.
   const address = socket === null ? `${origin.replace(/^http/, 'ws')}/bridge` : `ws+unix:${socket}:/bridge`;
@@ -67,9 +70,11 @@ async function openBridge({ origin, socket, token }: TokenFile): Promise<OpenedC
   const Socket = bearerSocket(token, (reason) => {
     refusal = reason;
   });
-  const client = await connectBridge(address, { WebSocket: Socket, software }).catch((error: unknown) => {
-    throw refusal ?? error;
-  });
+  const client = await connectBridge(address, { WebSocket: Socket, software, backOff: PATIENCE }).catch(
+    (error: unknown) => {
+      throw refusal ?? error;
+    },
+  );
   return { client, place: origin, close: async () => client.close() };
 }
 

@@ -95,6 +95,11 @@ async function run(
   const opened = await openClient({ bridge: text('bridge'), store: text('store'), needs, environment });
   const progress = openProgressLine((line) => output.error(line), columns);
   const isJson = values.json === true;
+  const stopListening = opened.client.onState(({ kind }) => {
+    if (kind !== 'waiting' || isJson) return;
+    progress.end();
+    output.error('The connection was lost; trying again …\n');
+  });
   try {
     await definition.run({
       client: opened.client,
@@ -111,6 +116,7 @@ async function run(
     });
   } finally {
     progress.end();
+    stopListening();
     await opened.close();
   }
 }

@@ -4,6 +4,8 @@ import { connect } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { newSecret } from '../../../src/host/bridge/secret-table.ts';
 import { SERVER_LIMITS } from '../../../src/host/bridge/server-limits.ts';
+import { Random } from '../../../src/testing/random.ts';
+import { seedOfRun } from '../../support/seed.ts';
 import {
   closeCodeOf,
   codeOf,
@@ -206,6 +208,25 @@ describe('an upgrade', () => {
     expect(log).toContain('refused');
     expect(log).not.toContain(server.token);
     expect(log).not.toContain(ticket);
+  });
+});
+
+describe('bytes of any kind', () => {
+  it('leave the server as it was, and let nobody in', async () => {
+    const random = new Random(seedOfRun());
+    const whole = upgradeText(server, { Origin: server.origin });
+    for (let round = 0; round < 200; round++) {
+      const bytes = Buffer.from(whole, 'latin1');
+      const changes = 1 + random.below(8);
+      for (let count = 0; count < changes; count++) bytes[random.below(bytes.length)] = random.below(256);
+      const cut = random.below(4) === 0 ? random.below(bytes.length) : bytes.length;
+      // What is cut would be waited for; the end of the stream says that there is no more.
+      const { status } = await sendRaw(server.port, bytes.subarray(0, cut).toString('latin1'), { end: true });
+      expect([0, 400, 401, 403, 404, 405, 408, 421, 426, 431], `round ${round}`).toContain(status);
+    }
+    expect(server.begun).toEqual([]);
+    expect(await upgrade(bearer())).toBe('in');
+    expect(server.events.filter(({ event }) => event === 'failed')).toEqual([]);
   });
 });
 

@@ -73,8 +73,12 @@ export interface RawAnswer {
   readonly body: string;
 }
 
-/** Sends text as it is and reads until the peer closes, or until a switch of protocols. */
-export function sendRaw(port: number, text: string): Promise<RawAnswer> {
+/** Sends text, a byte a character, and reads until the peer closes, or until a switch of protocols. */
+export function sendRaw(
+  port: number,
+  text: string,
+  options: { readonly end?: boolean } = {},
+): Promise<RawAnswer> {
   return new Promise((done, fail) => {
     const socket = connect(port, '127.0.0.1');
     let received = '';
@@ -90,7 +94,8 @@ export function sendRaw(port: number, text: string): Promise<RawAnswer> {
     socket.on('error', (error) => {
       if (received === '') fail(error);
     });
-    socket.write(text);
+    if (options.end === true) socket.end(text, 'latin1');
+    else socket.write(text, 'latin1');
   });
 }
 

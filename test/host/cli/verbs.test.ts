@@ -274,6 +274,22 @@ describe('a bridge', () => {
     await expect.poll(() => server.server.connectionCount).toBe(0);
   });
 
+  it('that ends while it works is missed after some seconds: exit code 9', async () => {
+    const started: string[] = [];
+    const endless = { ...host, run: (request: { name: string }) => neverOf(started, request.name) };
+    const other = await openTestServer({
+      serve: (channel, visitor) => void serveSession(channel, endless, visitor.grant),
+    });
+    const own = { VITRINE_RUN_DIR: join(folder, 'ending') };
+    const { port, origin, token: secret } = other;
+    await writeTokenFile(own.VITRINE_RUN_DIR, { ...token, port, origin, token: secret, store: null });
+    const running = runCommand(['run', 'delta'], own);
+    await expect.poll(() => started).toEqual(['delta']);
+    await other.close();
+    const { code, error } = await running;
+    expect({ code, error }).toEqual({ code: 9, error: expect.stringContaining('trying again') });
+  });
+
   it('gives what a visitor may, and nothing more: exit code 6', async () => {
     const id = await save('alpha');
     grant = grantOf('student', { alpha: ['observe', 'peek'] });
@@ -323,3 +339,9 @@ describe('a command line', () => {
     }
   });
 });
+
+/** Work that is begun and never ends. */
+function neverOf(started: string[], name: string): Promise<never> {
+  started.push(name);
+  return new Promise(() => {});
+}
