@@ -38,7 +38,7 @@ let isHooked = false;
 /**
  * Starts a QEMU that is connected and does not run yet.
  *
- * Throws `argument-invalid`, `guest-start` with what QEMU said; nothing is left behind then.
+ * Throws `argument-invalid`, `memory-exhausted`, `guest-start` with what QEMU said; nothing is left behind then.
  */
 export async function launchQemu(
   name: string,
@@ -47,7 +47,9 @@ export async function launchQemu(
 ): Promise<QemuProcess> {
   const resolved = resolveProfile(profile);
   const outlives = options.outlives ?? false;
-  const files = await makeRunDirectory(name, outlives, options.root);
+  // A clone's RAM is the image's until it writes.
+  const ramBytes = resolved.ramImage === undefined ? resolved.memoryBytes : 0;
+  const files = await makeRunDirectory(name, outlives, options.root, ramBytes);
   const machine = new QemuProcess(resolved, files);
   if (!outlives) endWithUs(machine);
   try {

@@ -6,12 +6,25 @@
 // says little, since it may be another's by now; with the time at which it started it is unique on this boot.
 
 import { constants } from 'node:fs';
-import { access, lstat, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import {
+  access,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  statfs,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { VitrineError } from '../../base/error.ts';
 import { filesIn, type MachineFiles } from './profile.ts';
 
+/** Where files are memory. */
+const MEMORY_FILES = '/dev/shm';
 /** The kernel takes socket paths of 107 bytes. */
 const MAX_SOCKET_PATH_BYTES = 107;
 
@@ -32,9 +45,16 @@ export interface MachineNote {
   readonly outlives: boolean;
 }
 
-/** The directory of all machines of this user. */
-export async function openRunRoot(root?: string): Promise<string> {
-  const path = root ?? join(await memoryRoot(), `vitrine-${process.getuid?.() ?? 0}`);
+/**
+ * The directory of all machines of this user: in memory where there is room for `ramBytes` more, else among temporary files.
+ *
+ * Throws `argument-invalid` for a directory that others could look into, `memory-exhausted` when there is no room.
+ */
+export async function openRunRoot(root?: string, ramBytes = 0): Promise<string> {
+  return openRoot(root ?? (await usualRootFor(ramBytes)), ramBytes);
+}
+
+async function openRoot(path: string, ramBytes: number): Promise<string> {
   await mkdir(path, { recursive: true, mode: 0o700 });
   const { uid, mode } = await lstat(path).then((stat) => {
     if (!stat.isDirectory()) throw refusal(path, 'it is no directory');
@@ -42,17 +62,29 @@ export async function openRunRoot(root?: string): Promise<string> {
   });
   if (uid !== process.getuid?.()) throw refusal(path, `it belongs to user ${uid}`);
   if ((mode & 0o077) !== 0) throw refusal(path, 'others may look into it; its mode must be 0700');
+  // Memory files take their room when the machine first writes there, and where there is none by then it is killed.
+  const freeBytes = await freeBytesIn(path);
+  if (freeBytes < ramBytes) throw new VitrineError('memory-exhausted', { path, ramBytes, freeBytes });
   return path;
 }
 
-/** A new directory for a machine, after what dead owners left was removed. */
+/**
+ * A new directory for a machine with `ramBytes` of RAM in it, after what dead owners left was removed. Throws as
+ * `openRunRoot`.
+ */
 export async function makeRunDirectory(
   name: string,
   outlives: boolean,
   root?: string,
+  ramBytes = 0,
 ): Promise<MachineFiles> {
-  const path = await openRunRoot(root);
-  await collectRunDirectories(path);
+  // Before room is looked for: what was left may hold it.
+  for (const one of root === undefined ? usualRoots() : [root]) {
+    // One that is not ours alone is not looked into, and does not matter unless it is the one to be used.
+    const isOurs = (await isDirectory(one)) && (await openRoot(one, 0).catch(() => undefined)) !== undefined;
+    if (isOurs) await collectRunDirectories(one);
+  }
+  const path = await openRunRoot(root, ramBytes);
   const files = filesIn(await mkdtemp(join(path, `${name}-`)));
   if (Buffer.byteLength(files.serial) > MAX_SOCKET_PATH_BYTES) {
     await rm(files.directory, { recursive: true, force: true });
@@ -146,13 +178,32 @@ async function isOld(directory: string): Promise<boolean> {
   return Date.now() - mtimeMs > 60_000;
 }
 
-async function memoryRoot(): Promise<string> {
+/** The best one first. */
+function usualRoots(): string[] {
+  const name = `vitrine-${process.getuid?.() ?? 0}`;
+  return [join(MEMORY_FILES, name), join(tmpdir(), name)];
+}
+
+async function usualRootFor(ramBytes: number): Promise<string> {
+  const [inMemory, elsewhere] = usualRoots() as [string, string];
   try {
-    await access('/dev/shm', constants.W_OK | constants.X_OK);
-    return '/dev/shm';
+    await access(MEMORY_FILES, constants.W_OK | constants.X_OK);
+    // Containers often have 64 MiB there.
+    if ((await freeBytesIn(MEMORY_FILES)) >= ramBytes) return inMemory;
   } catch {
-    return tmpdir();
+    // There is none on this system.
   }
+  return elsewhere;
+}
+
+async function freeBytesIn(path: string): Promise<number> {
+  const { bavail, bsize } = await statfs(path);
+  return bavail * bsize;
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  const stat = await lstat(path).catch(() => undefined);
+  return stat?.isDirectory() === true;
 }
 
 function isProcessName(value: unknown): value is ProcessName {

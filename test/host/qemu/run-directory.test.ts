@@ -1,7 +1,7 @@
 // Run directories: what dead owners left is ended and removed, what is in use is not touched.
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmod, lstat, mkdir, mkdtemp, readdir, rm, symlink, utimes } from 'node:fs/promises';
+import { chmod, lstat, mkdir, mkdtemp, readdir, rm, statfs, symlink, utimes } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -74,6 +74,18 @@ describe('run directories', () => {
     await mkdir(root, { mode: 0o700 });
     expect(await codeOf(() => makeRunDirectory('first', false, deep))).toBe('argument-invalid');
     expect(await readdir(deep)).toEqual([]);
+  });
+
+  it('are made only where there is room for RAM, and leave nothing where there is none', async () => {
+    const { bavail, bsize } = await statfs(parent);
+    const error = await makeRunDirectory('large', false, root, 4 * bavail * bsize).catch(
+      (reason: unknown) => reason,
+    );
+    expect(error).toMatchObject({ code: 'memory-exhausted', data: { path: root } });
+    expect(await readdir(root)).toEqual([]);
+    // Without a place that was named, the other usual one would do, if it had that room.
+    expect(await codeOf(() => makeRunDirectory('large', false, undefined, 2 ** 52))).toBe('memory-exhausted');
+    await makeRunDirectory('small', false, root, 4096);
   });
 
   it('of living owners stay', async () => {
