@@ -145,7 +145,7 @@ export class BareQemu {
   }
 
   async close(): Promise<void> {
-    if (this.process.exitCode === null) {
+    if (this.process.exitCode === null && this.process.signalCode === null) {
       const ended = once(this.process, 'exit');
       this.process.kill('SIGKILL');
       await ended;

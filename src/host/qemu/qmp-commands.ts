@@ -51,12 +51,20 @@ export interface QmpCommands {
   readonly 'query-status': Command<None, { readonly status: RunState; readonly running: boolean }>;
   readonly 'query-jobs': Command<None, readonly JobInfo[]>;
   readonly 'query-memdev': Command<None, readonly MemoryDevice[]>;
-  readonly 'query-cpus-fast': Command<None, readonly { readonly 'cpu-index': number }[]>;
+  readonly 'query-cpus-fast': Command<
+    None,
+    readonly { readonly 'cpu-index': number; readonly 'qom-path': string }[]
+  >;
+  readonly 'query-kvm': Command<None, { readonly enabled: boolean; readonly present: boolean }>;
+  readonly 'query-memory-size-summary': Command<
+    None,
+    { readonly 'base-memory': number; readonly 'plugged-memory'?: number }
+  >;
   readonly 'query-migrate-capabilities': Command<
     None,
     readonly { readonly capability: string; readonly state: boolean }[]
   >;
-  readonly 'query-block': Command<None, readonly unknown[]>;
+  readonly 'query-block': Command<None, readonly BlockDevice[]>;
   readonly 'query-named-block-nodes': Command<{ readonly flat?: boolean }, readonly unknown[]>;
   readonly 'query-migrate': Command<
     None,
@@ -116,6 +124,13 @@ export interface Version {
   readonly major: number;
   readonly minor: number;
   readonly micro: number;
+}
+
+/** A drive; `inserted` where it holds a disk. */
+export interface BlockDevice {
+  readonly device: string;
+  readonly qdev?: string;
+  readonly inserted?: { readonly ro: boolean };
 }
 
 /** A memory backend. `id` is absent where nobody named it. */

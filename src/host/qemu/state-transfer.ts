@@ -22,6 +22,8 @@ import { readVmstate } from './vmstate-reader.ts';
 
 /** Machine state in place of RAM's: set in every machine, and written into every stream that goes in. */
 export const IGNORE_SHARED = 'x-ignore-shared';
+/** How the nodes of states are called. */
+export const STATE_NODE_PREFIX = 'vitrine-state-';
 const TAG = 'vitrine';
 const EMPTY_TAG = 'empty';
 const PAGE_BYTES = 4096;
@@ -101,7 +103,7 @@ export class StateTransfer {
   }
 
   async #addNode(image: Uint8Array): Promise<LoadedNode> {
-    const node = `vitrine-state-${++this.#lastNode}`;
+    const node = `${STATE_NODE_PREFIX}${++this.#lastNode}`;
     const file = join(this.#directory, `${node}.qcow2`);
     await writeFile(file, image, { mode: 0o600 });
     try {

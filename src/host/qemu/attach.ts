@@ -1,0 +1,219 @@
+// Machines that others started: all that is needed is the path of a monitor and the right to look into the process. Nothing of
+// theirs is changed but for the time in which it is needed, and they go on when we leave.
+//
+//   monitor ─▶ what kind of machine it is        RAM ─▶ /proc/PID/mem        state ─▶ files that QEMU writes and reads
+//
+// QEMU's standard error is not ours to read: a complaint that is told there alone is not heard. Disks are not saved: a restore of
+// a machine with a disk that it can write is refused, since the disk would not go back with it, unless the caller sees to that.
+
+import { readdir, readFile, readlink } from 'node:fs/promises';
+import { type Clock, SYSTEM_CLOCK } from '../../base/clock.ts';
+import { isVitrineError, VitrineError } from '../../base/error.ts';
+import type { Machine } from '../../engine/machine.ts';
+import { MACHINE_NAME_PATTERN } from '../../engine/snapshot.ts';
+import type { Vitrine } from '../../engine/vitrine.ts';
+import { loadKernels } from '../../kernel/load.ts';
+import { openScanTracker } from '../../tracking/scan-tracker.ts';
+import { type QemuProfile, type ResolvedProfile, resolveProfile } from './profile.ts';
+import { openQemuGuest, type QemuGuest, type QemuHost } from './qemu-guest.ts';
+import { connectQmp, type Qmp } from './qmp.ts';
+import { discardRunDirectory, makeRunDirectory } from './run-directory.ts';
+import { IGNORE_SHARED, STATE_NODE_PREFIX } from './state-transfer.ts';
+
+export interface AttachOptions {
+  /** The machine's process; found by its monitor when left out. */
+  readonly pid?: number;
+  /** Where files for state are made; QEMU has to be able to write there. */
+  readonly root?: string;
+  readonly clock?: Clock;
+  /** `others` put disks back before a restore; without it a machine that can write to a disk is not restored. */
+  readonly disks?: 'others';
+}
+
+/**
+ * Takes a machine that runs under the engine, over its monitor at `path`. It goes on meanwhile, but for the moment in which its
+ * devices are asked what they are.
+ *
+ * Throws `guest-lost` where nobody listens, `not-found` where the process is not, `unsupported` where it may not be looked into, where
+ * it has memory of other kinds, or a device that cannot be saved. The machine is as before then.
+ */
+export async function attachQemu(
+  name: string,
+  path: string,
+  vitrine: Vitrine,
+  options: AttachOptions = {},
+): Promise<AttachedMachine> {
+  if (!MACHINE_NAME_PATTERN.test(name))
+    throw new VitrineError('argument-invalid', { name: 'name', value: name });
+  const pid = options.pid ?? (await processListeningAt(path));
+  const qmp = await connectQmp(path);
+  let host: AttachedHost | undefined;
+  try {
+    const profile = await profileOf(qmp);
+    const ignoredShared = await isIgnoringShared(qmp);
+    const files = await makeRunDirectory(name, false, options.root);
+    host = new AttachedHost({ qmp, pid, profile, files, ignoredShared });
+    const { running } = await qmp.execute('query-status');
+    if (running) await qmp.execute('stop');
+    try {
+      const disk = options.disks === 'others' ? undefined : await writableDisk(qmp);
+      const restoreFault = disk && `disk ${disk} would not go back with it`;
+      const guest = await openQemuGuest(host, { ram: 'private', restoreFault });
+      const tracker = await openScanTracker(guest, {
+        openKernels: () => loadKernels(),
+        clock: options.clock ?? SYSTEM_CLOCK,
+      });
+      return new AttachedMachine(vitrine, vitrine.adopt(name, tracker), guest);
+    } finally {
+      if (running) await qmp.execute('cont');
+    }
+  } catch (error) {
+    await host?.close();
+    qmp.close();
+    throw error;
+  }
+}
+
+/** A machine that is not ours. */
+export class AttachedMachine {
+  /** Save, restore, checkpoint, reset, peek, diff. */
+  readonly machine: Machine;
+  readonly guest: QemuGuest;
+  readonly #vitrine: Vitrine;
+
+  constructor(vitrine: Vitrine, machine: Machine, guest: QemuGuest) {
+    this.#vitrine = vitrine;
+    this.machine = machine;
+    this.guest = guest;
+  }
+
+  /** Lets it run. */
+  start(): Promise<void> {
+    return this.guest.start();
+  }
+
+  /** Stops it until `start`. */
+  stop(): Promise<void> {
+    return this.guest.stop();
+  }
+
+  /** Leaves it: it goes on as it is, with nothing of ours in it. May be called again. */
+  async detach(): Promise<void> {
+    this.#vitrine.release(this.machine);
+    await this.machine.close();
+  }
+}
+
+class AttachedHost implements QemuHost {
+  readonly qmp: Qmp;
+  readonly pid: number;
+  readonly profile: ResolvedProfile;
+  readonly files: QemuHost['files'];
+  /** It is not ours to hear. */
+  readonly saidBytes = 0;
+  readonly #ignoredShared: boolean;
+  #closing: Promise<void> | undefined;
+
+  constructor(
+    parts: Pick<QemuHost, 'qmp' | 'pid' | 'profile' | 'files'> & { readonly ignoredShared: boolean },
+  ) {
+    this.qmp = parts.qmp;
+    this.pid = parts.pid;
+    this.profile = parts.profile;
+    this.files = parts.files;
+    this.#ignoredShared = parts.ignoredShared;
+  }
+
+  saidSince(): string {
+    return '';
+  }
+
+  /** Leaves the process, which goes on. */
+  close(): Promise<void> {
+    this.#closing ??= this.#leave();
+    return this.#closing;
+  }
+
+  async #leave(): Promise<void> {
+    try {
+      await this.#takeAway();
+    } catch (error) {
+      // A machine that is gone has nothing of ours left.
+      if (!isVitrineError(error)) throw error;
+    }
+    this.qmp.close();
+    await discardRunDirectory(this.files);
+  }
+
+  /** Our nodes, and the capability that we switched on. */
+  async #takeAway(): Promise<void> {
+    if (!this.qmp.isOpen) return;
+    for (const node of await this.qmp.execute('query-named-block-nodes', { flat: true })) {
+      const name = (node as { readonly 'node-name'?: unknown })['node-name'];
+      if (typeof name !== 'string' || !name.startsWith(STATE_NODE_PREFIX)) continue;
+      await this.qmp.execute('blockdev-del', { 'node-name': name });
+    }
+    await this.qmp.execute('migrate-set-capabilities', {
+      capabilities: [{ capability: IGNORE_SHARED, state: this.#ignoredShared }],
+    });
+  }
+}
+
+/** What a machine is, as it tells itself. */
+async function profileOf(qmp: Qmp): Promise<ResolvedProfile> {
+  const type = String(await qmp.execute('qom-get', { path: '/machine', property: 'type' }));
+  const cpus = await qmp.execute('query-cpus-fast');
+  const cpuPath = cpus[0]!['qom-path'];
+  const cpu = String(await qmp.execute('qom-get', { path: cpuPath, property: 'type' }));
+  const { enabled } = await qmp.execute('query-kvm');
+  const memory = await qmp.execute('query-memory-size-summary');
+  if ((memory['plugged-memory'] ?? 0) !== 0) {
+    throw new VitrineError('unsupported', { missing: 'machines without memory that was plugged in' });
+  }
+  const profile: QemuProfile = {
+    machine: type.replace(/-machine$/, ''),
+    cpus: cpus.length,
+    cpu: cpu.replace(/-x86_64-cpu$/, ''),
+    accelerator: enabled ? 'kvm' : 'tcg',
+    memoryBytes: memory['base-memory'],
+  };
+  return resolveProfile(profile);
+}
+
+async function isIgnoringShared(qmp: Qmp): Promise<boolean> {
+  const capabilities = await qmp.execute('query-migrate-capabilities');
+  return capabilities.some(({ capability, state }) => capability === IGNORE_SHARED && state);
+}
+
+/** A disk that the machine can write, undefined where there is none. */
+async function writableDisk(qmp: Qmp): Promise<string | undefined> {
+  const written = (await qmp.execute('query-block')).find(({ inserted }) => inserted?.ro === false);
+  return written && (written.device || written.qdev || 'without a name');
+}
+
+/** The process that listens at a socket's path. Throws `not-found` where none does, or none that we may know of. */
+async function processListeningAt(path: string): Promise<number> {
+  const sockets = await readFile('/proc/net/unix', 'latin1');
+  const inodes = sockets
+    .split('\n')
+    .filter((line) => line.endsWith(` ${path}`))
+    .map((line) => `socket:[${line.trim().split(/\s+/)[6]}]`);
+  for (const entry of await readdir('/proc')) {
+    if (!/^\d+$/.test(entry)) continue;
+    if (await holdsOne(entry, inodes)) return Number(entry);
+  }
+  throw new VitrineError('not-found', { what: 'a process that listens there', path });
+}
+
+async function holdsOne(pid: string, sockets: readonly string[]): Promise<boolean> {
+  try {
+    for (const descriptor of await readdir(`/proc/${pid}/fd`)) {
+      const target = await readlink(`/proc/${pid}/fd/${descriptor}`).catch(() => '');
+      if (sockets.includes(target)) return true;
+    }
+    return false;
+  } catch {
+    // It ended meanwhile, or is another user's.
+    return false;
+  }
+}
