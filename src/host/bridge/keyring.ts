@@ -18,11 +18,11 @@ export interface Identity {
   readonly grant: Grant;
 }
 
-/** A token beside the owner's. */
+/** Somebody beside the owner. */
 export interface NamedToken {
   readonly name: string;
-  /** SHA-256 of the token. */
-  readonly digest: Buffer;
+  /** SHA-256 of the token; undefined for one who comes by addresses alone, which the owner gives out. */
+  readonly digest: Buffer | undefined;
   readonly access: GrantTable;
 }
 
@@ -43,7 +43,11 @@ export const PROOF_HEADER = 'x-vitrine-proof';
 export const TICKET_PREFIX = 'ticket.';
 
 export class Keyring {
-  readonly #tokens: readonly { readonly digest: Buffer; readonly identity: Identity }[];
+  readonly #tokens: readonly {
+    readonly name: string;
+    readonly digest: Buffer;
+    readonly identity: Identity;
+  }[];
   readonly #keys: SecretTable<Identity>;
   readonly #sessions: SecretTable<Session>;
   readonly #tickets: SecretTable<Identity>;
@@ -58,7 +62,9 @@ export class Keyring {
     const { ownerToken, tokens, limits, clock } = options;
     const owner = { name: 'owner', digest: digestOf(ownerToken), access: OWNER_ACCESS };
     this.#tokens = [owner, ...tokens].map(({ name, digest, access }) => ({
-      digest,
+      name,
+      // Nobody has that one: it is forgotten here.
+      digest: digest ?? digestOf(newSecret()),
       identity: { id: `token:${name}`, grant: grantOf(name, access) },
     }));
     this.#keys = new SecretTable({ clock, lifeMs: limits.keyMs, maxRows: limits.keys });
@@ -83,6 +89,11 @@ export class Keyring {
     const matching = this.#tokens.filter(({ digest }) => isSecret(token, digest));
     if (matching[0] === undefined) throw new Refusal('token-invalid');
     return matching[0].identity;
+  }
+
+  /** Who goes by that name in the configuration. */
+  named(name: string): Identity | undefined {
+    return this.#tokens.find((token) => token.name === name)?.identity;
   }
 
   /** A key that opens one session for whoever `identity` is. */

@@ -41,6 +41,11 @@ export const REFUSALS = {
     'Open the address that the bridge printed; vitrine open prints another one.',
   ],
   'permission-denied': [403, 'More is asked for than this visitor may.', 'access in the configuration file'],
+  'visitor-unknown': [
+    404,
+    'Nobody of that name is in the configuration.',
+    'tokens in the configuration file',
+  ],
   'body-invalid': [
     400,
     'The body is not what this path takes.',

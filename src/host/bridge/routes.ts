@@ -150,7 +150,7 @@ function permissionsOf({ grant }: Identity, machine: string, value: unknown) {
   }
 }
 
-/** Another address to open, for whoever holds a token; the page opens as that holder. */
+/** Another address to open, for whoever holds a token, or from the owner for another; the page opens as that one. */
 async function mintKey(
   request: IncomingMessage,
   response: ServerResponse,
@@ -159,7 +159,12 @@ async function mintKey(
   checkOrigin(request.headers, policy);
   const holder = keyring.bearer(request.headers);
   if (holder === undefined) throw new Refusal('token-invalid');
-  writeJson(response, { address: addressOf(keyring.mintKey(holder)), expiresInMs: limits.keyMs });
+  const { for: name } = await readBody(request, limits);
+  if (name !== undefined && typeof name !== 'string') throw new Refusal('body-invalid');
+  if (name !== undefined && holder !== keyring.owner) throw new Refusal('permission-denied');
+  const visitor = name === undefined ? holder : keyring.named(name);
+  if (visitor === undefined) throw new Refusal('visitor-unknown');
+  writeJson(response, { address: addressOf(keyring.mintKey(visitor)), expiresInMs: limits.keyMs });
 }
 
 async function tellHealth(

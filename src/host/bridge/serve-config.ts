@@ -108,12 +108,16 @@ function readTokens(value: unknown): NamedToken[] {
     if (typeof name !== 'string' || !/^[a-z0-9][a-z0-9._-]{0,63}$/.test(name) || name === 'owner') {
       throw new VitrineError('argument-invalid', { name: `${place}.name`, wants: 'a name other than owner' });
     }
-    if (typeof sha256 !== 'string' || !/^[0-9a-f]{64}$/.test(sha256)) {
+    if (sha256 !== undefined && (typeof sha256 !== 'string' || !/^[0-9a-f]{64}$/.test(sha256))) {
       throw new VitrineError('argument-invalid', { name: `${place}.sha256`, wants: '64 hexadecimal digits' });
     }
     const [other] = Object.keys(others);
     if (other !== undefined) throw new VitrineError('argument-invalid', { name: `${place}.${other}` });
-    return { name, digest: Buffer.from(sha256, 'hex'), access: readAccess(access, `${place}.access`) };
+    return {
+      name,
+      digest: sha256 === undefined ? undefined : Buffer.from(sha256, 'hex'),
+      access: readAccess(access, `${place}.access`),
+    };
   });
 }
 

@@ -44,8 +44,8 @@ export const SERVER_LIMITS = {
   /** Tickets that wait for their upgrade. */
   tickets: 256,
   ticketMs: 30_000,
-  /** One-time addresses that wait to be opened, and how long they can be. */
-  keys: 16,
+  /** One-time addresses that wait to be opened, a class of them, and how long they can be. */
+  keys: 64,
   keyMs: 15 * 60_000,
   /** How long open connections may take to end when the bridge closes. */
   closingMs: 3_000,

@@ -32,6 +32,8 @@ beforeEach(async () => {
         digest: digestOf(studentToken),
         access: { pulse: ['observe', 'peek'], linux: ['observe'] },
       },
+      // One who has no token at all.
+      { name: 'guest', digest: undefined, access: { pulse: ['observe'] } },
     ],
   });
 });
@@ -186,6 +188,20 @@ describe('a key', () => {
     const opened = await post('/session', { key: body.address.split('#k=')[1] });
     expect(opened.body.subject).toBe('student');
     expect((await post('/key', {}, await openSession())).body.code).toBe('token-invalid');
+  });
+
+  it('is had by the owner for others, and by nobody else for anybody', async () => {
+    const keyFor = (name: unknown, token: string) =>
+      post('/key', { for: name }, { Authorization: `Bearer ${token}` });
+    for (const name of ['student', 'guest']) {
+      const { address } = (await keyFor(name, server.token)).body;
+      const opened = await post('/session', { key: address.split('#k=')[1] });
+      expect(opened.body.subject).toBe(name);
+    }
+    expect((await keyFor('nobody', server.token)).body.code).toBe('visitor-unknown');
+    expect((await keyFor(7, server.token)).body.code).toBe('body-invalid');
+    expect((await keyFor('owner', studentToken)).body.code).toBe('permission-denied');
+    expect((await keyFor('student', studentToken)).body.code).toBe('permission-denied');
   });
 });
 

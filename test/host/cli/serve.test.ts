@@ -131,7 +131,10 @@ describe('vitrine serve', () => {
     const file = join(folder, 'bridge.json');
     const token = 'student-token-of-some-length';
     const sha256 = createHash('sha256').update(token).digest('hex');
-    const tokens = [{ name: 'student', sha256, access: { pulse: ['observe'] } }];
+    const tokens = [
+      { name: 'student', sha256, access: { pulse: ['observe'] } },
+      { name: 'guest', access: { pulse: ['observe'] } },
+    ];
     await writeFile(file, JSON.stringify({ listen: '127.0.0.1:1', tokens, limits: { connections: 1 } }));
     const { origin } = await serve('--config', file);
     expect(origin).not.toMatch(/:1$/);
@@ -141,6 +144,10 @@ describe('vitrine serve', () => {
       body: '{}',
     });
     expect(ticket.status).toBe(200);
+    expect((await runCommand(['open', '--for', 'guest'], environment)).out.startsWith(`${origin}/#k=`)).toBe(
+      true,
+    );
+    expect((await runCommand(['open', '--for', 'nobody'], environment)).code).toBe(3);
   });
 
   it.each([
