@@ -1,6 +1,7 @@
 // A host machine's serial console for a terminal: text in both directions, and what it said kept for a terminal that is
-// shown later. It opens itself again when the connection was lost.
+// shown later. It opens itself again when the connection was lost; the machine then says again what it said last.
 
+import { isVitrineError } from '../base/error.ts';
 import type { BridgeClient } from '../bridge/bridge-client.ts';
 import type { RemoteConsole } from '../bridge/remote-console.ts';
 
@@ -16,6 +17,7 @@ export class HostConsole {
   #output = '';
   #onOutput: ((text: string) => void) | null = null;
   #isClosed = false;
+  #isOver = false;
 
   /** `input` says whether the session may type. */
   constructor(bridge: BridgeClient, name: string, input: boolean) {
@@ -39,20 +41,35 @@ export class HostConsole {
     this.#port?.close();
   }
 
-  /** Until it is closed or the machine has none: what it says, over every connection. */
+  /** Whether nothing more will come: it was closed, the machine ended, or the bridge will not be reached any more. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
   async #follow(): Promise<void> {
-    while (!this.#isClosed) {
-      const decoder = new TextDecoder();
-      const onBytes = (bytes: Uint8Array): void => this.#take(decoder.decode(bytes, { stream: true }));
-      try {
-        const { link } = this.#bridge;
-        await link.nextConnection();
-        this.#port = this.#bridge.machine(this.name).openConsole({ onBytes, input: this.#input });
-        await this.#port.closed;
-        return;
-      } catch {
-        if (this.#bridge.state.kind === 'open' || this.#bridge.state.kind === 'closed') return;
+    try {
+      while (!this.#isClosed) {
+        // Throws when there will be no other connection.
+        await this.#bridge.link.nextConnection();
+        if (await this.#followConnection()) return;
       }
+    } catch {
+      // The pane says how the connection stands.
+    } finally {
+      this.#isOver = true;
+    }
+  }
+
+  /** What it says, over one connection. Returns whether that was all, and not the connection that ended. */
+  async #followConnection(): Promise<boolean> {
+    const decoder = new TextDecoder();
+    const onBytes = (bytes: Uint8Array): void => this.#take(decoder.decode(bytes, { stream: true }));
+    try {
+      this.#port = this.#bridge.machine(this.name).openConsole({ onBytes, input: this.#input });
+      await this.#port.closed;
+      return true;
+    } catch (error) {
+      return !isVitrineError(error, 'connection-lost');
     }
   }
 

@@ -17,7 +17,7 @@ const REFRESH_MS = 3000;
 export class HostModel {
   readonly state = new Signal<LinkState>({ kind: 'connecting', attempt: 0 });
   readonly machines = new Signal<readonly MachineInfo[]>([]);
-  /** Oldest first, of all machines. */
+  /** Of the machine on show, oldest first. */
   readonly snapshots = new Signal<readonly SnapshotInfo[]>([]);
   /** The name of the machine on show. */
   readonly current = new Signal<string | null>(null);
@@ -28,6 +28,9 @@ export class HostModel {
 
   constructor(workspace: Workspace) {
     this.#workspace = workspace;
+    this.current.watch(() => {
+      if (this.state.value.kind === 'open') void this.refreshSnapshots().catch(() => {});
+    });
     setInterval(() => {
       if (document.visibilityState === 'visible' && this.state.value.kind === 'open') {
         // The next look tells what this one could not.
@@ -62,11 +65,19 @@ export class HostModel {
 
   /** Reads the lists again; signals change only where the lists did. */
   async refresh(): Promise<void> {
-    const [machines, snapshots] = await Promise.all([this.bridge.machines(), this.bridge.log()]);
+    const machines = await this.bridge.machines();
     if (!isSame(machines, this.machines.value)) this.machines.set(machines);
-    if (!isSame(snapshots, this.snapshots.value)) this.snapshots.set(snapshots);
     const isThere = machines.some(({ name }) => name === this.current.value);
     if (!isThere) this.current.set(machines[0]?.name ?? null);
+    await this.refreshSnapshots();
+  }
+
+  /** As `refresh`, of the snapshots of the machine on show: a host may have thousands of others. */
+  async refreshSnapshots(): Promise<void> {
+    const machine = this.current.value;
+    const snapshots = machine === null ? [] : await this.bridge.log({ machine });
+    if (machine !== this.current.value) return;
+    if (!isSame(snapshots, this.snapshots.value)) this.snapshots.set(snapshots);
   }
 
   /** Brings a snapshot into this browser's store: it can be looked into when the host is gone. */

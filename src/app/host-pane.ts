@@ -133,6 +133,7 @@ export class HostPane {
     if (state.kind === 'open') {
       const { software, subject } = this.model.bridge.host;
       this.#link.textContent = `Connected to ${software.name} ${software.version} as ${subject}.`;
+      this.#reopenConsole();
     } else if (state.kind === 'closed') {
       const again = button('Connect again', () => {
         void this.#notices.guard('Connecting to the host', () => this.model.connect());
@@ -172,6 +173,7 @@ export class HostPane {
       ),
     );
     this.#showMachine();
+    this.#reopenConsole();
   }
 
   #showMachine(): void {
@@ -221,6 +223,13 @@ export class HostPane {
     this.terminal = terminal;
     this.#terminalPlace.append(terminal.element);
     void this.#notices.guard('Loading the terminal', () => terminal.connect(port));
+  }
+
+  /** A console that is over is opened again where the machine runs again, or the bridge is reached again. */
+  #reopenConsole(): void {
+    const { machine } = this.model;
+    const isUp = machine?.state === 'running' || machine?.state === 'paused';
+    if (machine !== null && isUp && this.#console?.isOver !== false) this.#openConsole(machine.name);
   }
 
   #showJob(job: Job | null): void {
