@@ -5,10 +5,10 @@
 //   the processor, at 0xe0000000                       the hook in `do_page_walk`, as for RAM: a byte a page in a map
 //   a mode that is set, which clears all               the VGA's port for it, overridden here
 //   devices that write where the guest says (`cpu.write8` …), banked modes among them   overridden here, on the instance
-//   v86's `restore_state`                              `vga.set_state`, likewise; it comes empty from `device-state.ts`
+//   v86's `restore_state`                              `cpu.set_state`, likewise; its pixels come empty from `device-state.ts`
 //
-// Nothing is put on the VGA that it reads for each character: an accessor in the place of `svga_enabled` made its screen several
-// times slower.
+// Nothing is put on the VGA itself, which the screen reads for each character: an accessor in the place of `svga_enabled` made
+// that several times slower.
 
 import { PageSet } from '../../memory/page-set.ts';
 import { MARK_GLOBALS } from './track-program.ts';
@@ -16,8 +16,8 @@ import type { V86Cpu } from './v86-internals.ts';
 
 const PAGE_BYTES = 4096;
 const FRAME_BUFFER = 0xe000_0000;
-/** Where v86's state of the VGA has this memory. */
-const STATE_AT = 39;
+/** Where v86's state has the VGA's, and that has this memory. */
+const STATE_AT = { vga: 52, pixels: 39 } as const;
 /** The Bochs VBE ports: an index, 4 for the mode, and its value: bit 0 on, bit 7 without clearing. */
 const VBE = { valuePort: 0x1cf, modeIndex: 4, clears: 0x81, on: 1 } as const;
 const WRITERS = ['write8', 'write16', 'write32'] as const;
@@ -25,6 +25,7 @@ const WRITERS = ['write8', 'write16', 'write32'] as const;
 type Write = (address: number, value: number) => void;
 /** Of the processor and its VGA, what is overridden here. */
 type WriterCpu = { [name in (typeof WRITERS)[number]]: Write } & {
+  set_state: (state: unknown[]) => void;
   readonly io: { readonly ports: readonly (Port | undefined)[] };
 };
 interface Port {
@@ -33,7 +34,6 @@ interface Port {
 interface Vga {
   readonly dispi_index: number;
   readonly vga_memory_size: number;
-  set_state(state: unknown[]): void;
 }
 
 /** What the rewritten program exports for it. */
@@ -59,7 +59,7 @@ export class VramMarks {
     this.#exports = exports;
     this.#pageCount = Math.ceil(this.#vga.vga_memory_size / PAGE_BYTES);
     const writers = cpu as unknown as WriterCpu;
-    const undo = [this.#watchMode(writers), this.#watchState(), this.#watchWriters(writers)];
+    const undo = [this.#watchMode(writers), this.#watchState(writers), this.#watchWriters(writers)];
     this.#remove = () => {
       for (const one of undo) one();
     };
@@ -84,7 +84,7 @@ export class VramMarks {
       typeof vga.dispi_index === 'number' &&
       typeof writers.io?.ports?.[VBE.valuePort]?.write16 === 'function' &&
       typeof vga.vga_memory_size === 'number' &&
-      typeof (Object.getPrototypeOf(vga) as Partial<Vga>).set_state === 'function' &&
+      typeof writers.set_state === 'function' &&
       WRITERS.every((name) => typeof writers[name] === 'function');
     // Safe: each was looked at.
     return isKnown ? new VramMarks(cpu, { map, pages, allocate, free } as VramExports) : undefined;
@@ -141,18 +141,16 @@ export class VramMarks {
     };
   }
 
-  #watchState(): () => void {
-    const vga = this.#vga;
-    // Safe: `arm` found the function there.
-    const device = Object.getPrototypeOf(vga) as Vga;
-    vga.set_state = (state) => {
-      const pixels = state[STATE_AT] as { readonly length: number } | undefined;
-      this.touch(0, pixels?.length ?? vga.vga_memory_size);
-      device.set_state.call(vga, state);
+  #watchState(cpu: WriterCpu): () => void {
+    const { set_state } = cpu;
+    cpu.set_state = (state) => {
+      const ofVga = state[STATE_AT.vga] as readonly { readonly length: number }[] | undefined;
+      // A state may pass the VGA over.
+      if (ofVga) this.touch(0, ofVga[STATE_AT.pixels]?.length ?? this.#vga.vga_memory_size);
+      set_state.call(cpu, state);
     };
     return () => {
-      // Uncovers the prototype's.
-      Reflect.deleteProperty(vga, 'set_state');
+      cpu.set_state = set_state;
     };
   }
 
