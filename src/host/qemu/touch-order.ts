@@ -8,7 +8,7 @@
 //
 // It is a hint and no more: a file that is damaged or of another machine costs time and nothing else.
 
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { OwnedBytes } from '../../base/bytes.ts';
 import type { PageRef } from './page-server.ts';
@@ -68,6 +68,7 @@ export class TouchOrders {
   /** Keeps what was known, and behind it what was asked for in spite of it. */
   async keep(snapshot: string, known: readonly PageRef[], asked: readonly PageRef[]): Promise<void> {
     const file = this.#fileOf(snapshot);
+    await mkdir(this.#folder, { recursive: true });
     await writeFile(`${file}.next`, encodeTouchOrder([...known, ...asked]), { mode: 0o600 });
     await rename(`${file}.next`, file);
   }
