@@ -4,14 +4,17 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { fetchedQemus } from './qemu-backports.mjs';
 
 const INSTALL_TIMEOUT_MS = 10 * 60_000;
+const BACKPORTS = fileURLToPath(new URL('qemu-backports.mjs', import.meta.url));
+const INSTALLED = 'qemu-system-x86_64';
 const PACKAGES = ['qemu-system-x86', 'qemu-utils'];
 
 /** Every QEMU found: its version, its program, and its `qemu-img`. The installed one first. */
 export function findQemus() {
-  const folders = [{ program: 'qemu-system-x86_64', image: 'qemu-img' }].concat(
+  const folders = [{ program: INSTALLED, image: 'qemu-img' }].concat(
     fetchedQemus().map(({ bin }) => ({
       program: join(bin, 'qemu-system-x86_64'),
       image: join(bin, 'qemu-img'),
@@ -25,13 +28,16 @@ export function findQemus() {
 
 /** Undefined when there is one, after trying to install it; else what a person can do. */
 export async function ensureQemu(run) {
-  if (findQemus().length > 0) return undefined;
   if (process.getuid?.() === 0 && existsSync('/etc/debian_version')) {
-    const options = { env: { DEBIAN_FRONTEND: 'noninteractive' }, timeoutMs: INSTALL_TIMEOUT_MS };
-    await run('apt-get', ['-q', 'update'], options);
-    await run('apt-get', ['-q', 'install', '-y', '--no-install-recommends', ...PACKAGES], options);
-    if (findQemus().length > 0) return undefined;
+    if (!findQemus().some(({ program }) => program === INSTALLED)) {
+      const options = { env: { DEBIAN_FRONTEND: 'noninteractive' }, timeoutMs: INSTALL_TIMEOUT_MS };
+      await run('apt-get', ['-q', 'update'], options);
+      await run('apt-get', ['-q', 'install', '-y', '--no-install-recommends', ...PACKAGES], options);
+    }
+    // One beside it is welcome and not needed: `tellQemus` says what is there.
+    if (!hasNewer()) await run('node', [BACKPORTS], { timeoutMs: INSTALL_TIMEOUT_MS });
   }
+  if (findQemus().length > 0) return undefined;
   return `QEMU is not installed: install ${PACKAGES.join(' and ')} (Debian: apt-get install ${PACKAGES.join(' ')}).`;
 }
 
@@ -39,10 +45,12 @@ export async function ensureQemu(run) {
 export function tellQemus() {
   const found = findQemus();
   const versions = found.map(({ version, program }) => `${version} (${program})`).join(', ');
-  const newer = found.some(({ version }) => Number.parseInt(version, 10) >= 10)
-    ? ''
-    : ' NO QEMU 10: npm run qemu:backports fetches one.';
+  const newer = hasNewer() ? '' : ' NO QEMU 10: npm run qemu:backports fetches one.';
   return `QEMU: ${found.length === 0 ? 'NONE' : versions}.${newer}`;
+}
+
+function hasNewer() {
+  return findQemus().some(({ version }) => Number.parseInt(version, 10) >= 10);
 }
 
 function versionOf(program) {
