@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { decodeInputLog, encodeInputLog } from '../../src/guest/input-log.ts';
-import { recordInput, replayInput } from '../../src/guest/v86/index.ts';
+import { recordInput, replayInput, V86Steps } from '../../src/guest/v86/index.ts';
 import { differenceOf, putInstant, takeInstant } from '../../src/testing/guest-suites/instant.ts';
 import { Random } from '../../src/testing/random.ts';
 import { seedOfRun } from '../support/seed.ts';
@@ -57,6 +57,20 @@ describe('Linux on v86, deterministic', () => {
       expect(await replayer.runTo('end')).toEqual(log.end);
       expect(differenceOf(await takeInstant(guest), end)).toBe('none');
     }
+    await guest.resume();
+
+    // As a person steps: into a command, one instruction back and on again, and to the end, where all is compared.
+    const steps = new V86Steps(guest);
+    await steps.begin();
+    expect(await shell.run('echo $((6 * 7))')).toBe('42');
+    const { endSteps } = await steps.hold();
+    const here = await steps.go(Math.floor(endSteps / 2));
+    const next = await steps.go(here.steps + 1);
+    expect(await steps.go(here.steps)).toEqual(here);
+    expect(await steps.go(here.steps + 1)).toEqual(next);
+    expect((await steps.go(endSteps)).steps).toBe(endSteps);
+    await steps.release();
+    expect(await shell.run('echo still here')).toBe('still here');
     await guest.close();
   });
 });

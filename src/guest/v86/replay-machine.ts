@@ -44,6 +44,7 @@ export class V86Replay implements Replay {
   readonly #hooks: ReplayHooks;
   readonly #mainLoop: () => number;
   readonly #send: V86Bus['send'];
+  readonly #emptyTlb: () => void;
   #slices = 0;
   #frames = 0;
   #inSlice = false;
@@ -56,7 +57,7 @@ export class V86Replay implements Replay {
   onInput: InputListener | undefined;
   /** Called before each slice of `run`: a log's input enters. */
   beforeSlice: (() => void) | undefined;
-  /** State was loaded, or memory written, by somebody else. */
+  /** State was loaded, or memory written, by somebody else; or what a save does was done in the middle of a slice. */
   onDisturbed: (() => void) | undefined;
 
   constructor(emulator: V86Emulator, time: VirtualTime, hooks: ReplayHooks) {
@@ -68,6 +69,12 @@ export class V86Replay implements Replay {
     this.#mainLoop = this.#cpu.main_loop;
     this.#cpu.main_loop = () => this.#slice();
     this.#send = this.#bus.send;
+    this.#emptyTlb = this.#cpu.full_clear_tlb;
+    this.#cpu.full_clear_tlb = () => {
+      this.#emptyTlb.call(this.#cpu);
+      // The rest of the slice would go through page tables anew, which guests can see.
+      if (this.#time.isCut) this.onDisturbed?.();
+    };
     this.#bus.send = (name, value) => {
       if (NOT_INPUT.test(name)) this.#send.call(this.#bus, name, value);
       else if (this.#inSlice) this.#late.push([name, value]);
@@ -171,6 +178,7 @@ export class V86Replay implements Replay {
   remove(): void {
     this.#cpu.main_loop = this.#mainLoop;
     this.#bus.send = this.#send;
+    this.#cpu.full_clear_tlb = this.#emptyTlb;
   }
 
   #runSlice(): void {

@@ -246,7 +246,7 @@ export interface V86Cpu extends V86Stateful {
   readonly memory_map_write8: ((address: number, value: number) => void)[];
   jit_clear_cache: () => void;
   readonly jit_dirty_cache: (start: number, end: number) => void;
-  readonly full_clear_tlb: () => void;
+  full_clear_tlb: () => void;
   readonly update_state_flags: () => void;
   readonly set_tsc: (low: number, high: number) => void;
   readonly svga_mark_dirty: () => void;

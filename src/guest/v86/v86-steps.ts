@@ -1,5 +1,5 @@
 // Steps of a deterministic machine: a copy of where it began, the log of what entered it since, and a run of that log to
-// wherever it is to stand. Going on costs the way on; going back costs the way from the beginning, some 60 million steps a
+// wherever it is to stand. Going on costs the way on; going back costs the way from the beginning, some 50 million steps a
 // second. The copy is as large as the machine's memory.
 
 import { copyBytes, equalBytes } from '../../base/bytes.ts';

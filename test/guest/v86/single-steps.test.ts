@@ -130,6 +130,27 @@ describe('single steps', () => {
     await guest.close();
   });
 
+  it('tell of a save in the middle of a slice, which is not without a trace', async () => {
+    const guest = await openProgram(COUNTING, 0, { deterministic: true });
+    await paused(guest, async () => {
+      const replay = guest.replay!;
+      replay.begin();
+      let disturbed = 0;
+      replay.onDisturbed = () => disturbed++;
+      await replay.runTo(1000);
+      guest.saveDevices();
+      expect(disturbed).toBe(0);
+      guest.takeDirty().commit();
+      expect(disturbed).toBe(1);
+      // Between two slices it leaves none.
+      await replay.run(100_003 - 1000);
+      expect(replay.position).toEqual({ steps: 100_003, slices: 1 });
+      guest.takeDirty().commit();
+      expect(disturbed).toBe(1);
+    });
+    await guest.close();
+  });
+
   it('are those of the program that was compiled for them', async () => {
     const plain = await v86Program();
     await expect(openPulse({ deterministic: true, wasm: plain })).rejects.toMatchObject({
