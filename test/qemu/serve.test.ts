@@ -1,13 +1,14 @@
 // The commands against a real QEMU, as a person would type them: Pulse is started, saved, looked into, put back, forked, stopped
 // and brought back, also by the next bridge. Its generator says each time whether its memory is what it was.
 
+import { spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PULSE, PULSE_FACTS } from '../../src/guest/pulse/pulse.ts';
 import { type Ran, type RunningCommand, runCommand, startCommand } from '../host/cli/shell.ts';
-import { pulseRomFile, randomAfter } from './pulse-machine.ts';
+import { pulseRomFile, QEMUS, randomAfter } from './pulse-machine.ts';
 
 let folder = '';
 let environment: NodeJS.ProcessEnv = {};
@@ -143,6 +144,36 @@ describe('a machine of QEMU', () => {
     await done('stop', 'pulse');
     await done('run', 'pulse');
     await untilMore('pulse', 2);
+  });
+
+  it('that others started is adopted, put back, and runs on when the bridge leaves it', async () => {
+    const socket = join(folder, 'theirs.sock');
+    const args = ['-nodefaults', '-display', 'none', '-machine', 'pc', '-cpu', 'qemu64,-apic', '-m', '16'];
+    const theirs = spawn(
+      QEMUS[0]!.program,
+      [...args, '-bios', rom.bios, '-qmp', `unix:${socket},server=on,wait=off`],
+      { stdio: 'ignore' },
+    );
+    try {
+      await expect.poll(async () => (await vitrine('attach', 'theirs', '--qmp', socket)).code).toBe(0);
+      await untilMore('theirs', 5);
+      const point = await done('save', 'theirs');
+      const before = await pulseOf(point);
+      await untilMore('theirs', before.loops + 5);
+      await done('pause', 'theirs');
+      await done('restore', 'theirs', point);
+      expect(await pulseOf('theirs')).toEqual(before);
+      await done('resume', 'theirs');
+      await done('stop', 'theirs');
+      expect(await stateOf('theirs')).toBe('stopped');
+      expect(theirs.exitCode).toBeNull();
+      await done('attach', 'theirs', '--qmp', socket);
+      await untilMore('theirs', before.loops + 5);
+      theirs.kill('SIGKILL');
+      await expect.poll(() => stateOf('theirs'), { timeout: 30_000 }).toBe('lost');
+    } finally {
+      theirs.kill('SIGKILL');
+    }
   });
 
   it('that cannot be started says what QEMU said', async () => {

@@ -8,7 +8,7 @@ import { LIMITS } from '../../base/limits.ts';
 import type { WorkOptions } from '../../base/work.ts';
 import type { HostMachine, MachineConsole, MachineFacts, MachineState } from '../../bridge/host.ts';
 import type { Machine } from '../../engine/machine.ts';
-import { type PeekRange, spansOf } from '../../engine/peek.ts';
+import type { PeekRange } from '../../engine/peek.ts';
 import type { RestoreReport } from '../../engine/restore.ts';
 import type { SnapshotId } from '../../engine/snapshot.ts';
 import type { Vitrine } from '../../engine/vitrine.ts';
@@ -16,6 +16,7 @@ import { type LazyMachine, openLazyMachine } from '../qemu/lazy-machine.ts';
 import { resolveProfile } from '../qemu/profile.ts';
 import { openQemuMachine, type QemuMachine, type QemuMachineOptions } from '../qemu/qemu-machine.ts';
 import type { SerialLine } from '../qemu/serial-line.ts';
+import { pokeGuest } from './poke-guest.ts';
 import type { MachineRecipe } from './qemu-arguments.ts';
 
 export class QemuHostMachine implements HostMachine {
@@ -137,18 +138,7 @@ export class QemuHostMachine implements HostMachine {
   }
 
   async poke(range: PeekRange, bytes: OwnedBytes): Promise<void> {
-    const { guest } = this.#running();
-    const spans = spansOf(guest.regions, range);
-    await guest.pause();
-    try {
-      let at = 0;
-      for (const span of spans) {
-        guest.writePages(span, bytes.subarray(at, at + span.lengthBytes));
-        at += span.lengthBytes;
-      }
-    } finally {
-      await guest.resume();
-    }
+    await pokeGuest(this.#running().guest, range, bytes);
   }
 
   /** Into a new process. The one that runs ends first: two would fight for one disk. */

@@ -6,12 +6,13 @@
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { WorkOptions } from '../../base/work.ts';
-import type { RunRequest } from '../../bridge/host.ts';
+import type { AttachRequest, RunRequest } from '../../bridge/host.ts';
 import type { SnapshotId } from '../../engine/snapshot.ts';
 import type { Vitrine } from '../../engine/vitrine.ts';
 import type { ConfigValue } from '../../guest/guest.ts';
 import type { QemuProfile } from '../qemu/profile.ts';
 import { collectRunDirectories, openRunRoot } from '../qemu/run-directory.ts';
+import { AttachedHostMachine } from './attached-host-machine.ts';
 import type { LaunchedMachine, Launcher } from './local-host.ts';
 import { type MachineRecipe, recipeOf } from './qemu-arguments.ts';
 import { QemuHostMachine } from './qemu-host-machine.ts';
@@ -65,6 +66,11 @@ export class QemuLauncher implements Launcher {
     const known = await this.#recipeOf(source);
     const recipe = known ?? { profile: profileOf(manifest.machine.config), disks: [] };
     return this.#start(name, recipe, engine, (machine) => machine.start(snapshot, options));
+  }
+
+  /** Its owner has it; the book does not. */
+  async attach({ name, socket }: AttachRequest, engine: Vitrine): Promise<LaunchedMachine> {
+    return AttachedHostMachine.open(name, socket, engine);
   }
 
   async #start(

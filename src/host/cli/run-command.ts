@@ -44,7 +44,8 @@ export const attachCommand = verbCommand({
   summary: 'adopts a QEMU machine that runs',
   help: `vitrine attach web --qmp /run/web/qmp.sock
 
-The machine stays its owner's: the bridge leaves it running.
+The machine stays its owner's: "vitrine stop" and the end of the bridge leave it running. Its disks are not saved, so that one with a
+disk that it can write to is saved and looked into, and not restored.
 
   --qmp SOCKET          where its monitor listens
 `,

@@ -63,7 +63,7 @@ export async function attachQemu(
         openKernels: () => loadKernels(),
         clock: options.clock ?? SYSTEM_CLOCK,
       });
-      return new AttachedMachine(vitrine, vitrine.adopt(name, tracker), guest);
+      return new AttachedMachine(vitrine, vitrine.adopt(name, tracker), guest, qmp.closed);
     } finally {
       if (running) await qmp.execute('cont');
     }
@@ -79,9 +79,12 @@ export class AttachedMachine {
   /** Save, restore, checkpoint, reset, peek, diff. */
   readonly machine: Machine;
   readonly guest: QemuGuest;
+  /** Resolves, with the reason, when its process is gone, or when it was left. */
+  readonly lost: Promise<VitrineError>;
   readonly #vitrine: Vitrine;
 
-  constructor(vitrine: Vitrine, machine: Machine, guest: QemuGuest) {
+  constructor(vitrine: Vitrine, machine: Machine, guest: QemuGuest, lost: Promise<VitrineError>) {
+    this.lost = lost;
     this.#vitrine = vitrine;
     this.machine = machine;
     this.guest = guest;
