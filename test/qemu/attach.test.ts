@@ -7,10 +7,10 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } 
 import { loadCodecs } from '../../src/codec/load.ts';
 import { openEngine, type Vitrine } from '../../src/engine/vitrine.ts';
 import { PULSE } from '../../src/guest/pulse/pulse.ts';
-import { type AttachedMachine, attachQemu } from '../../src/host/qemu/attach.ts';
+import { type AttachedMachine, type AttachOptions, attachQemu } from '../../src/host/qemu/attach.ts';
 import { loadKernels } from '../../src/kernel/load.ts';
 import { openMemoryStore } from '../../src/store/memory-store.ts';
-import { codeOf } from '../../src/testing/guest-suites/subject.ts';
+import { codeOf, whilePaused } from '../../src/testing/guest-suites/subject.ts';
 import { BareQemu, isPulseWhole } from './bare-qemu.ts';
 import { faultOf, QEMUS, readPulse } from './pulse-machine.ts';
 
@@ -27,8 +27,8 @@ describe.each(QEMUS)('a machine of QEMU $version that others started', ({ progra
       ...['-chardev', `socket,id=second,path=${join(folder, 'second')},server=on,wait=off`],
       ...['-mon', 'chardev=second,mode=control'],
     ]);
-  const attach = async (): Promise<AttachedMachine> => {
-    attached = await attachQemu('theirs', join(qemu.folder, 'second'), vitrine, { root });
+  const attach = async (options: AttachOptions = {}): Promise<AttachedMachine> => {
+    attached = await attachQemu('theirs', join(qemu.folder, 'second'), vitrine, { root, ...options });
     return attached;
   };
   const untilLoops = ({ guest }: AttachedMachine, loops: number) =>
@@ -51,8 +51,9 @@ describe.each(QEMUS)('a machine of QEMU $version that others started', ({ progra
   });
   afterAll(() => vitrine.close());
 
-  it('goes back and on exactly, with RAM that is in no file', async () => {
-    const { machine, guest } = await attach();
+  it.each(['process', 'monitor'] as const)('goes back and on exactly, RAM by the %s', async (memory) => {
+    const { machine, guest } = await attach({ memory });
+    expect(attached!.memory).toBe(memory);
     expect(await guest.isRunning()).toBe(true);
     await untilLoops(attached!, 20);
     await attached!.stop();
@@ -73,6 +74,7 @@ describe.each(QEMUS)('a machine of QEMU $version that others started', ({ progra
 
   it('sees the memory that the machine itself sees', async () => {
     const { guest } = await attach();
+    expect(attached!.memory).toBe('process');
     await untilLoops(attached!, 10);
     await attached!.stop();
     const ours = new Uint8Array(0x20_0000);
@@ -80,6 +82,20 @@ describe.each(QEMUS)('a machine of QEMU $version that others started', ({ progra
     const theirs = await qemu.memory(0x10_0000, 0x10_0000);
     expect(Buffer.compare(ours.subarray(0x10_0000), theirs)).toBe(0);
     expect(await qemu.words(PULSE.loops, 1)).toEqual(new Uint32Array(ours.buffer, PULSE.loops, 1));
+  });
+
+  it('takes what is written to its memory by the monitor alone, too', async () => {
+    const { guest } = await attach({ memory: 'monitor' });
+    await untilLoops(attached!, 10);
+    await attached!.stop();
+    const span = { region: 0, offsetBytes: 0x30_0ffc, lengthBytes: 8 };
+    const word = Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8);
+    await whilePaused(guest, () => guest.writePages(span, word));
+    expect(await qemu.memory(0x30_0ffc, 8)).toEqual(Buffer.from(word));
+    await attached!.start();
+    const { loops } = await readPulse(guest);
+    await untilLoops(attached!, loops + 300);
+    expect(faultOf(await readPulse(guest))).toBe('none');
   });
 
   it('goes on by itself when we leave, with nothing of ours in it', async () => {
@@ -102,7 +118,9 @@ describe.each(QEMUS)('a machine of QEMU $version that others started', ({ progra
 
   it('is told from one that is not there, not ours, or gone', async () => {
     const path = join(qemu.folder, 'second');
-    expect(await codeOf(() => attachQemu('theirs', join(root, 'none'), vitrine, { root }))).toBe('not-found');
+    expect(await codeOf(() => attachQemu('theirs', join(root, 'none'), vitrine, { root }))).toBe(
+      'guest-lost',
+    );
     // Another process than the machine's has no such memory.
     const other = codeOf(() => attachQemu('theirs', path, vitrine, { root, pid: process.pid }));
     expect(await other).toBe('guest-failed');

@@ -1,7 +1,7 @@
-// Machines that others started: all that is needed is the path of a monitor and the right to look into the process. Nothing of
-// theirs is changed but for the time in which it is needed, and they go on when we leave.
+// Machines that others started: all that is needed is the path of a monitor, and to be quick the right to look into the process.
+// Nothing of theirs is changed but for the time in which it is needed, and they go on when we leave.
 //
-//   monitor ─▶ what kind of machine it is        RAM ─▶ /proc/PID/mem        state ─▶ files that QEMU writes and reads
+//   monitor ─▶ what kind of machine it is      RAM ─▶ /proc/PID/mem, or with the state      state ─▶ files that QEMU writes
 //
 // QEMU's standard error is not ours to read: a complaint that is told there alone is not heard. Disks are not saved: a restore of
 // a machine with a disk that it can write is refused, since the disk would not go back with it, unless the caller sees to that.
@@ -14,6 +14,7 @@ import { MACHINE_NAME_PATTERN } from '../../engine/snapshot.ts';
 import type { Vitrine } from '../../engine/vitrine.ts';
 import { loadKernels } from '../../kernel/load.ts';
 import { openScanTracker } from '../../tracking/scan-tracker.ts';
+import { openProcessRam } from './process-ram.ts';
 import { type QemuProfile, type ResolvedProfile, resolveProfile } from './profile.ts';
 import { openQemuGuest, type QemuGuest, type QemuHost } from './qemu-guest.ts';
 import { connectQmp, type Qmp } from './qmp.ts';
@@ -21,6 +22,11 @@ import { discardRunDirectory, makeRunDirectory } from './run-directory.ts';
 import { IGNORE_SHARED, STATE_NODE_PREFIX } from './state-transfer.ts';
 
 export interface AttachOptions {
+  /**
+   * How its RAM is read and written: `process` by `/proc/PID/mem`; `monitor` by states that QEMU writes and loads, which needs no
+   * right and costs all of RAM in each pause. The first that is allowed when left out.
+   */
+  readonly memory?: 'process' | 'monitor';
   /** The machine's process; found by its monitor when left out. */
   readonly pid?: number;
   /** Where files for state are made; QEMU has to be able to write there. */
@@ -45,11 +51,11 @@ export async function attachQemu(
 ): Promise<AttachedMachine> {
   if (!MACHINE_NAME_PATTERN.test(name))
     throw new VitrineError('argument-invalid', { name: 'name', value: name });
-  const pid = options.pid ?? (await processListeningAt(path));
   const qmp = await connectQmp(path);
   let host: AttachedHost | undefined;
   try {
     const profile = await profileOf(qmp);
+    const { pid, memory } = await chooseMemory(qmp, path, profile.memoryBytes, options);
     const ignoredShared = await isIgnoringShared(qmp);
     const files = await makeRunDirectory(name, false, options.root);
     host = new AttachedHost({ qmp, pid, profile, files, ignoredShared });
@@ -58,12 +64,16 @@ export async function attachQemu(
     try {
       const disk = options.disks === 'others' ? undefined : await writableDisk(qmp);
       const restoreFault = disk && `disk ${disk} would not go back with it`;
-      const guest = await openQemuGuest(host, { ram: 'private', restoreFault });
+      const guest = await openQemuGuest(host, {
+        ram: memory === 'process' ? 'private' : 'monitor',
+        restoreFault,
+      });
       const tracker = await openScanTracker(guest, {
         openKernels: () => loadKernels(),
         clock: options.clock ?? SYSTEM_CLOCK,
       });
-      return new AttachedMachine(vitrine, vitrine.adopt(name, tracker), guest, qmp.closed);
+      const machine = vitrine.adopt(name, tracker);
+      return new AttachedMachine({ vitrine, machine, guest, memory, lost: qmp.closed });
     } finally {
       if (running) await qmp.execute('cont');
     }
@@ -74,16 +84,27 @@ export async function attachQemu(
   }
 }
 
+interface AttachedParts {
+  readonly vitrine: Vitrine;
+  readonly machine: Machine;
+  readonly guest: QemuGuest;
+  readonly memory: 'process' | 'monitor';
+  readonly lost: Promise<VitrineError>;
+}
+
 /** A machine that is not ours. */
 export class AttachedMachine {
   /** Save, restore, checkpoint, reset, peek, diff. */
   readonly machine: Machine;
   readonly guest: QemuGuest;
+  /** How its RAM is read and written. */
+  readonly memory: 'process' | 'monitor';
   /** Resolves, with the reason, when its process is gone, or when it was left. */
   readonly lost: Promise<VitrineError>;
   readonly #vitrine: Vitrine;
 
-  constructor(vitrine: Vitrine, machine: Machine, guest: QemuGuest, lost: Promise<VitrineError>) {
+  constructor({ vitrine, machine, guest, memory, lost }: AttachedParts) {
+    this.memory = memory;
     this.lost = lost;
     this.#vitrine = vitrine;
     this.machine = machine;
@@ -159,6 +180,25 @@ class AttachedHost implements QemuHost {
     await this.qmp.execute('migrate-set-capabilities', {
       capabilities: [{ capability: IGNORE_SHARED, state: this.#ignoredShared }],
     });
+  }
+}
+
+/** The way to its RAM that is allowed, or the one that was asked for. */
+async function chooseMemory(
+  qmp: Qmp,
+  path: string,
+  memoryBytes: number,
+  options: AttachOptions,
+): Promise<{ readonly pid: number; readonly memory: 'process' | 'monitor' }> {
+  if (options.memory === 'monitor') return { pid: 0, memory: 'monitor' };
+  try {
+    const pid = options.pid ?? (await processListeningAt(path));
+    (await openProcessRam(qmp, pid, memoryBytes)).close();
+    return { pid, memory: 'process' };
+  } catch (error) {
+    const isRefused = isVitrineError(error, 'unsupported') || isVitrineError(error, 'not-found');
+    if (!isRefused || options.memory === 'process') throw error;
+    return { pid: 0, memory: 'monitor' };
   }
 }
 

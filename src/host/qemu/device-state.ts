@@ -20,6 +20,7 @@ import { RAM_BLOCK } from './profile.ts';
 import { isRefusal } from './qmp.ts';
 import type { BlockPages, LoadedNode, StateTransfer, WholeState } from './state-transfer.ts';
 import type { DeviceSection, ParsedStream, StreamPage } from './stream/index.ts';
+import type { WholeRam } from './whole-ram.ts';
 
 const PAGE_BYTES = 4096;
 const ZERO_PAGE = new Uint8Array(PAGE_BYTES);
@@ -43,6 +44,8 @@ export interface DeviceStateOptions {
   readonly quickSave?: boolean;
   /** Why state must not be loaded, where it must not: a test of it failed. */
   readonly restoreFault?: string | undefined;
+  /** RAM that goes in with the state. */
+  readonly wholeRam?: WholeRam | undefined;
 }
 
 /** How state gets out of a machine. */
@@ -72,6 +75,7 @@ export class DeviceState {
   readonly #transfer: StateTransfer;
   readonly #speech: Speech;
   readonly #restoreFault: string | undefined;
+  readonly #wholeRam: WholeRam | undefined;
   /** Names of the sections' records, in the order in which QEMU writes them. */
   readonly #sections: readonly string[];
   readonly #blocks: readonly Block[];
@@ -97,6 +101,7 @@ export class DeviceState {
     this.#transfer = transfer;
     this.#speech = speech;
     this.#restoreFault = options.restoreFault;
+    this.#wholeRam = options.wholeRam;
     this.#sections = devicesOf(first.stream).map(sectionName);
     this.#blocks = first.blocks.map(({ name, gpa, bytes }) => ({
       name,
@@ -205,6 +210,7 @@ export class DeviceState {
 
   async #put(state: ReadState): Promise<void> {
     await this.#transfer.loadState(await this.#nodeOf(state));
+    this.#wholeRam?.commit();
     for (const block of state.blocks) {
       const record = state.records.find(({ name }) => name === blockRecordName(block.name));
       if (record !== undefined) this.#held.set(block.name, record);
@@ -215,7 +221,9 @@ export class DeviceState {
   /** The state as a node: the last one again where it is the same, as in a loop that goes back to one point. */
   async #nodeOf(state: ReadState): Promise<LoadedNode> {
     const known = this.#node;
+    const withRam = this.#wholeRam?.isPending ?? false;
     const isSame =
+      !withRam &&
       known !== undefined &&
       known.records.length === state.records.length &&
       known.records.every(({ bytes }, index) => bytes === state.records[index]!.bytes);
@@ -229,7 +237,8 @@ export class DeviceState {
       sections: state.sections,
       ...this.#memoryOf(state),
     });
-    this.#node = { records: state.records, loaded };
+    // One that has RAM in it is right once.
+    this.#node = { records: withRam ? [] : state.records, loaded };
     return loaded;
   }
 
@@ -248,6 +257,10 @@ export class DeviceState {
         const page = bytes.subarray(offset, offset + PAGE_BYTES);
         pages.push({ block, offset, bytes: sameBytes(page, ZERO_PAGE) ? 0 : page });
       }
+    }
+    if (this.#wholeRam?.isPending) {
+      const block = listed.push(this.#wholeRam.block) - 1;
+      pages.push(...this.#wholeRam.pendingPages(block));
     }
     return listed.length === 0 ? {} : { blocks: listed, pages };
   }

@@ -37,6 +37,7 @@ import type { RunState } from './qmp-commands.ts';
 import { RamFile } from './ram-file.ts';
 import { IGNORE_SHARED, StateTransfer } from './state-transfer.ts';
 import { StreamedMemory } from './streamed-memory.ts';
+import { WholeRam } from './whole-ram.ts';
 
 /** A machine in one of these states goes on only after a reset. */
 const ENDED_STATES: readonly RunState[] = ['shutdown', 'internal-error', 'guest-panicked'];
@@ -46,8 +47,8 @@ export interface QemuGuestOptions extends DeviceStateOptions {
   readonly live?: () => Promise<LiveVerdict>;
   /** Disks that are saved with it. */
   readonly disks?: Disks | undefined;
-  /** `private` where RAM is no file that is shared with us; `file` when left out. */
-  readonly ram?: 'file' | 'private';
+  /** `private` where RAM is no file that is shared with us, `monitor` where the process may not be looked into; or `file`. */
+  readonly ram?: 'file' | 'private' | 'monitor';
 }
 
 /** The process of a machine, as its guest needs it: one of ours, or one that others started. */
@@ -82,22 +83,23 @@ export async function openQemuGuest(process: QemuHost, options: QemuGuestOptions
   }
   const view = await qmp.execute('human-monitor-command', { 'command-line': 'info mtree -f' });
   const ranges = ramRangesIn(view, profile.memoryBytes);
-  const ram =
-    options.ram === 'private'
-      ? await openProcessRam(qmp, process.pid, profile.memoryBytes)
-      : new RamFile(files.ram, profile.memoryBytes);
+  const withRam = options.ram === 'private' || options.ram === 'monitor';
+  const transfer = new StateTransfer(qmp, files.directory, { withRam });
+  const wholeRam =
+    options.ram === 'monitor' ? new WholeRam(transfer, files.directory, profile.memoryBytes) : undefined;
+  const ram = wholeRam ?? (await openRam(process, options.ram));
   try {
-    const devices = await DeviceState.open(
-      profile.machine,
-      new StateTransfer(qmp, files.directory, { withRam: options.ram === 'private' }),
-      process,
-      options,
-    );
+    const devices = await DeviceState.open(profile.machine, transfer, process, { ...options, wholeRam });
     return new QemuGuest(process, ram, ranges, devices, options);
   } catch (error) {
     ram.close();
     throw error;
   }
+}
+
+function openRam({ qmp, pid, profile, files }: QemuHost, kind: QemuGuestOptions['ram']): Ram | Promise<Ram> {
+  if (kind === 'private') return openProcessRam(qmp, pid, profile.memoryBytes);
+  return new RamFile(files.ram, profile.memoryBytes);
 }
 
 export class QemuGuest implements Guest {
@@ -106,6 +108,8 @@ export class QemuGuest implements Guest {
   readonly traits: GuestTraits;
   readonly #process: QemuHost;
   readonly #ram: Ram;
+  /** Where RAM comes and goes with states alone. */
+  readonly #wholeRam: WholeRam | undefined;
   readonly #ranges: readonly RamRange[];
   readonly #devices: DeviceState;
   readonly #disks: Disks | undefined;
@@ -133,6 +137,7 @@ export class QemuGuest implements Guest {
     };
     this.#process = process;
     this.#ram = ram;
+    this.#wholeRam = ram instanceof WholeRam ? ram : undefined;
     this.#ranges = ranges;
     this.#devices = devices;
     this.#disks = disks;
@@ -193,6 +198,7 @@ export class QemuGuest implements Guest {
         if (running) await this.#process.qmp.execute('stop');
         this.#runsAfter = running;
         this.#devices.forget();
+        await this.#wholeRam?.refresh();
       }
       this.#guard.pause();
     });
@@ -200,7 +206,10 @@ export class QemuGuest implements Guest {
 
   resume(): Promise<void> {
     return this.#inTurn(async () => {
-      if (this.#guard.resume() && this.#runsAfter) await this.#process.qmp.execute('cont');
+      if (!this.#guard.resume()) return;
+      // What was written without a state after it.
+      if (this.#wholeRam?.isPending) await this.#devices.load(this.#devices.read(await this.#devices.save()));
+      if (this.#runsAfter) await this.#process.qmp.execute('cont');
     });
   }
 

@@ -47,10 +47,13 @@ export interface LoadedNode {
   readonly file: string;
 }
 
+/** Hears of RAM in a whole state: bytes that are valid until it returns, or the byte that fills a page. */
+export type RamListener = (offsetBytes: number, content: Uint8Array | number) => void;
+
 export class StateTransfer {
   readonly #qmp: Qmp;
   readonly #directory: string;
-  /** RAM that is not shared is in a whole state, too, and is passed over. */
+  /** RAM that is not shared is in a whole state, too. */
   readonly #withRam: boolean;
   #lastNode = 0;
 
@@ -69,7 +72,7 @@ export class StateTransfer {
   }
 
   /** Device sections and memory blocks. The machine is at rest. */
-  async saveWhole(): Promise<WholeState> {
+  async saveWhole(onRam: RamListener = () => {}): Promise<WholeState> {
     const { node, file } = await this.#addNode(vmstateImage([Uint8Array.of(0)], EMPTY_TAG));
     try {
       await this.#qmp.runJob('snapshot-save', { tag: TAG, vmstate: node, devices: [node] });
@@ -79,7 +82,7 @@ export class StateTransfer {
     // Read once QEMU has closed it: everything is in the file then.
     const image = await readFile(file);
     await rm(file, { force: true });
-    return readWhole(readVmstate(image, TAG), this.#withRam);
+    return readWhole(readVmstate(image, TAG), this.#withRam ? onRam : undefined);
   }
 
   /** Makes a state ready to be loaded; `dropNode` ends it. */
@@ -120,16 +123,16 @@ export class StateTransfer {
   }
 }
 
-async function readWhole(state: Uint8Array, withoutRam: boolean): Promise<WholeState> {
+async function readWhole(state: Uint8Array, onRam: RamListener | undefined): Promise<WholeState> {
   const contents = new Map<number, Uint8Array<ArrayBuffer>>();
   const told: { block: number; offset: number; content: Uint8Array | number }[] = [];
   let ram = -1;
   const stream = await parseStream(oneChunk(state), {
     onBlocks: (blocks) => {
-      if (withoutRam) ram = blocks.findIndex(({ name }) => name === RAM_BLOCK);
+      if (onRam !== undefined) ram = blocks.findIndex(({ name }) => name === RAM_BLOCK);
     },
     onPage: (block, offset, content) => {
-      if (block === ram) return;
+      if (block === ram) return onRam?.(offset, content);
       told.push({ block, offset, content: typeof content === 'number' ? content : content.slice() });
     },
   });
