@@ -7,8 +7,7 @@
 //   devices that write where the guest says (`cpu.write8` …), banked modes among them   overridden here, on the instance
 //   v86's `restore_state`                              `cpu.set_state`, likewise; its pixels come empty from `device-state.ts`
 //
-// Nothing is put on the VGA itself, which the screen reads for each character: an accessor in the place of `svga_enabled` made
-// that several times slower.
+// Nothing is put on the VGA itself, which v86's code reads for each character: it keeps the shape that code was compiled for.
 
 import { PageSet } from '../../memory/page-set.ts';
 import { MARK_GLOBALS } from './track-program.ts';
