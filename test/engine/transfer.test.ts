@@ -187,6 +187,24 @@ describe('a receiver', () => {
     expect(await target.log()).toEqual([]);
   });
 
+  it('refuses a manifest whose nodes are all there and one of whose pages is not', async () => {
+    const target = await openTestEngine();
+    const receiver = await target.receiver();
+    const { writer, digester } = await forge();
+    const page = new Random(1).bytes(4096);
+    const node = new Uint8Array(2 * 32);
+    node.set(digester.digest(page), 0);
+    node.set(digester.digest(page.slice(1)), 32);
+    const root = digester.digest(node);
+    const pack = writer();
+    pack.addPlain({ digest: root, kind: 'node', bytes: node });
+    pack.addPlain({ digest: digester.digest(page), kind: 'page', bytes: page });
+    await receiver.putPack(pack.finish().bytes);
+    const manifest = manifestOf('holed', root, 2);
+    await expect(receiver.finish(manifest)).rejects.toMatchObject({ code: 'object-missing' });
+    expect(await target.log()).toEqual([]);
+  });
+
   it('takes no pack with a flipped bit', async () => {
     const source = await history(64);
     const store = openMemoryStore();
@@ -229,26 +247,23 @@ describe('a receiver', () => {
       pack.addPlain({ digest, kind: 'node', bytes: node });
     }
     await receiver.putPack(pack.finish().bytes);
-    const manifest = encodeManifest({
-      machine: { kind: 'bomb', version: '1', architecture: 'none', config: {} },
-      name: 'bomb',
-      label: '',
-      createdAtMs: 0,
-      parent: null,
-      regions: [
-        {
-          name: 'ram',
-          kind: 'ram',
-          guestAddress: 0,
-          sizeBytes: 512 ** 4 * 4096,
-          pageBytes: 4096,
-          root: digest,
-        },
-      ],
-      devices: [],
-      statistics: { pagesScanned: 0, pagesChanged: 0, objectsNew: 0, bytesWritten: 0, pauseMs: 0 },
-    });
+    const manifest = manifestOf('bomb', digest, 512 ** 4);
     const { memoryBytes } = (await receiver.finish(manifest)) as { memoryBytes: number };
     expect(memoryBytes).toBe(512 ** 4 * 4096);
   });
 });
+
+/** The manifest of a machine with one region of so many pages. */
+function manifestOf(name: string, root: Digest, pageCount: number): Uint8Array<ArrayBuffer> {
+  const sizeBytes = pageCount * 4096;
+  return encodeManifest({
+    machine: { kind: 'forged', version: '1', architecture: 'none', config: {} },
+    name,
+    label: '',
+    createdAtMs: 0,
+    parent: null,
+    regions: [{ name: 'ram', kind: 'ram', guestAddress: 0, sizeBytes, pageBytes: 4096, root }],
+    devices: [],
+    statistics: { pagesScanned: 0, pagesChanged: 0, objectsNew: 0, bytesWritten: 0, pauseMs: 0 },
+  });
+}
