@@ -28,8 +28,8 @@ export interface Steps {
    */
   hold(): Promise<StepPlace>;
   /**
-   * Brings the held guest to `steps`, or the nearest place that it can stand at behind it. At the end all that it holds is
-   * compared with what it was.
+   * Brings the held guest to `steps`, or the nearest place that it can stand at behind it; one that would go back and not get
+   * there goes to the place before. At the end all that it holds is compared with what it was.
    *
    * Throws `wrong-state` unless it is held, `busy` while it goes, `replay-diverged`, `aborted`; it is held after each.
    */

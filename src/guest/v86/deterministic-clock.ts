@@ -88,6 +88,7 @@ export class VirtualTime {
   #counted = 0;
   #instructions = 0;
   #sleptSteps = 0;
+  #lastInstruction = 0;
   #held = false;
   #inSlice = false;
   #hostReadings = 0;
@@ -129,6 +130,11 @@ export class VirtualTime {
   /** Instructions, and sleep in steps. */
   get steps(): number {
     return this.instructions + this.#sleptSteps;
+  }
+
+  /** Steps behind the last instruction: fewer than `steps` where the machine slept since. 0 before the first. */
+  get lastInstruction(): number {
+    return this.#lastInstruction;
   }
 
   /** Milliseconds, in whole steps. */
@@ -184,6 +190,7 @@ export class VirtualTime {
     this.#counted = this.#counter();
     this.#instructions = 0;
     this.#sleptSteps = 0;
+    this.#lastInstruction = 0;
     this.#hostReadings = 0;
     this.#meter?.begin();
     this.#random.begin();
@@ -205,8 +212,9 @@ export class VirtualTime {
     try {
       const sleepMs = this.within(owner, work);
       this.#meter?.finish();
-      if (this.isCut) return 0;
       const idle = this.instructions === before ? 1 : 0;
+      if (idle === 0) this.#lastInstruction = this.steps;
+      if (this.isCut) return 0;
       this.#sleptSteps += Math.max(idle, Math.ceil(sleepMs * STEPS_PER_MS));
       this.code?.settle();
       return sleepMs;

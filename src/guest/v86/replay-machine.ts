@@ -94,6 +94,11 @@ export class V86Replay implements Replay {
     return viewProcessor(memory.buffer, new Uint8Array(memory.buffer, mem8.byteOffset, mem8.length));
   }
 
+  /** Steps behind the last instruction: fewer than its position has where the machine slept since. */
+  get lastInstruction(): number {
+    return this.#time.lastInstruction;
+  }
+
   get position(): ReplayPosition {
     return { steps: this.#time.steps, slices: this.#slices };
   }

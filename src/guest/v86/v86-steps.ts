@@ -80,7 +80,12 @@ export class V86Steps implements Steps {
     if (this.#isBusy) throw new VitrineError('busy', { underWay: 'a step' });
     this.#isBusy = true;
     try {
+      const from = this.#replay.position.steps;
       await this.#go(this.#held!, steps, signal);
+      // A sleep is of the instruction that halted: whoever goes back into one comes to stand before that.
+      if (steps < from && this.#replay.position.steps >= from) {
+        await this.#go(this.#held!, Math.max(0, this.#replay.lastInstruction - 1), signal);
+      }
     } finally {
       this.#isBusy = false;
     }

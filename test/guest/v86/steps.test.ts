@@ -57,6 +57,25 @@ describe('steps of a machine', () => {
     await guest.close();
   });
 
+  it('go back over a sleep to before the instruction that halted', async () => {
+    const { guest, steps, place } = await held();
+    let here = place;
+    let slept = 0;
+    for (let back = 0; back < 12; back++) {
+      const before = await steps.go(here.steps - 1);
+      expect(before.steps).toBeLessThan(here.steps);
+      if (before.steps < here.steps - 1) {
+        slept++;
+        // `hlt`, or `sti` with the `hlt` that it shields, which are one step.
+        expect(before.code[before.code[0] === 0xfb ? 1 : 0]).toBe(0xf4);
+        expect((await steps.go(before.steps + 1)).steps).toBe(here.steps);
+      }
+      here = before;
+    }
+    expect(slept).toBeGreaterThan(0);
+    await guest.close();
+  });
+
   it('end where it is let go, and it runs on from there', async () => {
     const { guest, steps } = await held();
     await steps.go(300_000);
