@@ -11,8 +11,6 @@ import type { QemuProfile } from '../../src/host/qemu/profile.ts';
 import { openQemuMachine, type QemuMachine } from '../../src/host/qemu/qemu-machine.ts';
 import { loadKernels } from '../../src/kernel/load.ts';
 import { openFsStore } from '../../src/store/fs-store.ts';
-import { differenceOfDevices } from '../../src/testing/guest-suites/instant.ts';
-import { whilePaused } from '../../src/testing/guest-suites/subject.ts';
 import { LINUX_TIMEOUT_MS, linuxProfile, Shell } from './linux-machine.ts';
 import { QEMUS } from './pulse-machine.ts';
 
@@ -115,58 +113,6 @@ for (const { version, program } of QEMUS) {
       });
     });
   }
-
-  it(`a Linux in QEMU ${version} is saved as it is by the quick way, before and after its firmware ran`, async () => {
-    const { machine, shell } = await open(linuxProfile(program));
-    expect(machine.guest.savePath.by).toBe('xen-save-devices-state');
-    const difference = () =>
-      whilePaused(machine.guest, async () => {
-        const quick = await machine.guest.saveDevices();
-        return differenceOfDevices(quick, await machine.guest.saveDevicesWhole());
-      });
-    expect(await difference()).toBe('none');
-    const tables = async () => {
-      const records = await whilePaused(machine.guest, () => machine.guest.saveDevices());
-      return records.find(({ name }) => name === 'block:/rom@etc/acpi/tables')!.bytes;
-    };
-    const unbuilt = await tables();
-    await machine.start();
-    await shell.untilUp();
-    expect(await difference()).toBe('none');
-    expect(Buffer.compare(unbuilt, await tables())).not.toBe(0);
-    shell.forget();
-    machine.serial.write('reboot -f\n');
-    await shell.untilUp();
-    expect(await difference()).toBe('none');
-  });
-
-  it(`a machine in QEMU ${version} whose devices changed is not saved as what it is not`, async () => {
-    const { machine } = await open(linuxProfile(program));
-    await machine.process.qmp.execute('human-monitor-command', {
-      'command-line': 'device_add virtio-rng-pci,id=later',
-    });
-    const error = await machine.machine.save().catch((reason: unknown) => reason);
-    expect(error).toMatchObject({
-      code: 'guest-failed',
-      data: { devices: [expect.stringMatching(/virtio-rng/)] },
-    });
-  });
-
-  it(`a Linux in QEMU ${version} that turned itself off is brought back`, async () => {
-    const { machine, shell } = await open(linuxProfile(program));
-    await machine.start();
-    await shell.untilUp();
-    await shell.run('echo kept > /kept');
-    const saved = (await machine.machine.save()).snapshot.id;
-    shell.forget();
-    machine.serial.write('poweroff -f\n');
-    await expect
-      .poll(async () => (await machine.status()).state, { timeout: LINUX_TIMEOUT_MS, interval: 50 })
-      .toBe('shutdown');
-    await machine.machine.restore(saved);
-    expect((await machine.status()).state).toBe('running');
-    expect(await shell.run('cat /kept')).toBe('kept');
-  });
 }
 
 // Only where more than one version is at hand: a snapshot of one goes on in the other.
