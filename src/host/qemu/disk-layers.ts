@@ -138,16 +138,19 @@ export class LayerFolder {
     }
   }
 
-  /** Removes layers that are in none of the chains and that no running process stands on; says which. */
-  async collect(chains: Iterable<readonly FrozenFile[]>): Promise<string[]> {
-    // Notes after names: a layer that is added meanwhile is not among the names.
+  /**
+   * Removes layers that are in none of the chains and that no running process stands on; says which. `chainsOf` is asked after
+   * it was seen who stands on what: what is saved meanwhile is in one or the other. Where it throws, nothing is removed.
+   */
+  async collect(chainsOf: () => Promise<Iterable<readonly FrozenFile[]>>): Promise<string[]> {
+    // Layers that are added meanwhile are not among the names.
     const names = (await readdir(this.path)).filter((name) => LAYER.test(name));
     const kept = new Set<string>();
-    for (const chain of chains) for (const { path } of chain) kept.add(path);
     for (const name of names) {
       const note = await this.#noteOf(name);
       if (note !== undefined && (await isAlive(note.owner))) for (const path of note.layers) kept.add(path);
     }
+    for (const chain of await chainsOf()) for (const { path } of chain) kept.add(path);
     const removed = names.filter((name) => !kept.has(name));
     for (const path of removed) await this.removeLayer({ path, emptyBytes: 0 });
     return removed;

@@ -5,6 +5,7 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { VitrineError } from '../../../src/base/error.ts';
 import type { DeviceRecord } from '../../../src/guest/guest.ts';
 import { isLayerOf, LayerFolder } from '../../../src/host/qemu/disk-layers.ts';
 import { decodeDiskRecord, encodeDiskRecord } from '../../../src/host/qemu/disk-record.ts';
@@ -94,7 +95,14 @@ describe('disks', () => {
       note,
       JSON.stringify({ owner: { pid: process.pid, startedAt: '1' }, layers: [dead.path] }),
     );
-    expect(await layers.collect([])).toEqual([dead.path]);
+    const damaged = async (): Promise<never> => {
+      throw new VitrineError('object-damaged');
+    };
+    expect(await codeOf(() => layers.collect(damaged))).toBe('object-damaged');
+    expect(existsSync(note)).toBe(true);
+    const named = await layers.lookAt({ path: dead.path, format: 'qcow2' });
+    expect(await layers.collect(async () => [[named]])).toEqual([]);
+    expect(await layers.collect(async () => [])).toEqual([dead.path]);
     expect(existsSync(note)).toBe(false);
     expect(await readdir(folder)).toHaveLength(3);
     await disks.close();
