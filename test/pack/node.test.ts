@@ -1,6 +1,7 @@
 // The packed package in a blank Node project, and what a stranger's tools say of it.
 
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -63,6 +64,28 @@ describe('the program', () => {
       code: 1,
       stderr: expect.stringMatching(/^vitrine: argument-invalid: /),
     });
+  });
+
+  it('serves until it is told to end, and its commands find it', async () => {
+    const program = join(project.folder, 'node_modules', '.bin', 'vitrine');
+    const env = {
+      ...process.env,
+      VITRINE_RUN_DIR: join(project.folder, 'run'),
+      VITRINE_STORE: join(project.folder, 'host-store'),
+    };
+    const bridge = spawn(program, ['serve', '--listen', '127.0.0.1:0', '--json'], { env });
+    try {
+      const [line] = (await once(bridge.stdout, 'data')) as [Buffer];
+      const { origin } = JSON.parse(line.toString());
+      expect(await (await fetch(`${origin}/healthz`)).json()).toMatchObject({ status: 'ok' });
+      const { stdout } = await call(program, ['ls', '--json'], { env });
+      expect(JSON.parse(stdout)).toEqual({ machines: [] });
+      bridge.kill('SIGTERM');
+      expect(await once(bridge, 'exit')).toEqual([0, null]);
+      await expect(call(program, ['ls'], { env })).rejects.toMatchObject({ code: 9 });
+    } finally {
+      bridge.kill('SIGKILL');
+    }
   });
 });
 

@@ -7,7 +7,6 @@ import { VitrineError } from '../../base/error.ts';
 import type { Manifest } from '../../format/manifest.ts';
 import { FlatGuest } from '../../guest/flat.ts';
 import type { Guest } from '../../guest/guest.ts';
-import { openRp2040 } from '../../guest/rp2040/index.ts';
 import { linuxConfig, openV86, pulseConfig } from '../../guest/v86/index.ts';
 
 /** Throws `unsupported` with the reason when there is none here; the engine compares its description with the snapshot's. */
@@ -26,6 +25,7 @@ export async function openReplayable(manifest: Manifest, images: string | undefi
   if (kind === 'rp2040') {
     // Its program is in the snapshot's flash.
     const flashBytes = Number(config.flashBytes);
+    const { openRp2040 } = await loadRp2040();
     return openRp2040({ firmware: new Uint8Array(0), flashBytes, memory: 'private' }).guest;
   }
   if (kind !== 'v86') throw new VitrineError('unsupported', { missing: `a replay of ${kind}` });
@@ -47,6 +47,15 @@ export async function openReplayable(manifest: Manifest, images: string | undefi
   return openV86(
     linuxConfig(wasm, { bios: bios!, vgaBios: vgaBios!, kernel: kernel!, initrd: initrd! }, change),
   );
+}
+
+/** The package of that machine is installed beside this one only by who uses it. */
+async function loadRp2040(): Promise<typeof import('../../guest/rp2040/index.ts')> {
+  try {
+    return await import('../../guest/rp2040/index.ts');
+  } catch (cause) {
+    throw new VitrineError('unsupported', { missing: 'the package rp2040js' }, { cause });
+  }
 }
 
 /** v86's program, from the package that is installed beside this one. */
