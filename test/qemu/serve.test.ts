@@ -103,6 +103,14 @@ describe('a machine of QEMU', () => {
   it('is forked, and both go on', async () => {
     await done('fork', snapshot, 'pulse-2');
     await untilMore('pulse-2', loops + 5);
+    expect((await json('status', 'pulse-2')).facts).toMatchObject({ sharesRam: true });
+    expect((await json('status', 'pulse')).facts).toMatchObject({ sharesRam: false });
+    // A fork of the same snapshot stands on the same memory, and goes back to it again and again.
+    await done('fork', snapshot, 'pulse-3');
+    const { resets } = await json('reset', 'pulse-3', snapshot, '--loop', '50');
+    expect(resets).toBe(50);
+    await untilMore('pulse-3', loops + 5);
+    await done('stop', 'pulse-3');
     await untilMore('pulse', (await pulseOf('pulse')).loops + 5);
     await done('stop', 'pulse-2');
     expect(await stateOf('pulse-2')).toBe('stopped');

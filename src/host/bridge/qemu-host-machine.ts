@@ -3,7 +3,7 @@
 
 import type { OwnedBytes } from '../../base/bytes.ts';
 import { SYSTEM_CLOCK } from '../../base/clock.ts';
-import { VitrineError } from '../../base/error.ts';
+import { isVitrineError, VitrineError } from '../../base/error.ts';
 import { LIMITS } from '../../base/limits.ts';
 import type { WorkOptions } from '../../base/work.ts';
 import type { HostMachine, MachineConsole, MachineFacts, MachineState } from '../../bridge/host.ts';
@@ -16,6 +16,7 @@ import { type LazyMachine, openLazyMachine } from '../qemu/lazy-machine.ts';
 import { resolveProfile } from '../qemu/profile.ts';
 import { openQemuMachine, type QemuMachine, type QemuMachineOptions } from '../qemu/qemu-machine.ts';
 import type { SerialLine } from '../qemu/serial-line.ts';
+import type { ClonePools } from './clone-pools.ts';
 import { pokeGuest } from './poke-guest.ts';
 import type { MachineRecipe } from './qemu-arguments.ts';
 
@@ -26,6 +27,8 @@ export class QemuHostMachine implements HostMachine {
   readonly #engine: Vitrine;
   readonly #diskFolder: string;
   #qemu: QemuMachine | null = null;
+  /** Ends its share of an image, where it stands on one. */
+  #closeShared: (() => Promise<void>) | null = null;
   /** It runs, and its RAM is still on its way. */
   #lazy: LazyMachine | null = null;
   #state: MachineState = 'stopped';
@@ -77,6 +80,7 @@ export class QemuHostMachine implements HostMachine {
     if (this.#qemu === null) return { ...Object.fromEntries(known), ended: this.#ended };
     const status = await this.#qemu.status();
     return {
+      sharesRam: this.#closeShared !== null,
       qemu: status.version,
       qemuState: status.state,
       pid: status.pid,
@@ -99,6 +103,27 @@ export class QemuHostMachine implements HostMachine {
   async start(snapshot?: SnapshotId, options: WorkOptions = {}): Promise<RestoreReport | undefined> {
     if (this.#qemu !== null || this.#lazy !== null) throw new VitrineError('busy', { machine: this.name });
     const qemu = await openQemuMachine(this.name, this.recipe.profile, this.#engine, this.#diskOptions());
+    return this.#run(qemu, snapshot, options);
+  }
+
+  /** As `start` from a snapshot; it shares the snapshot's RAM with other forks until it writes, where that can be. */
+  async startShared(snapshot: SnapshotId, pools: ClonePools, options: WorkOptions = {}): Promise<void> {
+    const { profile } = this.recipe;
+    try {
+      const shared = await pools.clone(this.name, profile, this.#engine, snapshot, this.#diskOptions());
+      this.#closeShared = shared.close;
+      await this.#run(shared.machine, snapshot, options);
+    } catch (error) {
+      if (!isVitrineError(error, 'unsupported')) throw error;
+      await this.start(snapshot, options);
+    }
+  }
+
+  async #run(
+    qemu: QemuMachine,
+    snapshot: SnapshotId | undefined,
+    options: WorkOptions,
+  ): Promise<RestoreReport | undefined> {
     this.#qemu = qemu;
     qemu.serial.onOutput((bytes) => this.#tell(bytes));
     void qemu.lost.then((reason) => this.#lose(qemu, reason));
@@ -130,6 +155,7 @@ export class QemuHostMachine implements HostMachine {
     this.#state = 'stopped';
     this.#ended = 'it was stopped';
     await running.close();
+    await this.#leaveShared();
   }
 
   /** By the page tables of its first processor. */
@@ -222,7 +248,17 @@ export class QemuHostMachine implements HostMachine {
     this.#ended = reason.message;
     this.#qemu = null;
     // What is left of it; that it ended is known already.
-    qemu.close().catch(() => {});
+    qemu
+      .close()
+      .catch(() => {})
+      .then(() => this.#leaveShared())
+      .catch(() => {});
+  }
+
+  async #leaveShared(): Promise<void> {
+    const close = this.#closeShared;
+    this.#closeShared = null;
+    await close?.();
   }
 
   #listen(onBytes: (bytes: OwnedBytes) => void): () => void {

@@ -13,6 +13,7 @@ import type { ConfigValue } from '../../guest/guest.ts';
 import type { QemuProfile } from '../qemu/profile.ts';
 import { collectRunDirectories, openRunRoot } from '../qemu/run-directory.ts';
 import { AttachedHostMachine } from './attached-host-machine.ts';
+import { ClonePools } from './clone-pools.ts';
 import type { LaunchedMachine, Launcher } from './local-host.ts';
 import { type MachineRecipe, recipeOf } from './qemu-arguments.ts';
 import { QemuHostMachine } from './qemu-host-machine.ts';
@@ -33,6 +34,7 @@ export interface QemuLauncherOptions {
 
 export class QemuLauncher implements Launcher {
   readonly #options: QemuLauncherOptions;
+  readonly #pools = new ClonePools();
 
   constructor(options: QemuLauncherOptions) {
     this.#options = options;
@@ -65,7 +67,9 @@ export class QemuLauncher implements Launcher {
     const { machine: source, manifest } = await engine.show(snapshot);
     const known = await this.#recipeOf(source);
     const recipe = known ?? { profile: profileOf(manifest.machine.config), disks: [] };
-    return this.#start(name, recipe, engine, (machine) => machine.start(snapshot, options));
+    return this.#start(name, recipe, engine, (machine) =>
+      machine.startShared(snapshot, this.#pools, options),
+    );
   }
 
   /** Its owner has it; the book does not. */

@@ -9,6 +9,7 @@ export const diffCommand = verbCommand({
   help: `vitrine diff 3f9a 77c0
 vitrine diff web
 vitrine diff web 3f9a --pages
+vitrine diff 3f9a web
 
 A machine is compared with the snapshot it goes on from unless another one is named.
 
@@ -18,8 +19,11 @@ A machine is compared with the snapshot it goes on from unless another one is na
   names: { least: 1, most: 2, what: 'two snapshots, or a machine and perhaps a snapshot' },
   options: { pages: { type: 'boolean' } },
   async run({ client, names, values, result, say }) {
-    const [a, b] = names as [string, string | undefined];
-    const isMachine = (await client.machines()).some(({ name }) => name === a) || b === undefined;
+    const machines = new Set((await client.machines()).map(({ name }) => name));
+    // In either order: which of the two is a machine is known.
+    const inOrder = names[1] !== undefined && machines.has(names[1]) ? names.toReversed() : names;
+    const [a, b] = inOrder as [string, string | undefined];
+    const isMachine = machines.has(a) || b === undefined;
     const report = isMachine ? await client.machine(a).diff(b) : await client.diff(a, b);
     const text = values.pages === true ? runsText(report.regions) : regionsText(report.regions);
     result(report, text);

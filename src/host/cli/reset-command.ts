@@ -1,5 +1,7 @@
 // `vitrine checkpoint` and `vitrine reset`: a point in memory, and back to it as fast as what changed since can be written.
 
+import { throwIfAborted } from '../../base/work.ts';
+import { UsageError } from './command.ts';
 import { verbCommand } from './verb-command.ts';
 
 export const checkpointCommand = verbCommand({
@@ -24,15 +26,36 @@ export const resetCommand = verbCommand({
   summary: 'a machine goes back to its checkpoint, fast',
   help: `vitrine reset web
 vitrine reset web 3f9a
+vitrine fork 3f9a fuzz && vitrine reset fuzz 3f9a --loop 1000
 
 Goes back to the checkpoint. With a snapshot: restores that one in place and makes it the checkpoint, so that each later
 "reset" without one comes back to it.
 
+  --loop COUNT          so many times, the machine running in between, and says how many that is a second
+
+A machine that was forked knows what it wrote, and is put back in milliseconds whatever memory it has; one that was run is
+compared as a whole.
+
 `,
+  options: { loop: { type: 'string' } },
   needs: 'machines',
   names: { least: 1, most: 2, what: 'the name of a machine, and a snapshot if you like' },
-  async run({ client, names: [name, snapshot], work, result, say }) {
+  async run({ client, names: [name, snapshot], values, work, result, say }) {
     const machine = client.machine(name!);
+    if (values.loop !== undefined) {
+      const count = countOf(values.loop);
+      if (snapshot !== undefined) {
+        await machine.restore(snapshot, work);
+        await machine.checkpoint();
+      }
+      const report = await loop(() => machine.reset(), count, work.signal);
+      result(report, '');
+      const { resets, perSecond, medianMs, pagesWritten } = report;
+      say(
+        `${name}: ${resets} resets, ${perSecond.toFixed(0)} a second; median ${medianMs.toFixed(1)} ms, ${pagesWritten} pages written`,
+      );
+      return;
+    }
     if (snapshot === undefined) {
       const report = await machine.reset();
       result(report, '');
@@ -45,3 +68,39 @@ Goes back to the checkpoint. With a snapshot: restores that one in place and mak
     say(`${name}: ${restored.pagesWritten} pages written; "vitrine reset ${name}" comes back here`);
   },
 });
+
+/** What a loop of resets came to. */
+interface LoopReport {
+  readonly resets: number;
+  readonly perSecond: number;
+  /** Of one reset, the way to the bridge and back included. */
+  readonly medianMs: number;
+  /** By all of them together. */
+  readonly pagesWritten: number;
+}
+
+async function loop(
+  reset: () => Promise<{ readonly pagesWritten: number }>,
+  count: number,
+  signal: AbortSignal | undefined,
+): Promise<LoopReport> {
+  const times: number[] = [];
+  let pagesWritten = 0;
+  const startMs = performance.now();
+  for (let round = 0; round < count; round++) {
+    throwIfAborted(signal);
+    const fromMs = performance.now();
+    pagesWritten += (await reset()).pagesWritten;
+    times.push(performance.now() - fromMs);
+  }
+  const perSecond = count / ((performance.now() - startMs) / 1000);
+  const medianMs = times.sort((a, b) => a - b)[count >> 1]!;
+  return { resets: count, perSecond, medianMs, pagesWritten };
+}
+
+function countOf(value: unknown): number {
+  const count = Number(value);
+  if (!Number.isSafeInteger(count) || count < 1)
+    throw new UsageError(`--loop takes a number of resets, not ${value}`);
+  return count;
+}

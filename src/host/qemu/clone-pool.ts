@@ -209,13 +209,13 @@ export class Clone {
   }
 
   /**
-   * Puts it under the engine, to be saved, restored, peeked. Looks at all of its RAM, so only clones that need it pay. It runs on,
+   * Puts it under the engine, to be saved, restored, peeked, as a machine of this name (its own when left out). Looks at all of its RAM, so only clones that need it pay. It runs on,
    * or rests, as it did.
    *
    * Throws `unsupported` where its process may not be looked into.
    */
-  adopt(): Promise<QemuMachine> {
-    this.#machine ??= this.#adopt();
+  adopt(name = this.name): Promise<QemuMachine> {
+    this.#machine ??= this.#adopt(name);
     return this.#machine;
   }
 
@@ -227,11 +227,11 @@ export class Clone {
     await end(this.#parts);
   }
 
-  async #adopt(): Promise<QemuMachine> {
+  async #adopt(name: string): Promise<QemuMachine> {
     const { qmp } = this.process;
     const { running } = await qmp.execute('query-status');
     if (running) await qmp.execute('stop');
-    const machine = await adoptProcess(this.#parts, { ...this.#options, ram: 'private' });
+    const machine = await adoptProcess({ ...this.#parts, name }, { ...this.#options, ram: 'private' });
     if (running) await machine.start();
     return machine;
   }

@@ -107,6 +107,8 @@ describe('machines', () => {
     expect((await vitrine('checkpoint', 'beta')).code).toBe(0);
     write('beta', 0x2000, 6);
     expect((await vitrine('reset', 'beta')).code).toBe(0);
+    expect((await vitrine('reset', 'beta', '--loop', '3')).error).toMatch(/^beta: 3 resets, /);
+    expect((await vitrine('reset', 'beta', '--loop', 'often')).code).toBe(2);
     expect(bytesAt('beta', 0x2000, 1)).toEqual([5]);
     const id = await save('beta');
     write('beta', 0x2000, 7);
