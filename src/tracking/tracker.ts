@@ -48,7 +48,10 @@ export interface LiveReport {
   /** Why it was stopped. */
   readonly reason?: string;
   readonly pauseMs: number;
-  /** What the guest waited for beside the pause, at most at a time and in all: slices of its thread, and a full ring. */
+  /**
+   * What the guest waited for beside the pause, at most at a time and in all: slices of its thread, and a full ring. 0 for a
+   * `stream`, whose process does not tell how long its guest waited for a page.
+   */
   readonly longestStallMs: number;
   readonly totalStallMs: number;
   /** Pages that the guest wrote before they were in the mirror. */
