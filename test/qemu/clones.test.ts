@@ -15,7 +15,7 @@ import { openQemuMachine, type QemuMachine } from '../../src/host/qemu/qemu-mach
 import { loadKernels } from '../../src/kernel/load.ts';
 import { openMemoryStore } from '../../src/store/memory-store.ts';
 import { codeOf } from '../../src/testing/guest-suites/subject.ts';
-import { faultOf, pulseProfile, pulseRomFile, QEMUS, readPulse } from './pulse-machine.ts';
+import { faultOf, pulseProfile, pulseRomFile, QEMUS, ramOf, readPulse } from './pulse-machine.ts';
 
 const MEMORY_BYTES = 64 * MIB;
 const LOOPS = 30;
@@ -178,13 +178,6 @@ describe.each(QEMUS)('clones in QEMU $version', ({ program }) => {
 
 async function untilLoops({ guest }: QemuMachine, loops: number): Promise<void> {
   await vi.waitUntil(async () => (await readPulse(guest)).loops >= loops, { timeout: 60_000, interval: 20 });
-}
-
-/** All of RAM as it is. */
-function ramOf({ guest }: QemuMachine): Buffer {
-  const bytes = Buffer.alloc(MEMORY_BYTES);
-  guest.readTorn({ region: 0, offsetBytes: 0, lengthBytes: bytes.length }, bytes);
-  return bytes;
 }
 
 /** Of the RAM image in the run directories. */

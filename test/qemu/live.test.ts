@@ -14,7 +14,7 @@ import { openQemuMachine, type QemuMachine } from '../../src/host/qemu/qemu-mach
 import { loadKernels } from '../../src/kernel/load.ts';
 import { openMemoryStore } from '../../src/store/memory-store.ts';
 import { codeOf } from '../../src/testing/guest-suites/subject.ts';
-import { faultOf, pulseProfile, pulseRomFile, QEMUS, readPulse } from './pulse-machine.ts';
+import { faultOf, letRun, pulseProfile, pulseRomFile, QEMUS, ramOf, readPulse } from './pulse-machine.ts';
 
 const MEMORY_BYTES = 16 * MIB;
 
@@ -41,30 +41,6 @@ async function openRunning(profile: QemuProfile, loops: number): Promise<QemuMac
   await machine.start();
   await letRun(machine, loops);
   return machine;
-}
-
-/** Waits until so many more pages were written, all of them right. */
-async function letRun({ guest }: QemuMachine, more: number) {
-  const before = (await readPulse(guest)).loops;
-  let state = await readPulse(guest);
-  await expect
-    .poll(
-      async () => {
-        state = await readPulse(guest);
-        return state.loops - before;
-      },
-      { timeout: 60_000, interval: 20 },
-    )
-    .toBeGreaterThanOrEqual(more);
-  expect(faultOf(state)).toBe('none');
-  return state;
-}
-
-/** All of RAM as it is. */
-function ramOf({ guest }: QemuMachine): Buffer {
-  const bytes = Buffer.alloc(MEMORY_BYTES);
-  guest.readTorn({ region: 0, offsetBytes: 0, lengthBytes: bytes.length }, bytes);
-  return bytes;
 }
 
 for (const { version, program } of QEMUS) {

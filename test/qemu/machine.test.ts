@@ -13,7 +13,7 @@ import { loadKernels } from '../../src/kernel/load.ts';
 import { openMemoryStore } from '../../src/store/memory-store.ts';
 import { differenceOfDevices } from '../../src/testing/guest-suites/instant.ts';
 import { codeOf, whilePaused } from '../../src/testing/guest-suites/subject.ts';
-import { faultOf, pulseProfile, pulseRomFile, QEMUS, readPulse } from './pulse-machine.ts';
+import { letRun, pulseProfile, pulseRomFile, QEMUS, ramOf, readPulse } from './pulse-machine.ts';
 
 const MEMORY_BYTES = 4 * MIB;
 
@@ -44,32 +44,8 @@ async function open(profile: QemuProfile, snapshot?: string): Promise<QemuMachin
   return machine;
 }
 
-/** Waits until so many more pages were written; what it then holds is exact, or the test ends here. */
-async function letRun({ guest }: Pick<QemuMachine, 'guest'>, loops: number) {
-  const before = (await readPulse(guest)).loops;
-  let state = await readPulse(guest);
-  await expect
-    .poll(
-      async () => {
-        state = await readPulse(guest);
-        return state.loops - before;
-      },
-      { timeout: 60_000, interval: 20 },
-    )
-    .toBeGreaterThanOrEqual(loops);
-  expect(faultOf(state)).toBe('none');
-  return state;
-}
-
 function devicesOf({ guest }: QemuMachine): Promise<DeviceRecord[]> {
   return whilePaused(guest, () => guest.saveDevices());
-}
-
-/** All of RAM as it is. */
-function ramOf({ guest }: QemuMachine): Buffer {
-  const bytes = Buffer.alloc(MEMORY_BYTES);
-  guest.readTorn({ region: 0, offsetBytes: 0, lengthBytes: bytes.length }, bytes);
-  return bytes;
 }
 
 for (const { version, program } of QEMUS) {

@@ -3,10 +3,12 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { expect, vi } from 'vitest';
 import { MIB } from '../../src/base/limits.ts';
 import type { Guest } from '../../src/guest/guest.ts';
 import { PULSE, PULSE_FACTS, pulseRom } from '../../src/guest/pulse/pulse.ts';
 import type { QemuProfile } from '../../src/host/qemu/profile.ts';
+import type { QemuGuest } from '../../src/host/qemu/qemu-guest.ts';
 import { whilePaused } from '../../src/testing/guest-suites/subject.ts';
 import { findQemus } from '../setup/qemu.mjs';
 
@@ -105,4 +107,24 @@ export function faultOf(state: PulseState): string {
     if (state.lastWords[page] !== randomAfter(loop)) return `page ${page} is not what loop ${loop} wrote`;
   }
   return 'none';
+}
+
+/** Waits until a machine that runs has written so many more pages; what it then holds is exact, or the test ends here. */
+export async function letRun({ guest }: { readonly guest: Guest }, loops: number): Promise<PulseState> {
+  const before = (await readPulse(guest)).loops;
+  let state = await readPulse(guest);
+  const isThere = async (): Promise<boolean> => {
+    state = await readPulse(guest);
+    return state.loops - before >= loops;
+  };
+  await vi.waitUntil(isThere, { timeout: 60_000, interval: 20 });
+  expect(faultOf(state)).toBe('none');
+  return state;
+}
+
+/** All of the first region as it is, also while it runs. */
+export function ramOf({ guest }: { readonly guest: QemuGuest }): Buffer {
+  const bytes = Buffer.alloc(guest.regions[0]!.sizeBytes);
+  guest.readTorn({ region: 0, offsetBytes: 0, lengthBytes: bytes.length }, bytes);
+  return bytes;
 }

@@ -33,8 +33,7 @@ Goes back to the checkpoint. With a snapshot: restores that one in place and mak
 
   --loop COUNT          so many times, the machine running in between, and says how many that is a second
 
-A machine that was forked knows what it wrote, and is put back in milliseconds whatever memory it has; one that was run is
-compared as a whole.
+Of a machine that was forked only what it wrote is looked at; one that was run is compared as a whole.
 
 `,
   options: { loop: { type: 'string' } },

@@ -7,16 +7,13 @@
 // How often it misses is chance, and a right stream now and then proves nothing; so without KVM that way is not even tried, and
 // background snapshots serve, which watch the pages of the process and not what its processors translated.
 
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { isVitrineError } from '../../base/error.ts';
 import { MIB } from '../../base/limits.ts';
 import { HARD_WRITER, hardWriterFault, hardWriterRom } from './hard-writer.ts';
 import type { LiveMethod } from './live-stream.ts';
-import { launchQemu } from './process.ts';
 import type { ResolvedProfile } from './profile.ts';
 import { openQemuGuest, type QemuGuest } from './qemu-guest.ts';
+import { onceForEach, type Tried, withTrialMachine } from './trial.ts';
 
 const MEMORY_BYTES = 8 * MIB;
 const PAGE_BYTES = 4096;
@@ -36,52 +33,22 @@ export interface LiveVerdict {
   readonly because: string;
 }
 
-const verdicts = new Map<string, Promise<LiveVerdict>>();
-
 /** Proves a profile's program and accelerator; the second time it knows. Throws `guest-start` when QEMU does not start. */
-export function proveLive(
-  profile: Pick<ResolvedProfile, 'program' | 'accelerator'>,
-  root?: string,
-): Promise<LiveVerdict> {
-  const key = `${profile.accelerator} ${profile.program}`;
-  let verdict = verdicts.get(key);
-  if (verdict === undefined) {
-    verdict = prove(profile, root);
-    verdicts.set(key, verdict);
-    // One that could not be made is made again.
-    verdict.catch(() => verdicts.delete(key));
-  }
-  return verdict;
-}
+export const proveLive = onceForEach(prove);
 
-async function prove(
-  { program, accelerator }: Pick<ResolvedProfile, 'program' | 'accelerator'>,
-  root: string | undefined,
-): Promise<LiveVerdict> {
-  const directory = await mkdtemp(join(tmpdir(), 'vitrine-live-proof-'));
-  try {
-    const bios = join(directory, 'writer.bin');
-    await writeFile(bios, hardWriterRom(MEMORY_BYTES));
-    const seen: string[] = [];
-    for (const method of METHODS[accelerator]) {
-      const profile = { program, accelerator, bios, memoryBytes: MEMORY_BYTES };
-      // One each: what fails may leave a machine in no good state.
-      const process = await launchQemu('live-proof', profile, root === undefined ? {} : { root });
-      try {
-        const guest = await openQemuGuest(process, {
-          live: async () => ({ method, because: 'it is tried' }),
-        });
-        const fault = await faultOfMethod(guest);
-        seen.push(`${method}: ${fault ?? 'each was one instant'}`);
-        if (fault === undefined) return { method, because: seen.join('; ') };
-      } finally {
-        await process.close();
-      }
-    }
-    return { because: seen.join('; ') };
-  } finally {
-    await rm(directory, { recursive: true, force: true });
+async function prove({ program, accelerator }: Tried, root: string | undefined): Promise<LiveVerdict> {
+  const rom = hardWriterRom(MEMORY_BYTES);
+  const profile = { program, accelerator, memoryBytes: MEMORY_BYTES };
+  const seen: string[] = [];
+  for (const method of METHODS[accelerator]) {
+    // A machine each: what fails may leave one in no good state.
+    const fault = await withTrialMachine('live-proof', rom, profile, root, async (process) =>
+      faultOfMethod(await openQemuGuest(process, { live: async () => ({ method, because: 'it is tried' }) })),
+    );
+    seen.push(`${method}: ${fault ?? 'each was one instant'}`);
+    if (fault === undefined) return { method, because: seen.join('; ') };
   }
+  return { because: seen.join('; ') };
 }
 
 async function faultOfMethod(guest: QemuGuest): Promise<string | undefined> {

@@ -4,16 +4,12 @@
 //
 //   run ─▶ rest: RAM, sections both ways ─▶ run on ─▶ rest: RAM back, state in ─▶ compare both ─▶ run on ─▶ the next value
 
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { isVitrineError, VitrineError } from '../../base/error.ts';
 import { MIB } from '../../base/limits.ts';
 import type { DeviceRecord } from '../../guest/guest.ts';
 import { PULSE, PULSE_FACTS, pulseRom } from '../../guest/pulse/pulse.ts';
-import { launchQemu } from './process.ts';
-import type { ResolvedProfile } from './profile.ts';
 import { openQemuGuest, type QemuGuest } from './qemu-guest.ts';
+import { onceForEach, type Tried, withTrialMachine } from './trial.ts';
 
 const MEMORY_BYTES = 4 * MIB;
 /** Pages of work before each rest: some tens of milliseconds. */
@@ -35,43 +31,15 @@ export interface SelfTestReport {
   readonly inPlace: Verdict;
 }
 
-const reports = new Map<string, Promise<SelfTestReport>>();
-
 /** Proves a profile's program and accelerator; the second time it knows. Throws `guest-start` when QEMU does not start. */
-export function selfTest(
-  profile: Pick<ResolvedProfile, 'program' | 'accelerator'>,
-  root?: string,
-): Promise<SelfTestReport> {
-  const key = `${profile.accelerator} ${profile.program}`;
-  let report = reports.get(key);
-  if (report === undefined) {
-    report = prove(profile, root);
-    reports.set(key, report);
-    // One that could not be made is made again.
-    report.catch(() => reports.delete(key));
-  }
-  return report;
-}
+export const selfTest = onceForEach(prove);
 
-async function prove(
-  { program, accelerator }: Pick<ResolvedProfile, 'program' | 'accelerator'>,
-  root: string | undefined,
-): Promise<SelfTestReport> {
-  const directory = await mkdtemp(join(tmpdir(), 'vitrine-self-test-'));
-  try {
-    const bios = join(directory, 'pulse.bin');
-    await writeFile(bios, pulseRom());
-    // Pulse knows the old interrupt controllers alone; firmware would let them through the local APIC.
-    const profile = { program, accelerator, bios, memoryBytes: MEMORY_BYTES, cpu: 'qemu64,-apic' };
-    const process = await launchQemu('self-test', profile, root === undefined ? {} : { root });
-    try {
-      return await proveMachine(await openQemuGuest(process, { quickSave: true }));
-    } finally {
-      await process.close();
-    }
-  } finally {
-    await rm(directory, { recursive: true, force: true });
-  }
+function prove({ program, accelerator }: Tried, root: string | undefined): Promise<SelfTestReport> {
+  // Pulse knows the old interrupt controllers alone; firmware would let them through the local APIC.
+  const profile = { program, accelerator, memoryBytes: MEMORY_BYTES, cpu: 'qemu64,-apic' };
+  return withTrialMachine('self-test', pulseRom(), profile, root, async (process) =>
+    proveMachine(await openQemuGuest(process, { quickSave: true })),
+  );
 }
 
 async function proveMachine(guest: QemuGuest): Promise<SelfTestReport> {

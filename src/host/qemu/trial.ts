@@ -1,0 +1,50 @@
+// What QEMU can do is tried, not believed: a machine of a program of ours, started for the trial, ended after it.
+
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { launchQemu, type QemuProcess } from './process.ts';
+import type { QemuProfile, ResolvedProfile } from './profile.ts';
+
+/** Whose trial it is: another program or accelerator may come out otherwise. */
+export type Tried = Pick<ResolvedProfile, 'program' | 'accelerator'>;
+
+/** A trial that is held once a process for each program and accelerator; one that could not be held is held again. */
+export function onceForEach<Outcome>(
+  hold: (tried: Tried, root: string | undefined) => Promise<Outcome>,
+): (tried: Tried, root?: string) => Promise<Outcome> {
+  const outcomes = new Map<string, Promise<Outcome>>();
+  return (tried, root) => {
+    const key = `${tried.accelerator} ${tried.program}`;
+    let outcome = outcomes.get(key);
+    if (outcome === undefined) {
+      outcome = hold(tried, root);
+      outcomes.set(key, outcome);
+      outcome.catch(() => outcomes.delete(key));
+    }
+    return outcome;
+  };
+}
+
+/** Runs `work` with a machine of this firmware; nothing of it is left behind. Throws `guest-start` when QEMU does not start. */
+export async function withTrialMachine<T>(
+  name: string,
+  rom: Uint8Array,
+  profile: Omit<QemuProfile, 'bios'>,
+  root: string | undefined,
+  work: (process: QemuProcess) => Promise<T>,
+): Promise<T> {
+  const directory = await mkdtemp(join(tmpdir(), `vitrine-${name}-`));
+  try {
+    const bios = join(directory, 'rom.bin');
+    await writeFile(bios, rom);
+    const process = await launchQemu(name, { ...profile, bios }, root === undefined ? {} : { root });
+    try {
+      return await work(process);
+    } finally {
+      await process.close();
+    }
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
