@@ -66,7 +66,8 @@ function moduleOf(binary) {
     '',
     '/** The offset of the byte that is 1 for a memory with a maximum and 3 for a shared one. */',
     `export const MEMORY_FLAGS_AT = ${memoryFlagsAt(binary)};`,
-    `export const BASE64 =\n  '${Buffer.from(binary).toString('base64')}';`,
+    '/** Hexadecimal, because bytes that stay whole compress: on the wire it is a fifth smaller than base64. */',
+    `export const HEX =\n  '${Buffer.from(binary).toString('hex')}';`,
     '',
   ].join('\n');
 }

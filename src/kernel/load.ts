@@ -3,6 +3,7 @@
 // Each build is fetched and compiled once per process; each call has a memory of its own. Nothing is shared
 // unless asked for, so it runs with and without cross-origin isolation, on a page, in a worker and in Node.
 
+import { fromHex } from '../base/bytes.ts';
 import { VitrineError } from '../base/error.ts';
 import type { Address, KernelBuild, Kernels } from './kernels.ts';
 import { createMemory, FIRST_ADDRESS, instantiateKernels } from './wasm.ts';
@@ -108,9 +109,9 @@ async function chooseModule(build: KernelBuild | undefined, shared: boolean) {
 
 async function compile(build: WasmBuild, shared: boolean): Promise<WebAssembly.Module> {
   // Two literal imports, so that a bundler makes one chunk of each and the page loads only one.
-  const { BASE64, MEMORY_FLAGS_AT } =
+  const { HEX, MEMORY_FLAGS_AT } =
     build === 'simd' ? await import('./generated/simd.ts') : await import('./generated/plain.ts');
-  const binary = Uint8Array.from(atob(BASE64), (character) => character.charCodeAt(0));
+  const binary = fromHex(HEX)!; // Safe: the build writes hexadecimal.
   if (shared) binary[MEMORY_FLAGS_AT] = SHARED_MEMORY_FLAGS;
   return WebAssembly.compile(binary);
 }

@@ -4,6 +4,7 @@
 import { transfer } from 'comlink';
 import type { OwnedBytes } from '../base/bytes.ts';
 import { VitrineError } from '../base/error.ts';
+import { loadPart } from '../base/part.ts';
 import type { Progress } from '../base/work.ts';
 import type { CollectReport } from '../engine/collect.ts';
 import type { DiffReport } from '../engine/diff.ts';
@@ -31,7 +32,6 @@ import type {
 import type { DoorbellReport } from '../tracking/tracker-doorbell.ts';
 import type { GuestOffer } from './guest-port.ts';
 import { connectGuest } from './port-guest.ts';
-import { connectReplayGuest } from './replay-port.ts';
 import type { RewindVerb } from './rewind-host.ts';
 import { callRewind, connectTracker } from './tracker-port.ts';
 
@@ -257,6 +257,7 @@ export class EngineHost {
         signal.addEventListener('abort', () => resolve(new VitrineError('aborted')), { once: true });
       });
       try {
+        const { connectReplayGuest } = await loadPart('replay', () => import('./replay-port.ts'));
         const guest = await connectReplayGuest(port, gone);
         return await this.#vitrine.verifyByReplay(snapshot, guest, {
           signal,

@@ -3,6 +3,7 @@
 import { expose, type Remote, transfer, wrap } from 'comlink';
 import type { OwnedBytes } from '../base/bytes.ts';
 import type { VitrineError } from '../base/error.ts';
+import { loadPart } from '../base/part.ts';
 import type { DeviceRecord } from '../guest/guest.ts';
 import type { SharedMemory } from '../memory/shared-memory.ts';
 import type { Span } from '../memory/span.ts';
@@ -11,7 +12,7 @@ import type { PeekOptions, Tracker } from '../tracking/tracker.ts';
 import type { TrackerDoorbell } from '../tracking/tracker-doorbell.ts';
 import { installErrorTransfer } from './error-transfer.ts';
 import type { CallRewind } from './rewind-client.ts';
-import { type RewindVerb, rewindOf } from './rewind-host.ts';
+import type { RewindVerb } from './rewind-host.ts';
 import { settling } from './supervision.ts';
 
 /** A tracker as it crosses a port: methods alone. */
@@ -131,6 +132,7 @@ export async function callRewind(
     // Safe: `RewindClient` makes these calls, and its types are those of the verbs.
     return (connected.rewind as (verb: RewindVerb, ...parameters: unknown[]) => unknown)(verb, ...parameters);
   }
+  const { rewindOf } = await loadPart('rewind', () => import('./rewind-host.ts'));
   const host = rewindOf(tracker);
   return (host[verb] as (...parameters: readonly unknown[]) => unknown).apply(host, parameters as unknown[]);
 }
