@@ -10,6 +10,7 @@ import { createRequire } from 'node:module';
 import { dirname, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rolldown } from 'rolldown';
+import { licensesOf } from './src/app/licenses.mjs';
 
 const ROOT = dirname(fileURLToPath(import.meta.url));
 const SOURCE = join(ROOT, 'src');
@@ -25,8 +26,6 @@ const WORKER = {
 };
 /** Taken into the package: their own loaders find their .wasm in some bundlers only. */
 const INLINED = ['lz4-wasm', '@bokuweb/zstd-wasm'];
-/** For packages that forgot theirs. */
-const LICENSE_FILES = { '@bokuweb/zstd-wasm': join(SOURCE, 'codec', 'zstd-license.txt') };
 
 const require = createRequire(import.meta.url);
 const manifest = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'));
@@ -160,18 +159,4 @@ function entriesOf(targets) {
       return [name, join(SOURCE, `${name}.ts`)];
     }),
   );
-}
-
-/** The licenses of what the package carries code of; a package that comes without one fails the build. */
-async function licensesOf(names) {
-  const texts = [];
-  for (const name of names) {
-    const folder = join(ROOT, 'node_modules', name);
-    const { version, license } = JSON.parse(await readFile(join(folder, 'package.json'), 'utf8'));
-    const files = (await readdir(folder)).filter((file) => /^licen[cs]e/i.test(file)).sort();
-    // Of two licenses to choose from, the one that package.json names.
-    const file = LICENSE_FILES[name] ?? join(folder, files.find((one) => one.includes(license)) ?? files[0]);
-    texts.push(`${name} ${version}: ${license}\n\n${await readFile(file, 'utf8')}`);
-  }
-  return texts.join(`\n${'-'.repeat(78)}\n\n`);
 }

@@ -3,6 +3,7 @@ import { createReadStream, existsSync, statSync } from 'node:fs';
 import { join, resolve, sep } from 'node:path';
 import type { Connect, Plugin } from 'vite';
 import { defineConfig } from 'vitest/config';
+import { collectLicenses } from './src/app/licenses.mjs';
 
 /** What SharedArrayBuffer needs, and what keeps foreign pages out. */
 const HEADERS = {
@@ -34,11 +35,13 @@ const EMULATOR_TESTS = [
   'test/instrument/**/*.test.ts',
 ];
 
+const licenses = collectLicenses();
+
 export default defineConfig({
   base: './',
-  plugins: [serveGuestImages(), addContentSecurityPolicy(), compileAhead()],
+  plugins: [serveGuestImages(), addContentSecurityPolicy(), compileAhead(), ...licenses.page],
   build: { outDir: 'dist/page', target: 'es2022', emptyOutDir: true },
-  worker: { format: 'es' },
+  worker: { format: 'es', plugins: () => licenses.worker },
   // Workers load a guest when it is opened; a dependency found only then would reload the page.
   optimizeDeps: { entries: ['index.html', 'workers/*.ts', 'src/app/guests/*.ts'] },
   server: { headers: HEADERS, port: 5173 },

@@ -15,15 +15,18 @@ const call = promisify(execFile);
 export interface Tarball {
   readonly file: string;
   readonly paths: readonly string[];
+  /** Of the file itself. */
+  readonly sizeBytes: number;
 }
 
 /** Builds and packs the package into `folder`. */
 export async function pack(folder: string): Promise<Tarball> {
-  await call('npm', ['run', '--silent', 'build:lib'], { cwd: ROOT });
+  await call('npm', ['run', '--silent', 'prepack'], { cwd: ROOT });
   const args = ['pack', '--ignore-scripts', '--json', '--pack-destination', folder];
   const { stdout } = await call('npm', args, { cwd: ROOT });
-  const [packed] = JSON.parse(stdout) as [{ filename: string; files: { path: string }[] }];
-  return { file: join(folder, packed.filename), paths: packed.files.map(({ path }) => path) };
+  const [packed] = JSON.parse(stdout) as [{ filename: string; size: number; files: { path: string }[] }];
+  const paths = packed.files.map(({ path }) => path);
+  return { file: join(folder, packed.filename), paths, sizeBytes: packed.size };
 }
 
 /** A folder for one test file. */
