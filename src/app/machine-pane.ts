@@ -1,5 +1,6 @@
 // One open machine to use: screen, terminal, run and stop, and what to do when its worker is gone.
 
+import { AskBar } from './ask-bar.ts';
 import { button, element } from './dom.ts';
 import type { Notices } from './notices.ts';
 import type { OpenMachine } from './open-machine.ts';
@@ -37,6 +38,8 @@ export class MachinePane {
       close,
     );
     this.element = element('div', { className: 'machine' }, lost, controls);
+    const { asksBy } = machine.entry;
+    if (asksBy !== undefined) this.element.append(new AskBar(machine, asksBy, workspace, notices).element);
     this.#screen = machine.entry.hasScreen ? new ScreenView(machine, screens) : null;
     if (this.#screen !== null) this.element.append(this.#screen.element);
     this.element.append(this.terminal.element);

@@ -17,6 +17,8 @@ export interface CatalogEntry {
   readonly canStep?: boolean;
   /** The entry of the same machine that is, whose snapshots go into each other. */
   readonly steps?: string;
+  /** What a person types into it to have it ask to be saved, where its programs can. */
+  readonly asksBy?: string;
   /** It is opened from snapshots alone. */
   readonly isHidden?: boolean;
   /** Places in its memory worth a look. */
@@ -59,6 +61,7 @@ export const CATALOG = [
     title: 'MicroPython',
     about: 'A Python prompt. Its variables, its history and the half-typed line are its memory.',
     hasScreen: false,
+    asksBy: "open('/dev/vitrine','w').write('save')",
   },
   {
     name: 'linux',
@@ -68,6 +71,7 @@ export const CATALOG = [
     images: 'guests/',
     canReplay: true,
     steps: 'linux-steps',
+    asksBy: 'vitrine save',
   },
   {
     name: 'linux-steps',
@@ -87,6 +91,7 @@ export const CATALOG = [
       'A Raspberry Pi Pico’s chip with firmware of our own: timer, DMA, PIO, and commands on its serial line.',
     hasScreen: false,
     canReplay: true,
+    asksBy: 's',
     places: [
       { title: 'counters', address: 0x2000_0000 },
       { title: 'typed line', address: 0x2000_0040 },
