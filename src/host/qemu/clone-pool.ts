@@ -16,10 +16,12 @@ import { MIB } from '../../base/limits.ts';
 import type { SnapshotId } from '../../engine/snapshot.ts';
 import type { Vitrine } from '../../engine/vitrine.ts';
 import { openDisks } from './disks.ts';
+import { provePageMap } from './page-map-proof.ts';
 import type { QemuProcess } from './process.ts';
 import { openProcessRam } from './process-ram.ts';
 import type { MachineFiles } from './profile.ts';
 import { type QemuProfile, resolveProfile } from './profile.ts';
+import type { QemuGuestOptions } from './qemu-guest.ts';
 import {
   adoptProcess,
   type LaunchedParts,
@@ -62,11 +64,13 @@ export async function openClonePool(
     throw new VitrineError('unsupported', { missing: 'clones of a machine with a balloon' });
   }
   const proof = await selfTest(resolved, options.root);
+  const pageMap = await provePageMap(resolved, options.root);
   const saved = await readSavedMachine(vitrine, snapshot, resolved);
   const files = await makeRunDirectory(`${name}-image`, false, options.root);
   try {
     await writeImage(files.ram, saved);
-    const pool = new ClonePool({ name, profile, vitrine, saved, proof, files, options });
+    const isTold = pageMap.works;
+    const pool = new ClonePool({ name, profile, vitrine, saved, proof, isTold, files, options });
     await pool.fill();
     return pool;
   } catch (error) {
@@ -81,6 +85,8 @@ interface PoolParts {
   readonly vitrine: Vitrine;
   readonly saved: SavedMachine;
   readonly proof: SelfTestReport;
+  /** Whether the kernel was proven to tell what a clone wrote. */
+  readonly isTold: boolean;
   readonly files: MachineFiles;
   readonly options: ClonePoolOptions;
 }
@@ -118,7 +124,10 @@ export class ClonePool {
     const parts = await waiting;
     try {
       await sendStream(parts.process, this.#stream);
-      const clone = new Clone(parts, this.#parts.options, () => this.#clones.delete(clone));
+      const { isTold, saved, files, options } = this.#parts;
+      const { sections, contents: blocks } = saved;
+      const origin = isTold ? { image: files.ram, loaded: { sections, blocks } } : undefined;
+      const clone = new Clone(parts, { ...options, origin }, () => this.#clones.delete(clone));
       this.#clones.add(clone);
       return clone;
     } catch (error) {
@@ -169,23 +178,31 @@ export class ClonePool {
   }
 }
 
+type CloneOptions = ClonePoolOptions & Pick<QemuGuestOptions, 'origin'>;
+
 /** One machine of many. */
 export class Clone {
   readonly name: string;
   readonly serial: SerialLine;
   readonly process: QemuProcess;
   readonly #parts: LaunchedParts;
-  readonly #options: ClonePoolOptions;
+  readonly #options: CloneOptions;
   readonly #forget: () => void;
+  readonly #stopListening: () => void;
+  /** Whether its firmware ran since it was made. */
+  #wasReset = false;
   #machine: Promise<QemuMachine> | undefined;
 
-  constructor(parts: LaunchedParts, options: ClonePoolOptions, forget: () => void) {
+  constructor(parts: LaunchedParts, options: CloneOptions, forget: () => void) {
     this.name = parts.name;
     this.serial = parts.serial;
     this.process = parts.process;
     this.#parts = parts;
     this.#options = options;
     this.#forget = forget;
+    this.#stopListening = parts.process.qmp.onEvent(({ event }) => {
+      if (event === 'RESET') this.#wasReset = true;
+    });
   }
 
   /** Lets it run. */
@@ -231,7 +248,13 @@ export class Clone {
     const { qmp } = this.process;
     const { running } = await qmp.execute('query-status');
     if (running) await qmp.execute('stop');
-    const machine = await adoptProcess({ ...this.#parts, name }, { ...this.#options, ram: 'private' });
+    const { origin: made } = this.#options;
+    const origin = made && (this.#wasReset ? { image: made.image } : made);
+    const machine = await adoptProcess(
+      { ...this.#parts, name },
+      { ...this.#options, ram: 'private', origin },
+    );
+    this.#stopListening();
     if (running) await machine.start();
     return machine;
   }

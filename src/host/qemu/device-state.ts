@@ -7,6 +7,7 @@
 import type { OwnedBytes } from '../../base/bytes.ts';
 import { isVitrineError, VitrineError } from '../../base/error.ts';
 import type { ConfigValue, DeviceRecord } from '../../guest/guest.ts';
+import type { CloneOrigin, LoadedState } from './clone-ram.ts';
 import {
   type BlockContent,
   blockRecordName,
@@ -44,6 +45,8 @@ export interface DeviceStateOptions {
   readonly quickSave?: boolean;
   /** Why state must not be loaded, where it must not: a test of it failed. */
   readonly restoreFault?: string | undefined;
+  /** What was loaded into a machine that was not reset since: what it holds need not be asked, which takes writing all of RAM. */
+  readonly origin?: Pick<CloneOrigin, 'loaded'> | undefined;
   /** RAM that goes in with the state. */
   readonly wholeRam?: WholeRam | undefined;
 }
@@ -126,7 +129,7 @@ export class DeviceState {
     options: DeviceStateOptions = {},
   ): Promise<DeviceState> {
     try {
-      const first = await transfer.saveWhole();
+      const first = (await knownState(transfer, options.origin?.loaded)) ?? (await transfer.saveWhole());
       if (first.blocks.some(({ name }) => name === RAM_BLOCK)) {
         throw new VitrineError('unsupported', { missing: 'device state apart from RAM' });
       }
@@ -333,6 +336,21 @@ export class DeviceState {
       if (!this.#holds(name, bytes)) this.#held.set(name, recordOfBlock({ name, bytes }));
     }
   }
+}
+
+/** The state of a clone, unless it has other devices than what was loaded into it, or its firmware ran since. */
+async function knownState(
+  transfer: StateTransfer,
+  loaded: LoadedState | undefined,
+): Promise<WholeState | undefined> {
+  if (loaded === undefined) return undefined;
+  const stream = await transfer.saveSections();
+  const now = devicesOf(stream);
+  const names = (sections: readonly DeviceSection[]): string => sections.map(sectionName).join(' ');
+  if (names(now) !== names(loaded.sections)) return undefined;
+  if (!sameBytes(builtBy(now), builtBy(loaded.sections))) return undefined;
+  // Addresses are compared for shared memory alone, and a clone has none.
+  return { stream, blocks: loaded.blocks.map((block) => ({ ...block, gpa: 0 })) };
 }
 
 function savePathOf(blocks: readonly Block[], quickSave: boolean): SavePath {

@@ -8,7 +8,7 @@ import type { PageSet } from '../../memory/page-set.ts';
 import { PageMap } from './page-map.ts';
 import type { Qmp } from './qmp.ts';
 
-/** What a guest's RAM is read and written through: `RamFile`, or this. */
+/** What a guest's RAM is read and written through: `RamFile`, `CloneRam`, or this. */
 export interface Ram {
   /** Memory of the host's that it takes for itself. */
   readonly usedBytes: number;
@@ -30,7 +30,7 @@ interface Mapping {
  *
  * Throws `unsupported` when the process may not be looked into, `guest-failed` when its RAM is not where QEMU says.
  */
-export async function openProcessRam(qmp: Qmp, pid: number, sizeBytes: number): Promise<Ram> {
+export async function openProcessRam(qmp: Qmp, pid: number, sizeBytes: number): Promise<ProcessRam> {
   const said = await qmp.execute('human-monitor-command', { 'command-line': 'gpa2hva 0x0' });
   const address = /\(pc\.ram\) is (0x[0-9a-f]+)/.exec(said)?.[1];
   if (address === undefined) throw new VitrineError('guest-failed', { reason: 'no pc.ram at 0', said });
@@ -50,12 +50,12 @@ export async function openProcessRam(qmp: Qmp, pid: number, sizeBytes: number): 
   return new ProcessRam(descriptor, pageMap, pid, from, sizeBytes);
 }
 
-class ProcessRam implements Ram {
+export class ProcessRam implements Ram {
   readonly #descriptor: number;
   readonly #pageMap: PageMap;
   readonly #pid: number;
   readonly #from: number;
-  readonly #sizeBytes: number;
+  readonly sizeBytes: number;
   #isOpen = true;
 
   constructor(descriptor: number, pageMap: PageMap, pid: number, from: number, sizeBytes: number) {
@@ -63,13 +63,13 @@ class ProcessRam implements Ram {
     this.#pageMap = pageMap;
     this.#pid = pid;
     this.#from = from;
-    this.#sizeBytes = sizeBytes;
+    this.sizeBytes = sizeBytes;
   }
 
   /** Pages that this process has for itself: what it wrote, where the rest is shared with other clones. */
   get usedBytes(): number {
     this.#requireOpen();
-    return privateBytes(this.#pid, { from: this.#from, to: this.#from + this.#sizeBytes });
+    return privateBytes(this.#pid, { from: this.#from, to: this.#from + this.sizeBytes });
   }
 
   writtenPages(offsetBytes: number, lengthBytes: number): PageSet {
@@ -98,8 +98,8 @@ class ProcessRam implements Ram {
 
   #each(offsetBytes: number, lengthBytes: number, move: (done: number, at: number) => number): void {
     this.#requireOpen();
-    if (offsetBytes < 0 || offsetBytes + lengthBytes > this.#sizeBytes) {
-      throw new VitrineError('span-out-of-range', { offsetBytes, lengthBytes, sizeBytes: this.#sizeBytes });
+    if (offsetBytes < 0 || offsetBytes + lengthBytes > this.sizeBytes) {
+      throw new VitrineError('span-out-of-range', { offsetBytes, lengthBytes, sizeBytes: this.sizeBytes });
     }
     for (let done = 0; done < lengthBytes; ) {
       let count = 0;

@@ -23,6 +23,7 @@ import type {
 import { PauseGuard } from '../../guest/pause-guard.ts';
 import type { Region } from '../../memory/region.ts';
 import { regionOf, type Span } from '../../memory/span.ts';
+import { type CloneOrigin, CloneRam } from './clone-ram.ts';
 import { DeviceState, type DeviceStateOptions, type SavePath } from './device-state.ts';
 import { isDiskRecord } from './disk-record.ts';
 import type { Disks } from './disks.ts';
@@ -49,6 +50,8 @@ export interface QemuGuestOptions extends DeviceStateOptions {
   readonly disks?: Disks | undefined;
   /** `private` where RAM is no file that is shared with us, `monitor` where the process may not be looked into; or `file`. */
   readonly ram?: 'file' | 'private' | 'monitor';
+  /** With `private`: what it was cloned from, where the kernel was proven to tell what it wrote since. */
+  readonly origin?: CloneOrigin | undefined;
 }
 
 /** The process of a machine, as its guest needs it: one of ours, or one that others started. */
@@ -59,8 +62,9 @@ export type QemuHost = Pick<
 
 /** Nobody outside can ask QEMU what was written, nor, where a file is shared, the kernel. */
 const NO_MARKS = { tracking: 'none', trackingReason: 'its RAM is a file that it shares with us' } as const;
-/** What the kernel tells is tried like marks that others put in: the first scans compare. */
+/** What the kernel tells is tried like marks that others put in, unless it was proven: the first scans compare. */
 const MARKS = { tracking: 'marks', auditScans: 2 } as const;
+const PROVEN_MARKS = { tracking: 'marks' } as const;
 
 const UNPROVEN = async (): Promise<LiveVerdict> => ({ because: 'nobody has proven a way for it' });
 
@@ -87,7 +91,7 @@ export async function openQemuGuest(process: QemuHost, options: QemuGuestOptions
   const transfer = new StateTransfer(qmp, files.directory, { withRam });
   const wholeRam =
     options.ram === 'monitor' ? new WholeRam(transfer, files.directory, profile.memoryBytes) : undefined;
-  const ram = wholeRam ?? (await openRam(process, options.ram));
+  const ram = wholeRam ?? (await openRam(process, options));
   try {
     const devices = await DeviceState.open(profile.machine, transfer, process, { ...options, wholeRam });
     return new QemuGuest(process, ram, ranges, devices, options);
@@ -97,9 +101,19 @@ export async function openQemuGuest(process: QemuHost, options: QemuGuestOptions
   }
 }
 
-function openRam({ qmp, pid, profile, files }: QemuHost, kind: QemuGuestOptions['ram']): Ram | Promise<Ram> {
-  if (kind === 'private') return openProcessRam(qmp, pid, profile.memoryBytes);
-  return new RamFile(files.ram, profile.memoryBytes);
+async function openRam(
+  { qmp, pid, profile, files }: QemuHost,
+  { ram, origin }: QemuGuestOptions,
+): Promise<Ram> {
+  if (ram !== 'private') return new RamFile(files.ram, profile.memoryBytes);
+  const own = await openProcessRam(qmp, pid, profile.memoryBytes);
+  if (origin === undefined) return own;
+  try {
+    return new CloneRam(own, origin.image);
+  } catch (error) {
+    own.close();
+    throw error;
+  }
 }
 
 export class QemuGuest implements Guest {
@@ -119,6 +133,8 @@ export class QemuGuest implements Guest {
   #turn: Promise<unknown> = Promise.resolve();
   /** Whether all pages were looked at once; from then on those that it never wrote are as they were. */
   #isSeen = false;
+  /** What it was when it came to rest, which it stays until it is let go. */
+  #status: RunState = 'paused';
   /** Whether it shall run when the last pause ends. */
   #runsAfter = false;
 
@@ -131,7 +147,7 @@ export class QemuGuest implements Guest {
   ) {
     this.#live = live;
     this.traits = {
-      ...(ram.writtenPages === undefined ? NO_MARKS : MARKS),
+      ...marksOf(ram),
       sharedMemory: false,
       sharedMemoryReason: 'its memory belongs to another process',
     };
@@ -194,9 +210,7 @@ export class QemuGuest implements Guest {
     return this.#inTurn(async () => {
       this.#guard.requireOpen();
       if (this.#guard.state === 'running') {
-        const { running } = await this.#process.qmp.execute('query-status');
-        if (running) await this.#process.qmp.execute('stop');
-        this.#runsAfter = running;
+        await this.#rest();
         this.#devices.forget();
         await this.#wholeRam?.refresh();
       }
@@ -313,14 +327,29 @@ export class QemuGuest implements Guest {
     await this.#disks?.close();
   }
 
+  /**
+   * Stops it if it runs, in one exchange: the monitor answers in order. What it was before tells whether it goes on after; one
+   * that turned itself off in between does not.
+   */
+  async #rest(): Promise<void> {
+    const { qmp } = this.#process;
+    const [before, , atRest] = await Promise.all([
+      qmp.execute('query-status'),
+      qmp.execute('stop'),
+      qmp.execute('query-status'),
+    ]);
+    this.#status = atRest.status;
+    this.#runsAfter = before.status !== atRest.status && !ENDED_STATES.includes(atRest.status);
+  }
+
   /** A machine that turned itself off goes on only after a reset; state is loaded over it, and then it can. */
   async #reviveEnded(): Promise<void> {
     const { qmp } = this.#process;
-    const { status } = await qmp.execute('query-status');
-    if (!ENDED_STATES.includes(status)) return;
+    if (!ENDED_STATES.includes(this.#status)) return;
     const reset = qmp.waitFor(({ event }) => event === 'RESET');
     await qmp.execute('system_reset');
     await reset.event;
+    this.#status = 'paused';
     this.#runsAfter = true;
   }
 
@@ -339,4 +368,9 @@ export class QemuGuest implements Guest {
     this.#turn = done.catch(() => {});
     return done;
   }
+}
+
+function marksOf(ram: Ram): typeof NO_MARKS | typeof MARKS | typeof PROVEN_MARKS {
+  if (ram instanceof CloneRam) return PROVEN_MARKS;
+  return ram.writtenPages === undefined ? NO_MARKS : MARKS;
 }

@@ -104,7 +104,7 @@ export interface LaunchedParts {
 /** Puts a process at rest under an engine. Whoever started it ends it where this throws. */
 export async function adoptProcess(
   { name, process, serial, disks, proof, vitrine }: LaunchedParts,
-  options: Pick<QemuMachineOptions, 'clock' | 'root'> & Pick<QemuGuestOptions, 'ram'>,
+  options: Pick<QemuMachineOptions, 'clock' | 'root'> & Pick<QemuGuestOptions, 'ram' | 'origin'>,
 ): Promise<QemuMachine> {
   const guest = await openQemuGuest(process, {
     quickSave: proof.quickSave.works,
@@ -112,7 +112,7 @@ export async function adoptProcess(
     disks,
     // Streamed memory is compared with a file of it.
     ...(options.ram === 'private'
-      ? { ram: 'private' }
+      ? { ram: 'private', origin: options.origin }
       : { live: () => proveLive(process.profile, options.root) }),
   });
   try {

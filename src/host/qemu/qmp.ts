@@ -162,18 +162,25 @@ export class Qmp {
     return (await answer) as AnswerOf<Name>;
   }
 
-  /** Runs a command that starts a job, to the job's end. Throws as `execute`; a job that failed is `guest-failed`. */
+  /**
+   * Runs a command that starts a job, to the job's end. Throws as `execute`; a job that failed is `guest-failed`.
+   *
+   * A job that fails is `aborting` before it has `concluded`, so only such a one is asked for its reason. Dismissing is not
+   * waited for: what is sent next comes after it.
+   */
   async runJob<Name extends JobCommand>(
     command: Name,
     args: Omit<ArgumentsOf<Name>, 'job-id'>,
     options: CallOptions = {},
   ): Promise<void> {
     const id = `vitrine-${++this.#lastId}`;
+    let hasFailed = false;
     // The waiter first: the job may end before the command that starts it is answered.
-    const ended = this.waitFor(
-      ({ event, data }) => event === 'JOB_STATUS_CHANGE' && data.id === id && data.status === 'concluded',
-      options,
-    );
+    const ended = this.waitFor(({ event, data }) => {
+      if (event !== 'JOB_STATUS_CHANGE' || data.id !== id) return false;
+      if (data.status === 'aborting') hasFailed = true;
+      return data.status === 'concluded';
+    }, options);
     try {
       await this.execute(command, { ...args, 'job-id': id } as ArgumentsOf<Name>, options);
     } catch (error) {
@@ -181,10 +188,14 @@ export class Qmp {
       throw error;
     }
     await ended.event;
-    const jobs = await this.execute('query-jobs');
-    const job = jobs.find((one) => one.id === id);
-    await this.execute('job-dismiss', { id });
-    if (job?.error !== undefined) throw new VitrineError('guest-failed', { command, said: job.error });
+    const jobs = hasFailed ? this.execute('query-jobs') : undefined;
+    const dismissed = this.execute('job-dismiss', { id });
+    // It fails with the connection alone, of which the next call hears.
+    dismissed.catch(() => {});
+    if (jobs === undefined) return;
+    const job = (await jobs).find((one) => one.id === id);
+    await dismissed;
+    throw new VitrineError('guest-failed', { command, said: job?.error ?? 'nothing' });
   }
 
   /**
