@@ -3,7 +3,7 @@
 
 import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, vi } from 'vitest';
 import { MIB } from '../../src/base/limits.ts';
@@ -16,7 +16,7 @@ const BOOT_MS = 240_000;
 export const SECTOR_BYTES = 512;
 
 /** Writes sector i, reads it and the one before past the cache, and looks that the one behind was never written. */
-const LOOP = [
+export const WRITE_LOOP = [
   'i=0; while :; do i=$((i+1)); n=$(printf %08d $i)',
   'echo $n | dd of=/dev/vda bs=512 seek=$i conv=sync,fsync 2>/dev/null',
   'r=$(dd if=/dev/vda bs=512 skip=$i count=1 iflag=direct 2>/dev/null | head -c 8)',
@@ -26,17 +26,29 @@ const LOOP = [
   '[ "$r" = "$n" ] && [ -z "$z" ] && echo wrote-$i. || echo WRONG $i read $r next $z; done &',
 ].join('; ');
 
-/** Linux with the driver for disks, which is not in its RAM disk: a second archive is appended, as the kernel allows. */
-export function linuxWithDisks(program: string): { readonly profile: QemuProfile; readonly folder: string } {
+/** Drivers that are not in its RAM disk, by their places among the kernel's modules, in the order in which they are loaded. */
+export const DISK_DRIVERS = ['drivers/block/virtio_blk.ko'];
+export const NETWORK_DRIVERS = [
+  'net/core/failover.ko',
+  'drivers/net/net_failover.ko',
+  'drivers/net/virtio_net.ko',
+];
+
+/** Linux with drivers more, which lie in `/`: a second archive is appended to its RAM disk, as the kernel allows. */
+export function linuxWithDrivers(
+  program: string,
+  drivers: readonly string[],
+): { readonly profile: QemuProfile; readonly folder: string } {
   const folder = mkdtempSync(join(tmpdir(), 'vitrine-linux-'));
   const image = readdirSync(UNPACKED).find((name) => name.startsWith('linux-image-'));
   if (image === undefined) throw new Error('the Linux guest is missing: run `npm run guests`');
   const modules = join(UNPACKED, image, 'lib/modules');
-  const driver = join(modules, readdirSync(modules)[0]!, 'kernel/drivers/block/virtio_blk.ko');
+  const kernel = join(modules, readdirSync(modules)[0]!, 'kernel');
+  const files = drivers.map((path) => ({ name: basename(path), data: readFileSync(join(kernel, path)) }));
   const initrd = join(folder, 'initrd');
   const first = readFileSync(join(IMAGES, 'initrd'));
   const gap = Buffer.alloc((4 - (first.length % 4)) % 4);
-  writeFileSync(initrd, Buffer.concat([first, gap, archiveOf('virtio_blk.ko', readFileSync(driver))]));
+  writeFileSync(initrd, Buffer.concat([first, gap, archiveOf(files)]));
   const profile: QemuProfile = {
     program,
     memoryBytes: 64 * MIB,
@@ -64,7 +76,7 @@ export class WriterLine {
     await this.#until(() => this.#text.includes('is up'));
     this.#serial.write('insmod /virtio_blk.ko; [ -b /dev/vda ] && echo disk-is""-there\n');
     await this.#until(() => this.#text.includes('disk-is-there'));
-    this.#serial.write(`${LOOP}\n`);
+    this.#serial.write(`${WRITE_LOOP}\n`);
   }
 
   /** Numbers of the sectors it said it wrote. */
@@ -92,9 +104,10 @@ export class WriterLine {
   }
 }
 
-/** One file in the kernel's `newc` archive format. */
-function archiveOf(name: string, data: Uint8Array): Buffer {
-  return Buffer.concat([entryOf(name, 0o100644, data), entryOf('TRAILER!!!', 0, new Uint8Array())]);
+/** Files in the kernel's `newc` archive format. */
+function archiveOf(files: readonly { readonly name: string; readonly data: Uint8Array }[]): Buffer {
+  const entries = files.map(({ name, data }) => entryOf(name, 0o100644, data));
+  return Buffer.concat([...entries, entryOf('TRAILER!!!', 0, new Uint8Array())]);
 }
 
 function entryOf(name: string, mode: number, data: Uint8Array): Buffer {

@@ -16,7 +16,7 @@ import { openQemuMachine, type QemuMachine } from '../../src/host/qemu/qemu-mach
 import { loadKernels } from '../../src/kernel/load.ts';
 import { openMemoryStore } from '../../src/store/memory-store.ts';
 import { codeOf, whilePaused } from '../../src/testing/guest-suites/subject.ts';
-import { linuxWithDisks, SECTOR_BYTES, WriterLine } from './disk-linux.ts';
+import { DISK_DRIVERS, linuxWithDrivers, SECTOR_BYTES, WriterLine } from './disk-linux.ts';
 import { QEMUS } from './pulse-machine.ts';
 
 const DISK_BYTES = 8 * MIB;
@@ -25,7 +25,7 @@ describe.each(QEMUS)('disks in QEMU $version', ({ version, program, image }) => 
   let folder: string;
   let base: string;
   let vitrine: Vitrine;
-  let linux: ReturnType<typeof linuxWithDisks>;
+  let linux: ReturnType<typeof linuxWithDrivers>;
   let first: QemuMachine;
   let line: WriterLine;
   let snapshot: string;
@@ -47,7 +47,7 @@ describe.each(QEMUS)('disks in QEMU $version', ({ version, program, image }) => 
     base = join(folder, 'base.raw');
     await writeFile(base, '');
     await truncate(base, DISK_BYTES);
-    linux = linuxWithDisks(program);
+    linux = linuxWithDrivers(program, DISK_DRIVERS);
     const [kernels, codecs] = await Promise.all([loadKernels(), loadCodecs()]);
     vitrine = await openEngine({ store: openMemoryStore(), kernels, codecs });
     first = await open();
