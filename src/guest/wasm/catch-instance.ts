@@ -321,17 +321,18 @@ function caughtOf(
 }
 
 /** An instance as the loader gets it: of the right class, its functions behind the gate, without the added names. */
-function gatedInstance({ instance, internals, gate, glue }: CaughtInstance): WebAssembly.Instance {
+function gatedInstance({ instance, internals, gate, glue, marked }: CaughtInstance): WebAssembly.Instance {
+  const isWatched = glue !== undefined && marked?.layout.kind === 'barriers';
   const exports: WebAssembly.Exports = Object.create(null);
   for (const [name, value] of Object.entries(instance.exports)) {
     if (internals.added.includes(name)) continue;
-    if (typeof value !== 'function') {
+    if (typeof value !== 'function' || internals.globalReaders.has(name)) {
       exports[name] = value;
       continue;
     }
     // Safe: a function among the exports is callable with any arguments; WebAssembly converts them.
     const call = value as (...args: unknown[]) => unknown;
-    exports[name] = gate.wrap(glue === undefined ? call : glue.export(call));
+    exports[name] = gate.wrap(isWatched ? glue.export(call) : call);
   }
   return Object.create(WebAssembly.Instance.prototype, {
     exports: { value: Object.freeze(exports), enumerable: true },

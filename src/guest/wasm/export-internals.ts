@@ -21,6 +21,7 @@ import {
   writeSections,
 } from '../../instrument/module-sections.ts';
 import { KIND, type ModuleShape, shapeOf, type ValueType } from '../../instrument/module-shape.ts';
+import { globalReadersOf } from './global-readers.ts';
 
 /** 64 KiB: what WebAssembly counts memory in. */
 export const WASM_PAGE_BYTES = 65_536;
@@ -62,6 +63,8 @@ export interface ModuleInternals {
   readonly tables: readonly TableInternals[];
   /** Names that were added. */
   readonly added: readonly string[];
+  /** Exported functions that only tell globals. */
+  readonly globalReaders: ReadonlySet<string>;
 }
 
 export interface ExportInternalsOptions {
@@ -130,7 +133,13 @@ export function exportInternals(
   let changed = withExports(sections, added);
   if (maxPages !== undefined && map === undefined && shape.memories[0]?.imported === false)
     changed = withMaximum(changed, maxPages);
-  const internals = { memory, globals, tables, added: added.map(({ name }) => name) };
+  const internals = {
+    memory,
+    globals,
+    tables,
+    added: added.map(({ name }) => name),
+    globalReaders: globalReadersOf(sections, shape),
+  };
   return { bytes: writeSections(changed), internals };
 }
 

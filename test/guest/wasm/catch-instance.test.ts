@@ -1,7 +1,11 @@
 // Loaders of every kind are caught, and the platform is as it was afterwards.
 
 import { describe, expect, it } from 'vitest';
-import { type CaughtInstance, catchInstance } from '../../../src/guest/wasm/catch-instance.ts';
+import {
+  type CaughtInstance,
+  catchInstance,
+  instantiateCaught,
+} from '../../../src/guest/wasm/catch-instance.ts';
 import { WasmInstanceGuest } from '../../../src/guest/wasm/wasm-instance.ts';
 import { wat } from '../../support/wat.ts';
 import { churnModule } from './churn.ts';
@@ -67,6 +71,39 @@ describe('catchInstance', () => {
       expect(Object.keys(result).sort()).toEqual(['grow', 'grown', 'late', 'run', 'sizes']);
     });
   }
+
+  it('answers at rest what globals alone tell, and refuses what memory does', async () => {
+    const module = wat(`(module (memory (export "memory") 1) (global $sp (mut i32) (i32.const 4096))
+      (func (export "current") (result i32) (global.get $sp))
+      (func (export "top") (result i32) (i32.load (global.get $sp))))`);
+    const load = async () => (await WebAssembly.instantiate(module)).instance.exports;
+    const { result, caught } = await catchInstance(load, {
+      choose: ({ instance }) => 'top' in instance.exports,
+    });
+    const guest = new WasmInstanceGuest(caught, { program: 'two-readers' });
+    // Safe: the module's functions above.
+    const { current, top } = result as unknown as Record<'current' | 'top', () => number>;
+    await guest.pause();
+    expect(current()).toBe(4096);
+    expect(top).toThrow(expect.objectContaining({ code: 'wrong-state' }));
+    await guest.resume();
+    expect(top()).toBe(0);
+  });
+
+  it('copies aside, while a barrier is armed, the block that a call returned', async () => {
+    const module = wat(`(module (memory (export "memory") 4)
+      (func (export "allocate") (param i32) (result i32) (i32.add (i32.const 8192) (i32.load (i32.const 0)))))`);
+    const { exports, caught } = await instantiateCaught(module, {}, { tracking: 'barrier' });
+    const allocate = exports.allocate as (bytes: number) => number;
+    const told: number[] = [];
+    allocate(10_000);
+    caught.marked!.arm((page) => told.push(page));
+    expect(allocate(10_000)).toBe(8192);
+    expect(told).toEqual([2, 3, 4]);
+    caught.marked!.disarm();
+    allocate(30_000);
+    expect(told).toEqual([2, 3, 4]);
+  });
 
   it('puts the platform back when the load fails', async () => {
     const before = platform();

@@ -1,7 +1,9 @@
 // The rewritten module runs as the original one and shows its state.
 
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { exportInternals } from '../../../src/guest/wasm/export-internals.ts';
+import { wasmUrl } from '../../support/micropython-loader.ts';
 import { wat } from '../../support/wat.ts';
 import { churnModule } from './churn.ts';
 
@@ -29,6 +31,37 @@ describe('exportInternals', () => {
     expect((exports.run as (steps: number) => number)(100)).toBe(
       (instanceOf(churnModule(), { env: { host: () => {} } }).exports.run as (steps: number) => number)(100),
     );
+  });
+
+  it('knows the functions that only tell globals', () => {
+    const { internals } = exportInternals(
+      wat(`(module (import "env" "f" (func $f)) (memory 1) (global $sp (mut i32) (i32.const 4096))
+        (func (export "current") (result i32) (global.get $sp))
+        (func (export "free") (param i32) (result i32) (local i64)
+          (i32.sub (global.get $sp) (i32.mul (local.get 0) (i32.const -300000))))
+        (func (export "restore") (param i32) (global.set $sp (local.get 0)))
+        (func (export "load") (result i32) (i32.load (global.get $sp)))
+        (func (export "store") (i32.store (global.get $sp) (i32.const 1)))
+        (func (export "call") (result i32) (call $f) (global.get $sp))
+        (func (export "wait") (loop $again (br $again)))
+        (func (export "grow") (result i32) (memory.grow (global.get $sp)))
+        (func $hidden (result i32) (global.get $sp))
+        (export "f" (func $f)))`),
+    );
+    expect([...internals.globalReaders]).toEqual(['current', 'free']);
+  });
+
+  it('finds among them what MicroPython is asked for most', () => {
+    const { internals } = exportInternals(Uint8Array.from(readFileSync(wasmUrl)));
+    expect(internals.globalReaders).toContain('emscripten_stack_get_current');
+  });
+
+  it('takes a function with an instruction that it does not know for one that does more', () => {
+    const module = wat(`(module (global $sp (mut i32) (i32.const 4096))
+      (func (export "current") (result i32) (global.get $sp))
+      (func (export "later") (nop)))`);
+    module[module.lastIndexOf(0x01)] = 0xff;
+    expect([...exportInternals(module).internals.globalReaders]).toEqual(['current']);
   });
 
   it('sets the end of the memory', () => {
