@@ -30,7 +30,7 @@ const LANES = [
   { name: 'emulators', project: 'emulators', needs: ['kernels'], wants: ['arm-compiler'] },
   { name: 'qemu', project: 'qemu', needs: ['kernels', 'qemu'], wants: ['guests'] },
   { name: 'pack', project: 'pack', needs: ['kernels'], wants: ['chromium'] },
-  { name: 'browser', project: 'browser', needs: ['kernels', 'page', 'chromium'] },
+  { name: 'browser', project: 'browser', needs: ['kernels', 'page', 'chromium'], wants: ['qemu'] },
   { name: 'linux', project: 'linux', needs: ['kernels', 'guests'] },
 ];
 
@@ -92,7 +92,7 @@ async function prepare(needs) {
     );
     if (absent !== undefined) say(absent);
   }
-  if (needs.has('qemu')) {
+  if (needs.has('qemu') && !options['without-qemu']) {
     const absent = await ensureQemu((command, args, rest) => run(command, args, { cwd: ROOT, ...rest }));
     if (absent === undefined) say(tellQemus());
     else missing.set('qemu', absent);
@@ -130,7 +130,10 @@ async function runTests(project) {
   const directory = await mkdtemp(join(tmpdir(), 'vitrine-test-'));
   const file = join(directory, 'report.json');
   const args = ['run', '--project', project, '--reporter=default', '--reporter=json'];
-  const env = { VITRINE_WITHOUT_BROWSER: options['without-browser'] ? '1' : '' };
+  const env = {
+    VITRINE_WITHOUT_BROWSER: options['without-browser'] ? '1' : '',
+    VITRINE_WITHOUT_QEMU: options['without-qemu'] ? '1' : '',
+  };
   try {
     const { ok, note } = await run(binOf('vitest'), [...args, `--outputFile.json=${file}`], {
       cwd: ROOT,

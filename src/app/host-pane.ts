@@ -7,6 +7,7 @@ import { button, element, field } from './dom.ts';
 import { HostConsole } from './host-console.ts';
 import { HostMemory } from './host-memory.ts';
 import { HostModel } from './host-model.ts';
+import { HostScreen } from './host-screen.ts';
 import { HostSnapshots } from './host-snapshots.ts';
 import type { Job } from './job.ts';
 import type { Notices } from './notices.ts';
@@ -40,10 +41,12 @@ export class HostPane {
   readonly #bar = element('progress');
   readonly #phase = element('span', { className: 'phase', attributes: { role: 'status' } });
   readonly #work: HTMLElement;
+  readonly #screenPlace = element('div');
   readonly #terminalPlace = element('div');
   readonly #machine: HTMLElement;
   readonly #memory: HostMemory;
   #console: HostConsole | null = null;
+  #screen: HostScreen | null = null;
 
   constructor(model: HostModel, notices: Notices) {
     this.model = model;
@@ -77,6 +80,7 @@ export class HostPane {
       'div',
       { className: 'saving' },
       this.#facts,
+      this.#screenPlace,
       this.#terminalPlace,
       form,
       this.#work,
@@ -215,6 +219,7 @@ export class HostPane {
     this.terminal = null;
     this.#terminalPlace.replaceChildren();
     this.#showMachine();
+    this.#openScreen();
     const { machine } = this.model;
     if (machine === null || !machine.hasConsole || !this.#may('peek')) return;
     this.#console = new HostConsole(this.model.bridge, machine.name, this.#may('admin'));
@@ -225,10 +230,24 @@ export class HostPane {
     void this.#notices.guard('Loading the terminal', () => terminal.connect(port));
   }
 
-  /** A console that is over is opened again where the machine runs again, or the bridge is reached again. */
+  #openScreen(): void {
+    this.#screen?.close();
+    this.#screen = null;
+    this.#screenPlace.replaceChildren();
+    const { machine } = this.model;
+    const isUp = machine?.state === 'running' || machine?.state === 'paused';
+    if (machine === null || !isUp || !machine.hasScreen || !this.#may('peek')) return;
+    const screen = new HostScreen(this.model.bridge, machine.name, this.#may('admin'));
+    this.#screen = screen;
+    this.#screenPlace.append(screen.element);
+    void this.#notices.guard('Loading the screen', () => screen.connect());
+  }
+
+  /** A console or screen that is over is opened again where the machine runs again, or the bridge is reached again. */
   #reopenConsole(): void {
     const { machine } = this.model;
     const isUp = machine?.state === 'running' || machine?.state === 'paused';
+    if (isUp && machine.hasScreen && this.#screen?.isOver !== false) this.#openScreen();
     if (machine !== null && isUp && this.#console?.isOver !== false) this.#openConsole(machine.name);
   }
 

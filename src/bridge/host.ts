@@ -25,6 +25,21 @@ export interface MachineConsole {
   listen(onBytes: (bytes: OwnedBytes) => void): () => void;
 }
 
+/** One connection to a machine's VNC server: RFB 3.8 from its first byte, without authentication. */
+export interface ScreenLine {
+  /** What the server sends, read as it is taken; it ends when the server ends or the line is closed. */
+  readonly output: AsyncIterable<OwnedBytes>;
+  /** Sends to the server; resolves when there is room for more. Throws `guest-closed`. */
+  write(bytes: OwnedBytes): Promise<void>;
+  close(): void;
+}
+
+/** A picture to look at, and a keyboard and a pointer that go with it. */
+export interface MachineScreen {
+  /** A line of its own. Throws `wrong-state` while the machine does not run, `guest-lost`. */
+  open(): Promise<ScreenLine>;
+}
+
 /** One machine of a host. What is left out it cannot do: its verbs then throw `unsupported`. */
 export interface HostMachine {
   /** As `MACHINE_NAME_PATTERN`. */
@@ -39,6 +54,7 @@ export interface HostMachine {
   /** Ends it. Its snapshots stay. */
   stop?(): Promise<void>;
   readonly console?: MachineConsole;
+  readonly screen?: MachineScreen;
   /** Writes into its memory, as its program could have done: the next save has it. */
   poke?(range: PeekRange, bytes: OwnedBytes): Promise<void>;
   /** Restores in another way than in place; also what is stopped. */

@@ -29,13 +29,16 @@ export type {
   HostMachine,
   MachineConsole,
   MachineFacts,
+  MachineScreen,
   MachineState,
   RunRequest,
+  ScreenLine,
 } from './host.ts';
 export type { JobInfo } from './job-info.ts';
 export { type Job, type JobId, type JobRequest, type JobState, Jobs, type JobsOptions } from './jobs.ts';
 export { RemoteConsole, type RemoteConsoleOptions } from './remote-console.ts';
 export { type MachineStatus, RemoteGuest, type RemotePeek } from './remote-guest.ts';
+export { RemoteScreen, type RemoteScreenOptions } from './remote-screen.ts';
 export { RemoteStore } from './remote-store.ts';
 export { type Session, type SessionOptions, serveSession, type VerbEvent } from './session.ts';
 export { type SyncSource, type SyncTarget, sync } from './sync.ts';

@@ -12,6 +12,7 @@ import type { RequestOf, ResponseOf } from './bridge-connection.ts';
 import type { BridgeRange } from './fields.ts';
 import { gatherRanges } from './range-gatherer.ts';
 import { RemoteConsole, type RemoteConsoleOptions } from './remote-console.ts';
+import { RemoteScreen, type RemoteScreenOptions } from './remote-screen.ts';
 
 export type MachineStatus = ResponseOf<'status'>;
 
@@ -117,6 +118,11 @@ export class RemoteGuest {
   /** Its serial console, until closed or the connection is lost. */
   openConsole(options: RemoteConsoleOptions): RemoteConsole {
     return RemoteConsole.open(this.#connection, this.name, options);
+  }
+
+  /** Its picture, by its VNC server, until closed or the connection is lost. `unsupported` where it has none. */
+  openScreen(options: RemoteScreenOptions): RemoteScreen {
+    return RemoteScreen.open(this.#connection, this.name, options);
   }
 
   get #connection() {

@@ -15,6 +15,7 @@ import { jobs } from './verbs/jobs.ts';
 import { list } from './verbs/list.ts';
 import { log } from './verbs/log.ts';
 import { machineConsole } from './verbs/machine-console.ts';
+import { machineScreen } from './verbs/machine-screen.ts';
 import { pause } from './verbs/pause.ts';
 import { peek } from './verbs/peek.ts';
 import { poke } from './verbs/poke.ts';
@@ -69,6 +70,7 @@ export const VERBS = {
   storePut,
   storeDelete,
   storeSwap,
+  machineScreen,
 } as const;
 
 export type VerbName = keyof typeof VERBS;

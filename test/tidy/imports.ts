@@ -40,7 +40,7 @@ const PACKAGES: readonly { readonly name: RegExp; readonly places: RegExp }[] = 
   { name: /^v86/, places: /^src\/(guest\/v86\/|app\/)|^workers\// },
   { name: /^rp2040js$/, places: /^src\/guest\/rp2040\// },
   { name: /^@micropython\//, places: /^src\/(guest\/micropython\/|app\/)|^workers\// },
-  { name: /^@xterm\//, places: /^src\/app\// },
+  { name: /^@(xterm|novnc)\//, places: /^src\/app\// },
 ];
 
 const IMPORT = /\b(?:from|import)\s*\(?\s*'([^'\n]+)'/;

@@ -20,6 +20,8 @@ export const list = defineVerb({
     /** The snapshot it goes on from, if there is one. */
     base: v.nullable(SNAPSHOT_ID),
     hasConsole: v.boolean(),
+    /** Hosts of before it was told have none. */
+    hasScreen: v.optional(v.boolean(), false),
   }),
   async run(call) {
     for (const machine of call.host.machines()) {
@@ -31,6 +33,7 @@ export const list = defineVerb({
           permissions: PERMISSIONS.filter((permission) => call.allows(machine.name, permission)),
           base: machine.machine?.base ?? null,
           hasConsole: machine.console !== undefined,
+          hasScreen: machine.screen !== undefined,
         },
       ]);
     }

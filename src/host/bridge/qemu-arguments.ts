@@ -31,6 +31,7 @@ const FIELDS: Readonly<Record<string, Change>> = {
   kernel: (kernel) => ({ kernel }),
   initrd: (initrd) => ({ initrd }),
   append: (append) => ({ append }),
+  vga: (value) => readVga(value),
 };
 
 /** Options that would take away what saving stands on. */
@@ -151,6 +152,13 @@ function readCount(name: string, text: string): number {
 function readAccelerator(text: string): 'tcg' | 'kvm' {
   if (text === 'tcg' || text === 'kvm') return text;
   throw new VitrineError('argument-invalid', { name: '-accel', value: text, known: ['tcg', 'kvm'] });
+}
+
+/** An adapter comes with its picture to look at. `-device VGA` makes one without. */
+function readVga(text: string): Partial<QemuProfile> {
+  if (text === 'none') return { display: 'none', vnc: false };
+  if (text === 'std') return { display: 'vga', vnc: true };
+  throw new VitrineError('argument-invalid', { name: '-vga', value: text, known: ['std', 'none'] });
 }
 
 function readMachine(text: string): string {

@@ -6,7 +6,13 @@ import { SYSTEM_CLOCK } from '../../base/clock.ts';
 import { isVitrineError, VitrineError } from '../../base/error.ts';
 import { LIMITS } from '../../base/limits.ts';
 import type { WorkOptions } from '../../base/work.ts';
-import type { HostMachine, MachineConsole, MachineFacts, MachineState } from '../../bridge/host.ts';
+import type {
+  HostMachine,
+  MachineConsole,
+  MachineFacts,
+  MachineScreen,
+  MachineState,
+} from '../../bridge/host.ts';
 import type { Machine } from '../../engine/machine.ts';
 import type { PeekRange } from '../../engine/peek.ts';
 import type { RestoreReport } from '../../engine/restore.ts';
@@ -19,11 +25,13 @@ import type { SerialLine } from '../qemu/serial-line.ts';
 import type { ClonePools } from './clone-pools.ts';
 import { pokeGuest } from './poke-guest.ts';
 import type { MachineRecipe } from './qemu-arguments.ts';
+import { connectScreen } from './screen-socket.ts';
 
 export class QemuHostMachine implements HostMachine {
   readonly name: string;
   readonly recipe: MachineRecipe;
   readonly console: MachineConsole;
+  readonly screen?: MachineScreen;
   readonly #engine: Vitrine;
   readonly #diskFolder: string;
   #qemu: QemuMachine | null = null;
@@ -54,6 +62,9 @@ export class QemuHostMachine implements HostMachine {
       write: async (bytes) => this.#serial().write(bytes),
       listen: (onBytes) => this.#listen(onBytes),
     };
+    if (options.recipe.profile.vnc === true) {
+      this.screen = { open: async () => connectScreen(this.#running().process.files.vnc) };
+    }
   }
 
   get state(): MachineState {

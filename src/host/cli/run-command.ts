@@ -10,6 +10,7 @@ export const runCommand = verbCommand({
   summary: 'starts a QEMU machine the way the bridge wants it',
   help: `vitrine run web --memory 512M -- -kernel vmlinuz -initrd initrd -append "console=ttyS0"
 vitrine run disk -- -m 1G -smp 2 -drive file=disk.qcow2,if=virtio
+vitrine run desk --vga std -- -drive file=disk.qcow2,if=virtio
 vitrine run web
 
 Starts QEMU with its memory in a file, so that it can be saved, restored and looked into. What stands after "--" are QEMU's
@@ -18,19 +19,21 @@ with the machine, and its file is never written: what the machine writes goes to
 as it was started last. It ends with the bridge.
 
   --memory SIZE         128M when left out
+  --vga std|none        a VGA adapter, whose picture the page shows and types into; none when left out
 `,
   needs: 'machines',
   names: { least: 1, most: 1, what: 'one name; QEMU arguments go after "--"' },
-  options: { memory: { type: 'string' } },
+  options: { memory: { type: 'string' }, vga: { type: 'string' } },
   takesRest: true,
   async run({ client, names: [name], rest, values, work, result, say }) {
     const memoryBytes =
       values.memory === undefined ? undefined : readNumber(String(values.memory), '--memory');
+    const args = [...(values.vga === undefined ? [] : ['-vga', String(values.vga)]), ...rest.map(nameFiles)];
     await client.run(
       {
         name: name!,
         ...(memoryBytes === undefined ? {} : { memoryBytes }),
-        ...(rest.length === 0 ? {} : { arguments: rest.map(nameFiles) }),
+        ...(args.length === 0 ? {} : { arguments: args }),
       },
       work,
     );

@@ -34,6 +34,8 @@ export interface QemuProfile {
   readonly accelerator?: 'tcg' | 'kvm';
   /** A VGA adapter with 16 MiB of its own memory, or none, which is the default. */
   readonly display?: 'none' | 'vga';
+  /** Its picture over VNC, on a socket in its run directory, where there is a VGA adapter. False when left out. */
+  readonly vnc?: boolean;
   /** A firmware file in place of QEMU's. */
   readonly bios?: string;
   /** A Linux kernel, its initial ramdisk and its command line. */
@@ -61,6 +63,7 @@ export function resolveProfile(profile: QemuProfile): ResolvedProfile {
     cpus = 1,
     accelerator = 'tcg',
     display = 'none',
+    vnc = false,
   } = profile;
   const refuse = (name: string, value: string | number): never => {
     throw new VitrineError('argument-invalid', { name, value });
@@ -72,6 +75,7 @@ export function resolveProfile(profile: QemuProfile): ResolvedProfile {
   const type = Object.hasOwn(MACHINE_TYPES, machine)
     ? MACHINE_TYPES[machine as keyof typeof MACHINE_TYPES]
     : machine;
+  if (vnc && display === 'none') refuse('vnc', 'without a display');
   if (!/^[a-z0-9][a-z0-9.-]*$/i.test(type)) refuse('machine', machine);
   const cpu = profile.cpu ?? 'qemu64';
   if (cpu === '' || cpu.startsWith('-')) refuse('cpu', cpu);
@@ -83,6 +87,7 @@ export function resolveProfile(profile: QemuProfile): ResolvedProfile {
     cpu,
     accelerator,
     display,
+    vnc,
     args: profile.args ?? [],
     program: profile.program ?? 'qemu-system-x86_64',
     ...(bios === undefined ? {} : { bios }),
@@ -102,6 +107,8 @@ export interface MachineFiles {
   readonly qmp: string;
   /** Where its first serial line listens. */
   readonly serial: string;
+  /** Where its picture is served, with `vnc`. */
+  readonly vnc: string;
   /** Who it is: its process and its owner's. */
   readonly note: string;
 }
@@ -113,6 +120,7 @@ export function filesIn(directory: string): MachineFiles {
     ram: file('ram'),
     qmp: file('qmp'),
     serial: file('serial'),
+    vnc: file('vnc'),
     note: file('machine.json'),
   };
 }
@@ -133,6 +141,7 @@ export function argumentsOf(profile: ResolvedProfile, files: MachineFiles): stri
     ...['-chardev', `socket,id=vitrine-serial,path=${quoted(files.serial)},server=on,wait=off`],
     ...['-serial', 'chardev:vitrine-serial'],
     ...(display === 'vga' ? ['-device', 'VGA'] : []),
+    ...(profile.vnc ? ['-vnc', `unix:${quoted(files.vnc)}`] : []),
     ...(bios === undefined ? [] : ['-bios', bios]),
     ...(kernel === undefined ? [] : ['-kernel', kernel]),
     ...(initrd === undefined ? [] : ['-initrd', initrd]),
