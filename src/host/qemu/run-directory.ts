@@ -173,9 +173,15 @@ async function startOf(pid: number): Promise<string | undefined> {
   }
 }
 
+/** Of a directory that its owner has removed in the meantime: no, there is nothing to do. */
 async function isOld(directory: string): Promise<boolean> {
-  const { mtimeMs } = await lstat(directory);
-  return Date.now() - mtimeMs > 60_000;
+  try {
+    const { mtimeMs } = await lstat(directory);
+    return Date.now() - mtimeMs > 60_000;
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    throw cause;
+  }
 }
 
 /** The best one first. */

@@ -48,6 +48,20 @@ async function left(note: Omit<MachineNote, 'name'>): Promise<string> {
 }
 
 describe('run directories', () => {
+  it('are collected while others make and remove theirs', async () => {
+    await mkdir(root, { mode: 0o700 });
+    let isDone = false;
+    const others = async (): Promise<void> => {
+      for (let round = 0; round < 200; round++)
+        await rm(await mkdtemp(join(root, 'other-')), { recursive: true });
+      isDone = true;
+    };
+    const collect = async (): Promise<void> => {
+      while (!isDone) expect(await collectRunDirectories(root)).toEqual([]);
+    };
+    await Promise.all([others(), collect(), collect()]);
+  });
+
   it('are ours alone', async () => {
     const files = await makeRunDirectory('first', false, root);
     expect((await lstat(root)).mode & 0o777).toBe(0o700);
