@@ -22,7 +22,15 @@ import type { EngineParts } from './engine-parts.ts';
 import { joinSpans, type PeekRange, spansOf } from './peek.ts';
 import type { PartSink, PeekPartsOptions } from './peek-parts.ts';
 import { type RestoreOptions, type RestoreReport, restoreSnapshot } from './restore.ts';
-import { type Base, labelFits, type SaveOptions, type SaveReport, saveInstant } from './save.ts';
+import {
+  type Base,
+  labelFits,
+  type SaveOptions,
+  type SaveReport,
+  type StoredAhead,
+  saveInstant,
+  storeAhead,
+} from './save.ts';
 import { headRef, type SnapshotId, snapshotRef } from './snapshot.ts';
 
 /** How the machine finds snapshots; the engine gives it. */
@@ -75,9 +83,10 @@ export class Machine {
     return this.#exclusively('save', () =>
       this.#sharing(async () => {
         const base = options.full ? null : await this.#presentBase();
+        const ahead = await this.#storeAhead(base, options);
         const instant = await this.#capture(base === null, options);
         const parent = this.#base?.digest ?? null;
-        const work = { name: this.name, tracker: this.#tracker, instant, base, parent, options };
+        const work = { name: this.name, tracker: this.#tracker, instant, base, ahead, parent, options };
         const saved = await this.#settling(() => saveInstant(this.#parts, work));
         this.#base = saved;
         await this.#moveHead(saved.digest);
@@ -191,7 +200,7 @@ export class Machine {
         const { diffInstant } = await loadPart('upkeep', () => import('./upkeep.ts'));
         const target = await this.#find(against);
         const base = await this.#presentBase();
-        const instant = await this.#tracker.capture({ full: base === null });
+        const instant = await this.#tracker.capture({ full: base === null, hold: true });
         try {
           return await diffInstant(this.#parts, this.#tracker, instant, base, target);
         } finally {
@@ -204,6 +213,18 @@ export class Machine {
   /** Ends the guest. Snapshots stay. */
   close(): Promise<void> {
     return this.#tracker.close();
+  }
+
+  /** Stores what the guest holds while it still runs, for trackers that would let it rest for all of that. */
+  async #storeAhead(base: Base | null, options: SaveOptions): Promise<StoredAhead | null> {
+    const instant = await this.#tracker.captureAhead?.({ full: base === null });
+    if (instant === undefined || instant === null) return null;
+    try {
+      return await storeAhead(this.#parts, { tracker: this.#tracker, instant, base, options });
+    } catch (error) {
+      await this.#tracker.putBack();
+      throw error;
+    }
   }
 
   /** A live capture takes its time, so that it can be given up on the way. */

@@ -30,7 +30,7 @@ export async function peekMirror(
   options: PeekPartsOptions = {},
 ): Promise<{ readonly pauseMs: number }> {
   const { regions } = await tracker.describe();
-  const { pauseMs } = await tracker.capture({ full: false });
+  const { pauseMs } = await tracker.capture({ full: false, hold: true });
   try {
     for (const { region, offsetBytes, lengthBytes } of spans) {
       // Safe: spans were checked against these regions.

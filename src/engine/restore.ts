@@ -160,7 +160,9 @@ async function stage(
     at += table.pageBytes;
   }
   if (zeros.length > 0) await tracker.stageZeros(region, Uint32Array.from(zeros));
-  if (filled.length > 0) await tracker.stagePages(region, Uint32Array.from(filled), bytes);
+  if (filled.length === 0) return;
+  const list = Uint32Array.from(filled);
+  await tracker.stagePages(region, list, bytes, await parts.tables.pageDigests(table, list));
 }
 
 function* batches(pages: readonly number[], count: number): Generator<number[]> {

@@ -12,7 +12,7 @@ import { PageSet } from '../memory/page-set.ts';
 import { pageCountOf, type Region } from '../memory/region.ts';
 import type { EngineParts } from './engine-parts.ts';
 import type { NewObject, PackSink } from './pack-sink.ts';
-import type { SaveWork } from './save.ts';
+import type { InstantWork } from './save.ts';
 import { type ChangedPages, emptyTable, writeTable } from './table-writer.ts';
 
 /** Bytes of pages in hand at a time. */
@@ -23,15 +23,18 @@ const DEVICE_PAGE_BYTES = 4 * KIB;
 /** One walk over the captured pages. */
 export class SavePass {
   readonly #parts: EngineParts;
-  readonly #work: SaveWork;
+  readonly #work: InstantWork;
   readonly #sink: PackSink;
   /** The device records as they came. */
   readonly devices = new Map<string, OwnedBytes>();
+  /** How long the guest has rested for the instant. */
+  pauseMs: number;
   readonly #pacing: Pacing;
   readonly #totalPages: number;
   #donePages = 0;
 
-  constructor(parts: EngineParts, work: SaveWork, sink: PackSink) {
+  constructor(parts: EngineParts, work: InstantWork, sink: PackSink) {
+    this.pauseMs = work.instant.pauseMs;
     this.#parts = parts;
     this.#pacing = new Pacing(parts.clock);
     this.#work = work;
@@ -54,8 +57,11 @@ export class SavePass {
     for (let first = 0; first < candidates.length; first += batchPages) {
       throwIfAborted(options.signal);
       const pages = candidates.subarray(first, first + batchPages);
-      const { bytes, previous, previousOf } = await tracker.readPages(region.id, pages);
-      await this.#storePages({ before, pages, bytes, previous, previousOf, isOfBase }, changed);
+      const { bytes, previous, previousOf, pauseMs } = await tracker.readPages(region.id, pages);
+      const batch = { before, pages, bytes, previous, previousOf, isOfBase };
+      const digests = await this.#storePages(batch, changed);
+      if (this.#work.tellStored === true) await tracker.storedAhead?.(region.id, pages, digests);
+      this.pauseMs = pauseMs ?? this.pauseMs;
       this.#donePages += pages.length;
       options.onProgress?.({
         phase: 'encode',
@@ -110,11 +116,14 @@ export class SavePass {
     return { previous: concatBytes(await this.#parts.objects.readMany(digests)), previousOf };
   }
 
-  /** Hands those pages to the sink whose digest is not that of the base's table, and notes them. */
-  async #storePages(batch: PageBatch, changed: Changes): Promise<void> {
+  /**
+   * Hands those pages to the sink whose digest is not that of the base's table, and notes them. Answers with the digests of all,
+   * zeros for pages of zeros.
+   */
+  async #storePages(batch: PageBatch, changed: Changes): Promise<OwnedBytes> {
     const { digester, tables } = this.#parts;
     const { before, pages, bytes, previous, previousOf, isOfBase } = batch;
-    if (pages.length === 0) return;
+    if (pages.length === 0) return new Uint8Array(0);
     const { pageBytes } = before;
     const { digests, patterns } = digester.inspectPages(bytes, pageBytes);
     const was = await tables.pageDigests(before, pages);
@@ -154,6 +163,7 @@ export class SavePass {
       );
       if (writing !== undefined) await writing;
     }
+    return digests;
   }
 }
 

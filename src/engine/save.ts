@@ -10,9 +10,11 @@ import type { Digest } from '../format/digest.ts';
 import type { Effort } from '../format/frame-codecs.ts';
 import { encodeManifest, type Manifest } from '../format/manifest.ts';
 import type { Table } from '../format/table.ts';
+import { PageSet } from '../memory/page-set.ts';
+import { pageCountOf } from '../memory/region.ts';
 import type { CapturedInstant, LiveOptions, LiveReport, Tracker } from '../tracking/tracker.ts';
 import type { EngineParts } from './engine-parts.ts';
-import { PackSink } from './pack-sink.ts';
+import { PackSink, type SinkReport } from './pack-sink.ts';
 import { SavePass } from './save-pass.ts';
 import { infoOf, manifestKey, type SnapshotId, type SnapshotInfo, snapshotRef } from './snapshot.ts';
 import { emptyTable, writeTable } from './table-writer.ts';
@@ -65,16 +67,41 @@ export interface Base {
   readonly epoch?: number;
 }
 
-/** Everything about one save that is not a part of the engine. */
-export interface SaveWork {
-  readonly name: string;
+/** Captured pages, and what they are told from. */
+export interface InstantWork {
   readonly tracker: Tracker;
   readonly instant: CapturedInstant;
   /** What the instant's changes are told from; null when they are told from zeros. */
   readonly base: Base | null;
+  readonly options: SaveOptions;
+  /** The tracker is to hear which pages were stored. */
+  readonly tellStored?: boolean;
+}
+
+/** What was stored of a guest before its instant was captured. */
+export interface StoredAhead {
+  /** What the instant's changes are told from in place of the base's, one a region. */
+  readonly tables: readonly Table[];
+  /** Pages in which these differ from the base's. */
+  readonly changed: readonly PageSet[];
+  readonly written: SinkReport;
+}
+
+/** Everything about one save that is not a part of the engine. */
+export interface SaveWork extends InstantWork {
+  readonly name: string;
+  /** What was stored before, if anything was. */
+  readonly ahead: StoredAhead | null;
   /** The snapshot before this one in the machine's history. */
   readonly parent: Digest | null;
-  readonly options: SaveOptions;
+}
+
+/** Stores the pages of a guest that runs on; the tracker is told which ones. Nothing names them yet. */
+export async function storeAhead(parts: EngineParts, work: InstantWork): Promise<StoredAhead> {
+  const sink = await openSink(parts, work.options);
+  const pass = new SavePass(parts, { ...work, tellStored: true }, sink);
+  const stored = await storeRegions(parts, work, pass, sink, null);
+  return { ...stored, written: await sink.finish() };
 }
 
 /** Writes the instant; resolves when its ref is durable. */
@@ -83,31 +110,19 @@ export async function saveInstant(
   work: SaveWork,
 ): Promise<Base & { report: SaveReport }> {
   const startMs = parts.clock.nowMs();
-  const { tracker, instant, base, options } = work;
+  const { tracker, instant, ahead, options } = work;
   const { machine, regions } = await tracker.describe();
-  const sink = await PackSink.open(
-    parts.store,
-    parts.objects,
-    parts.codecs,
-    parts.digester,
-    options.effort ?? 'fast',
-  );
+  const sink = await openSink(parts, options);
   const pass = new SavePass(parts, work, sink);
-  let pagesChanged = 0;
-  const tables: Table[] = [];
-  for (const region of regions) {
-    const before = base?.manifest.regions[region.id] ?? emptyTable(region.sizeBytes, region.pageBytes);
-    const changed = await pass.storeRegion(region, before);
-    pagesChanged += changed.pages.length;
-    tables.push(await writeTable(before, changed, parts.tables, sink, parts.digester));
-  }
+  const { tables, changed } = await storeRegions(parts, work, pass, sink, ahead);
+  const pagesChanged = changed.reduce((sum, { size }) => sum + size, 0);
   const devices: Manifest['devices'][number][] = [];
   for (const record of instant.devices) {
     const table = await pass.storeDevice(record);
     devices.push({ ...table, name: record.name, version: record.version });
   }
   throwIfAborted(options.signal);
-  const written = await sink.finish();
+  const written = sumOf(await sink.finish(), ahead?.written);
   const manifest: Manifest = {
     name: work.name,
     machine,
@@ -128,7 +143,7 @@ export async function saveInstant(
       pagesChanged,
       objectsNew: written.objectsNew,
       bytesWritten: written.bytesWritten,
-      pauseMs: instant.pauseMs,
+      pauseMs: pass.pauseMs,
     },
   };
   const bytes = encodeManifest(manifest);
@@ -141,7 +156,7 @@ export async function saveInstant(
   options.onProgress?.({ phase: 'commit', done: 1, total: 1, unit: 'objects' });
   const report: SaveReport = {
     snapshot: infoOf(id, manifest),
-    pauseMs: instant.pauseMs,
+    pauseMs: pass.pauseMs,
     totalMs: parts.clock.nowMs() - startMs,
     pagesScanned: instant.pagesScanned,
     pagesChanged,
@@ -151,6 +166,41 @@ export async function saveInstant(
     ...(instant.live === undefined ? {} : { live: instant.live }),
   };
   return { id, digest, manifest, devices: pass.devices, epoch: instant.epoch + 1, report };
+}
+
+/** Stores the instant's pages and writes its tables; answers with these and the pages in which they differ from the base's. */
+async function storeRegions(
+  parts: EngineParts,
+  { tracker, base }: InstantWork,
+  pass: SavePass,
+  sink: PackSink,
+  ahead: StoredAhead | null,
+): Promise<Pick<StoredAhead, 'tables' | 'changed'>> {
+  const { regions } = await tracker.describe();
+  const tables: Table[] = [];
+  const changed: PageSet[] = [];
+  for (const region of regions) {
+    const { id, sizeBytes, pageBytes } = region;
+    const before = ahead?.tables[id] ?? base?.manifest.regions[id] ?? emptyTable(sizeBytes, pageBytes);
+    const found = await pass.storeRegion(region, before);
+    const pages = ahead?.changed[id] ?? new PageSet(pageCountOf(region));
+    for (const page of found.pages) pages.add(page);
+    changed.push(pages);
+    tables.push(await writeTable(before, found, parts.tables, sink, parts.digester));
+  }
+  return { tables, changed };
+}
+
+function openSink(parts: EngineParts, { effort = 'fast' }: SaveOptions): Promise<PackSink> {
+  return PackSink.open(parts.store, parts.objects, parts.codecs, parts.digester, effort);
+}
+
+function sumOf(a: SinkReport, b?: SinkReport): SinkReport {
+  return {
+    objectsNew: a.objectsNew + (b?.objectsNew ?? 0),
+    objectsKnown: a.objectsKnown + (b?.objectsKnown ?? 0),
+    bytesWritten: a.bytesWritten + (b?.bytesWritten ?? 0),
+  };
 }
 
 /** Whether a label is one that the format holds. */

@@ -73,6 +73,11 @@ export interface CaptureOptions {
    * waited for a moment, only where that is less than storing what was written.
    */
   readonly skipFree?: boolean;
+  /**
+   * Any page will be read, not the changed ones alone: a tracker without a copy of all memory lets the guest rest until `commit`
+   * or `putBack`.
+   */
+  readonly hold?: boolean;
 }
 
 /** One instant of the guest. Its pages are read from the mirror with `readPages` until `commit` or `putBack`. */
@@ -98,6 +103,8 @@ export interface GatheredPages {
    * `previousOf[i]`, an index into the list asked for. */
   readonly previous: OwnedBytes;
   readonly previousOf: Uint32Array<ArrayBuffer>;
+  /** How long the guest has rested for this instant by now, where that may be longer than when it was captured. */
+  readonly pauseMs?: number;
 }
 
 /** Outcome of a restore. */
@@ -150,6 +157,16 @@ export interface Tracker {
    */
   capture(options: CaptureOptions): Promise<CapturedInstant>;
 
+  /**
+   * For trackers that hold no copy of memory: what the running guest holds in pages that a capture would have to store, each as it
+   * is read. What is stored of it, told by `storedAhead`, the next capture need not hand out, and a guest that wrote much rests
+   * for little. Ends with `capture` or `putBack`. Null where there is little to store.
+   */
+  captureAhead?(options: { readonly full: boolean }): Promise<CapturedInstant | null>;
+
+  /** These pages were stored with the contents of these digests, 32 bytes each, zeros for a page of zeros. */
+  storedAhead?(region: number, pages: Uint32Array, digests: Uint8Array): Promise<void>;
+
   /** Gives up a live capture under way, which then throws `aborted`. Otherwise it does nothing. */
   cancelCapture(): Promise<void>;
 
@@ -173,8 +190,11 @@ export interface Tracker {
     readonly full: boolean;
   }): Promise<{ readonly changed: readonly Uint32Array<ArrayBuffer>[] }>;
 
-  /** Pages that the guest shall hold, already proven by their digest. The guest does not see them yet. */
-  stagePages(region: number, pages: Uint32Array, bytes: OwnedBytes): Promise<void>;
+  /**
+   * Pages that the guest shall hold, already proven by their digest, 32 bytes each. The guest does not run before `applyRestore`
+   * or `abandonRestore`, and does not see them then.
+   */
+  stagePages(region: number, pages: Uint32Array, bytes: OwnedBytes, digests?: Uint8Array): Promise<void>;
 
   /** Pages that shall hold zeros. */
   stageZeros(region: number, pages: Uint32Array): Promise<void>;

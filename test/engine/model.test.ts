@@ -11,6 +11,7 @@ import type { FlatGuest } from '../../src/guest/flat.ts';
 import { openMemoryStore } from '../../src/store/memory-store.ts';
 import { adoptFlat, openTestEngine } from '../support/engine.ts';
 import { faulty } from '../support/faulty-store.ts';
+import { adoptFiled, FiledGuest } from '../support/filed-guest.ts';
 import { expectSame } from '../support/same.ts';
 import { seedOfRun } from '../support/seed.ts';
 import { SwitchStore } from '../support/switch-store.ts';
@@ -42,7 +43,11 @@ class History {
   #machines = 0;
   readonly counts: Record<string, number> = {};
 
-  constructor(seed: number) {
+  readonly #tracker: 'mirror' | 'digests';
+  readonly #removals: (() => Promise<void>)[] = [];
+
+  constructor(seed: number, tracker: 'mirror' | 'digests') {
+    this.#tracker = tracker;
     this.#state = Math.imul(seed, 0x9e37_79b1) >>> 0 || 1;
   }
 
@@ -68,6 +73,8 @@ class History {
       else await this.#rest();
     }
     await this.#checkAll();
+    for (const { machine } of this.#subjects) await machine.close();
+    for (const remove of this.#removals) await remove();
   }
 
   /** Less frequent things. */
@@ -89,6 +96,7 @@ class History {
       id = (await machine.save({ effort, full: this.#random() < 0.1 })).snapshot.id;
     });
     expectSame(memory, before);
+    if (guest instanceof FiledGuest) expect(guest.rests).toBe(0);
     if (id !== undefined) this.#saved.set(id, { memory: before, transcript: guest.run(50) });
     else guest.run(1);
   }
@@ -126,10 +134,14 @@ class History {
   async #diff(): Promise<void> {
     const [a, b] = [this.#pickSaved(), this.#pickSaved()];
     if (a === undefined || b === undefined) return;
-    const [region] = (await this.#engine.diff(a, b)).regions;
-    const pages = new Set(
-      region!.runs.flatMap(({ first, count }) => Array.from({ length: count }, (_, i) => first + i)),
-    );
+    const pages = new Set<number>();
+    let regionFirst = 0;
+    for (const { runs, pageCount } of (await this.#engine.diff(a, b)).regions) {
+      for (const { first, count } of runs) {
+        for (let page = first; page < first + count; page++) pages.add(regionFirst + page);
+      }
+      regionFirst += pageCount;
+    }
     const [ofA, ofB] = [this.#saved.get(a)!.memory, this.#saved.get(b)!.memory];
     for (let page = 0; page < PAGES; page++) {
       const differs = Buffer.compare(pageOf(ofA, page), pageOf(ofB, page)) !== 0;
@@ -147,9 +159,20 @@ class History {
 
   async #adopt(): Promise<Subject> {
     const tracking = this.#random() < 0.5 ? 'marks' : 'none';
-    const subject = await adoptFlat(this.#engine, `machine-${this.#machines++}`, PAGES, { tracking });
+    const name = `machine-${this.#machines++}`;
+    const subject =
+      this.#tracker === 'mirror'
+        ? await adoptFlat(this.#engine, name, PAGES, { tracking })
+        : await this.#adoptFiled(name);
     this.#subjects.push(subject);
     return subject;
+  }
+
+  async #adoptFiled(name: string): Promise<Subject> {
+    const options = { keptPages: this.#pick([0, 5, 30, PAGES]), fewPages: this.#pick([0, 20, PAGES]) };
+    const filed = await adoptFiled(this.#engine, name, PAGES, options);
+    this.#removals.push(filed.remove);
+    return filed;
   }
 
   /** The log is the model's, and every snapshot is whole. */
@@ -204,10 +227,10 @@ function pageOf(memory: Uint8Array, page: number): Uint8Array {
   return memory.subarray(page * 4096, (page + 1) * 4096);
 }
 
-describe('engine against a model', () => {
+describe.each(['mirror', 'digests'] as const)('engine against a model, told by %s', (tracker) => {
   const first = seedOfRun();
   it.each([first, first + 1, first + 2, first + 3])('seed %i', { timeout: 60_000 }, async (seed) => {
-    const history = new History(seed);
+    const history = new History(seed, tracker);
     try {
       await history.run();
     } catch (cause) {

@@ -8,15 +8,20 @@
 
 import { type Clock, SYSTEM_CLOCK } from '../../base/clock.ts';
 import { VitrineError } from '../../base/error.ts';
+import { MIB } from '../../base/limits.ts';
 import type { Machine } from '../../engine/machine.ts';
 import { MACHINE_NAME_PATTERN, type SnapshotId } from '../../engine/snapshot.ts';
 import type { Vitrine } from '../../engine/vitrine.ts';
 import { loadKernels } from '../../kernel/load.ts';
 import { spansAtAddress } from '../../memory/span.ts';
+import { DigestTracker } from '../../tracking/digest-tracker.ts';
 import { openScanTracker } from '../../tracking/scan-tracker.ts';
+import type { Tracker } from '../../tracking/tracker.ts';
 import { addressSpaceOf } from '../forensics/page-walk.ts';
 import { PhysicalMemory, type PhysicalRange } from '../forensics/physical-memory.ts';
 import { VirtualMemory } from '../forensics/virtual-memory.ts';
+import { RamScanner } from '../pages/ram-scanner.ts';
+import { StagingFile } from '../pages/staging-file.ts';
 import { type CpuRegisters, registersIn } from './cpu-record.ts';
 import type { SavePath } from './device-state.ts';
 import { type DiskOptions, type Disks, openDisks } from './disks.ts';
@@ -35,9 +40,16 @@ export interface QemuMachineOptions extends LaunchOptions {
    */
   readonly snapshot?: SnapshotId;
   readonly clock?: Clock;
+  /**
+   * Up to so much RAM a second copy of it is kept, for checkpoints, live saves and small deltas. A larger machine is told by a
+   * digest a page, for which the bridge takes 32 bytes a page and 128 MiB whatever its size. 1 GiB when left out.
+   */
+  readonly mostCopiedBytes?: number;
   /** Disks that are saved and restored with it, and the folder of the layers that hold what is written to them. */
   readonly disks?: { readonly folder: string; readonly files: readonly DiskOptions[] };
 }
+
+const MOST_COPIED_BYTES = 1024 * MIB;
 
 /** What a machine is doing, for people and programs. */
 export interface QemuMachineStatus {
@@ -101,10 +113,13 @@ export interface LaunchedParts {
   readonly vitrine: Vitrine;
 }
 
+export type AdoptOptions = Pick<QemuMachineOptions, 'clock' | 'root' | 'mostCopiedBytes'> &
+  Pick<QemuGuestOptions, 'ram' | 'origin'>;
+
 /** Puts a process at rest under an engine. Whoever started it ends it where this throws. */
 export async function adoptProcess(
   { name, process, serial, disks, proof, vitrine }: LaunchedParts,
-  options: Pick<QemuMachineOptions, 'clock' | 'root'> & Pick<QemuGuestOptions, 'ram' | 'origin'>,
+  options: AdoptOptions,
 ): Promise<QemuMachine> {
   const guest = await openQemuGuest(process, {
     quickSave: proof.quickSave.works,
@@ -116,16 +131,30 @@ export async function adoptProcess(
       : { live: () => proveLive(process.profile, options.root) }),
   });
   try {
-    const tracker = await openScanTracker(guest, {
-      openKernels: () => loadKernels(),
-      clock: options.clock ?? SYSTEM_CLOCK,
-    });
+    const tracker = await openTracker(guest, process, options);
     const machine = vitrine.adopt(name, tracker);
     return new QemuMachine({ name, machine, guest, process, serial, vitrine, proof });
   } catch (error) {
     await guest.close();
     throw error;
   }
+}
+
+/**
+ * A tracker with a copy of RAM, or for a machine that is too large for that one with digests, which reads RAM in threads. Where
+ * RAM is no file, threads have nothing to read.
+ */
+async function openTracker(
+  guest: QemuGuest,
+  { profile, files }: QemuProcess,
+  { clock = SYSTEM_CLOCK, ram, mostCopiedBytes = MOST_COPIED_BYTES }: AdoptOptions,
+): Promise<Tracker> {
+  if (ram === 'private' || profile.memoryBytes <= mostCopiedBytes) {
+    return openScanTracker(guest, { openKernels: () => loadKernels(), clock });
+  }
+  const scanner = new RamScanner(files.ram, guest.regions);
+  const staging = new StagingFile(files.directory, guest.regions);
+  return new DigestTracker({ guest, scanner, staging, clock });
 }
 
 /** Starts a process with its disks. Throws as `launchQemu`; no layer is left behind then. */

@@ -1,0 +1,109 @@
+// Looks at a machine's RAM, which is a file, in threads: a digest a page is all that it keeps, and copies of pages up to a
+// bound. So it takes 32 bytes for each page of RAM (8 GiB: 64 MiB), a bit or two, and 128 MiB, whatever the machine has.
+
+import { PageSet } from '../../memory/page-set.ts';
+import { pageCountOf, type Region } from '../../memory/region.ts';
+import type { DigestScanner } from '../../tracking/digest-scanner.ts';
+import { CURSOR, DIGEST_BYTES, KEPT, openScanMemory, PAGE_BYTES, type ScanMemory } from './scan-memory.ts';
+import { pageThreads, type ThreadPool } from './thread-pool.ts';
+
+export interface RamScannerOptions {
+  /** Room for copies of pages; 128 MiB when left out. */
+  readonly mostKeptBytes?: number;
+  readonly threads?: ThreadPool;
+}
+
+const DIGEST_WORDS = DIGEST_BYTES / 4;
+
+export class RamScanner implements DigestScanner {
+  readonly #path: string;
+  /** By region: its first page's place in the file. */
+  readonly #firstPages: readonly number[];
+  readonly #memory: ScanMemory;
+  readonly #threads: ThreadPool;
+  readonly #places = new Map<number, number>();
+
+  /** Of the file at `path`, in which the regions lie one after another. Nothing is read yet. */
+  constructor(path: string, regions: readonly Region[], options: RamScannerOptions = {}) {
+    this.#path = path;
+    this.#threads = options.threads ?? pageThreads();
+    let pages = 0;
+    this.#firstPages = regions.map((region) => {
+      const first = pages;
+      pages += pageCountOf(region);
+      return first;
+    });
+    this.#memory = openScanMemory(pages * PAGE_BYTES, options.mostKeptBytes);
+  }
+
+  async scan(changed: readonly PageSet[], keep?: readonly PageSet[]): Promise<void> {
+    const memory = this.#memory;
+    memory.changed.fill(0);
+    memory.wanted.fill(0);
+    Atomics.store(memory.control, CURSOR, 0);
+    // Without room, no copy is made.
+    Atomics.store(memory.control, KEPT, keep === undefined ? memory.keptPages.length : 0);
+    if (keep !== undefined) this.#places.clear();
+    for (const [region, pages] of keep?.entries() ?? []) this.#copyBits(region, pages, memory.wanted, 'in');
+    try {
+      await this.#threads.runOnAll({ kind: 'scan', path: this.#path, memory });
+    } finally {
+      for (const [region, pages] of changed.entries()) this.#copyBits(region, pages, memory.changed, 'out');
+    }
+    if (keep === undefined) return;
+    const count = Math.min(Atomics.load(memory.control, KEPT), memory.keptPages.length);
+    for (let place = 0; place < count; place++) this.#places.set(memory.keptPages[place]!, place);
+  }
+
+  kept(region: number, page: number): Uint8Array | undefined {
+    const place = this.#places.get(this.#firstPages[region]! + page);
+    if (place === undefined) return undefined;
+    return this.#memory.kept.subarray(place * PAGE_BYTES, (place + 1) * PAGE_BYTES);
+  }
+
+  isZero(region: number, page: number): boolean {
+    const at = (this.#firstPages[region]! + page) * DIGEST_WORDS;
+    for (let word = at; word < at + DIGEST_WORDS; word++) if (this.#memory.digests[word] !== 0) return false;
+    return true;
+  }
+
+  holds(region: number, page: number, digest: Uint8Array): boolean {
+    const known = this.#digestOf(region, page);
+    for (let byte = 0; byte < DIGEST_BYTES; byte++) if (known[byte] !== digest[byte]) return false;
+    return true;
+  }
+
+  learn(region: number, page: number, digest: Uint8Array): void {
+    this.#digestOf(region, page).set(digest);
+  }
+
+  #digestOf(region: number, page: number): Uint8Array {
+    const at = (this.#firstPages[region]! + page) * DIGEST_BYTES;
+    return new Uint8Array(this.#memory.digests.buffer, at, DIGEST_BYTES);
+  }
+
+  /** Copies a region's pages into a bitmap of the whole file, or adds to them those that are in it. */
+  #copyBits(region: number, pages: PageSet, words: Uint32Array, direction: 'in' | 'out'): void {
+    const first = this.#firstPages[region]!;
+    if (first % 32 === 0) {
+      const count = pages.words.length;
+      const part = words.subarray(first / 32, first / 32 + count);
+      // The last word may hold pages of the next region, where this one ends inside it: such a bit is no page of this one.
+      const rest = pages.pageCount & 31;
+      const lastMask = rest === 0 ? 0xffff_ffff : 2 ** rest - 1;
+      for (let word = 0; word < count; word++) {
+        const mask = word === count - 1 ? lastMask : 0xffff_ffff;
+        if (direction === 'in') part[word]! |= pages.words[word]! & mask;
+        else pages.words[word]! |= part[word]! & mask;
+      }
+      return;
+    }
+    const found = new PageSet(pages.pageCount);
+    for (let page = 0; page < pages.pageCount; page++) {
+      const at = first + page;
+      if (direction === 'in' && pages.has(page)) words[at >>> 5]! |= 1 << (at & 31);
+      else if (direction === 'out' && ((words[at >>> 5]! >>> (at & 31)) & 1) === 1) found.add(page);
+    }
+    if (direction === 'out') pages.addAll(found);
+  }
+}

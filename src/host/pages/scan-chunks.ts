@@ -1,0 +1,124 @@
+// A thread's part of a scan: it takes chunk after chunk until there is none left, so that threads that have more of a core
+// do more of the work.
+
+import { closeSync, openSync, readSync } from 'node:fs';
+import { VitrineError } from '../../base/error.ts';
+import type { Kernels } from '../../kernel/kernels.ts';
+import {
+  CHUNK_BYTES,
+  CHUNK_PAGES,
+  CURSOR,
+  DIGEST_BYTES,
+  KEPT,
+  PAGE_BYTES,
+  type ScanMemory,
+} from './scan-memory.ts';
+
+const DIGEST_WORDS = DIGEST_BYTES / 4;
+
+/** What a thread needs to know of a scan. */
+export interface ScanTask {
+  readonly kind: 'scan';
+  /** The RAM, as a file. */
+  readonly path: string;
+  readonly memory: ScanMemory;
+}
+
+/** Where a thread works. */
+export interface ScanWorkArea {
+  readonly kernels: Kernels;
+  readonly pages: number;
+  readonly bits: number;
+  readonly digests: number;
+}
+
+export function openScanWorkArea(kernels: Kernels): ScanWorkArea {
+  const { arena } = kernels;
+  return {
+    kernels,
+    // Aligned, since the file may be one that is read past the cache.
+    pages: arena.allocate(CHUNK_BYTES, PAGE_BYTES),
+    bits: arena.allocate(CHUNK_PAGES / 8, 16),
+    digests: arena.allocate(CHUNK_PAGES * DIGEST_BYTES, 16),
+  };
+}
+
+/** Looks at chunks until none is left. Throws `guest-failed` when the file cannot be read or became shorter. */
+export function scanChunks({ path, memory }: ScanTask, work: ScanWorkArea): void {
+  const file = openRam(path);
+  try {
+    const chunkCount = Math.ceil(memory.pageCount / CHUNK_PAGES);
+    for (;;) {
+      const chunk = Atomics.add(memory.control, CURSOR, 1);
+      if (chunk >= chunkCount) return;
+      const first = chunk * CHUNK_PAGES;
+      const count = Math.min(CHUNK_PAGES, memory.pageCount - first);
+      const bytes = work.kernels.arena.bytes(work.pages, count * PAGE_BYTES);
+      readFully(file, path, bytes, first * PAGE_BYTES);
+      compareChunk(memory, work, first, count, bytes);
+    }
+  } finally {
+    closeSync(file);
+  }
+}
+
+function compareChunk(
+  memory: ScanMemory,
+  { kernels, pages, bits, digests }: ScanWorkArea,
+  first: number,
+  count: number,
+  bytes: Uint8Array,
+): void {
+  const { arena } = kernels;
+  const zeroCount = kernels.zeroPages(pages, PAGE_BYTES, count, bits);
+  if (zeroCount < count) kernels.digestPages(pages, PAGE_BYTES, count, digests);
+  const zeros = arena.bytes(bits, CHUNK_PAGES / 8);
+  const now = new Int32Array(arena.memory.buffer, digests, count * DIGEST_WORDS);
+  for (let index = 0; index < count; index++) {
+    const page = first + index;
+    const isZero = ((zeros[index >> 3]! >> (index & 7)) & 1) === 1;
+    const isChanged = isZero
+      ? !isZeroDigest(memory.digests, page * DIGEST_WORDS)
+      : !isSameDigest(memory.digests, page * DIGEST_WORDS, now, index * DIGEST_WORDS);
+    if (isChanged) {
+      // First the bit: whoever ends this thread between the two finds a page too many and not one too few.
+      memory.changed[page >>> 5]! |= 1 << (page & 31);
+      takeDigest(memory.digests, page * DIGEST_WORDS, isZero ? undefined : now, index * DIGEST_WORDS);
+    }
+    if (isZero || !(isChanged || ((memory.wanted[page >>> 5]! >>> (page & 31)) & 1) === 1)) continue;
+    const place = Atomics.add(memory.control, KEPT, 1);
+    if (place >= memory.keptPages.length) continue;
+    memory.keptPages[place] = page;
+    memory.kept.set(bytes.subarray(index * PAGE_BYTES, (index + 1) * PAGE_BYTES), place * PAGE_BYTES);
+  }
+}
+
+function isZeroDigest(digests: Int32Array, at: number): boolean {
+  for (let word = 0; word < DIGEST_WORDS; word++) if (digests[at + word] !== 0) return false;
+  return true;
+}
+
+function isSameDigest(a: Int32Array, atA: number, b: Int32Array, atB: number): boolean {
+  for (let word = 0; word < DIGEST_WORDS; word++) if (a[atA + word] !== b[atB + word]) return false;
+  return true;
+}
+
+function takeDigest(into: Int32Array, at: number, from: Int32Array | undefined, atFrom: number): void {
+  for (let word = 0; word < DIGEST_WORDS; word++) into[at + word] = from?.[atFrom + word] ?? 0;
+}
+
+function openRam(path: string): number {
+  try {
+    return openSync(path, 'r');
+  } catch (cause) {
+    throw new VitrineError('guest-failed', { file: path }, { cause });
+  }
+}
+
+function readFully(file: number, path: string, into: Uint8Array, offsetBytes: number): void {
+  for (let done = 0; done < into.length; ) {
+    const count = readSync(file, into, done, into.length - done, offsetBytes + done);
+    if (count === 0) throw new VitrineError('guest-failed', { file: path, reason: 'it became shorter' });
+    done += count;
+  }
+}

@@ -1,0 +1,34 @@
+// The DigestScanner port: whoever knows a digest of each page of a guest's memory, tells which pages hold something else by
+// now, and keeps copies of some. What stands behind it reads the memory in threads.
+
+import type { PageSet } from '../memory/page-set.ts';
+
+export interface DigestScanner {
+  /**
+   * Looks at all memory. Adds to `changed`, a set a region, the pages that hold something else than when it last looked, also
+   * when it throws. With `keep` it drops the copies it has and copies anew, as long as there is room, pages that changed and
+   * those of `keep`; a guest at rest is then copied as it is.
+   */
+  scan(changed: readonly PageSet[], keep?: readonly PageSet[]): Promise<void>;
+
+  /** The copy of a page; undefined when there is none. Valid until the next scan. */
+  kept(region: number, page: number): Uint8Array | undefined;
+
+  /** Whether a page held zeros when it was last looked at. */
+  isZero(region: number, page: number): boolean;
+
+  /** Whether a page held what has this digest when it was last looked at. */
+  holds(region: number, page: number, digest: Uint8Array): boolean;
+
+  /** Takes what a page holds as known: its digest of 32 bytes, zeros for a page of zeros. */
+  learn(region: number, page: number, digest: Uint8Array): void;
+}
+
+/** Where pages wait to be put into a guest, outside of this process's memory. */
+export interface StagingArea {
+  /** Writes whole pages. Throws `memory-exhausted` when there is no room. */
+  write(region: number, page: number, bytes: Uint8Array): void;
+  read(region: number, page: number, into: Uint8Array): void;
+  /** Gives its room back. */
+  clear(): void;
+}

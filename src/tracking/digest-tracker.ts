@@ -1,0 +1,393 @@
+// The tracker of guests that are too large to be copied: it holds a digest of each page in place of a mirror. Exact, too.
+//
+//   guest at rest ──read and digested in threads──▶ differs from its digest? ──▶ pending, and copied aside while there is room
+//
+//   pending   differs from the last committed capture. A scan adds to it, commit empties it, and nothing else takes a page out.
+//   kept      copies of the captured pages, up to a bound. Pages beyond it are left in the guest, which rests until they have
+//             been read: so memory is bounded, and a guest that wrote much waits.
+//   ahead     stored while the guest ran on, before the capture, so that hardly anything is left to wait for.
+//   staged    waits to be put into the guest, in files. A page that the guest holds zeros in is written there at once: there is
+//             nothing to lose, and zeros are what it gets back.
+//
+// What needs the old content of pages it cannot give: checkpoints, live captures, deltas against what a page held before.
+
+import { assert } from '../base/assert.ts';
+import type { OwnedBytes } from '../base/bytes.ts';
+import { type Clock, SYSTEM_CLOCK } from '../base/clock.ts';
+import { VitrineError } from '../base/error.ts';
+import type { DeviceRecord, Guest } from '../guest/guest.ts';
+import { PageSet } from '../memory/page-set.ts';
+import { checkRegions, pageCountOf } from '../memory/region.ts';
+import type { Span } from '../memory/span.ts';
+import { AheadPages } from './ahead-pages.ts';
+import { checkPages } from './check-pages.ts';
+import type { DigestScanner, StagingArea } from './digest-scanner.ts';
+import { DoorbellService } from './doorbell-service.ts';
+import { LeftPages } from './left-pages.ts';
+import { peekGuest } from './peek.ts';
+import { Rest } from './rest.ts';
+import { StagedSwap } from './staged-swap.ts';
+import type {
+  AppliedRestore,
+  CapturedInstant,
+  CaptureOptions,
+  CheckpointReport,
+  GatheredPages,
+  LiveReport,
+  PeekedBytes,
+  PeekOptions,
+  ResetReport,
+  Tracker,
+  TrackerDescription,
+} from './tracker.ts';
+
+export interface DigestTrackerParts {
+  readonly guest: Guest;
+  readonly scanner: DigestScanner;
+  readonly staging: StagingArea;
+  readonly clock?: Clock;
+  /** With more pages to save than that, they are stored ahead; 8,192 when left out: 32 MiB, some 50 ms of a guest at rest. */
+  readonly fewPages?: number;
+}
+
+type State = 'idle' | 'ahead' | 'captured' | 'restoring' | 'working' | 'closed';
+
+const REASON = 'it is too large for a copy of its memory: a digest a page tells what changed';
+const FEW_PAGES = 8192;
+
+export class DigestTracker implements Tracker {
+  readonly doorbell: DoorbellService;
+  readonly #guest: Guest;
+  readonly #scanner: DigestScanner;
+  readonly #swap: StagedSwap;
+  readonly #rest: Rest;
+  readonly #fewPages: number;
+  readonly #pending: readonly PageSet[];
+  /** Of the pages that differ, those that were stored ahead and did not change since. Null where nothing was. */
+  #ahead: AheadPages | null = null;
+  /** Captured pages whose only copy is the guest. It rests as long as there are some. */
+  readonly #left: LeftPages;
+  #isHeld = false;
+  #epoch = 0;
+  #lastCount = Number.POSITIVE_INFINITY;
+  #state: State = 'idle';
+  #working: Promise<unknown> = Promise.resolve();
+
+  /** Over a guest that must then be used through it alone. Throws `argument-invalid` for regions that no machine can have. */
+  constructor({ guest, scanner, staging, clock = SYSTEM_CLOCK, fewPages = FEW_PAGES }: DigestTrackerParts) {
+    this.#fewPages = fewPages;
+    checkRegions(guest.regions);
+    this.#guest = guest;
+    this.#scanner = scanner;
+    this.#swap = new StagedSwap(guest, scanner, staging);
+    this.#rest = new Rest(guest, clock);
+    this.#pending = this.#emptySets();
+    this.#left = new LeftPages(guest.regions, scanner);
+    this.doorbell = new DoorbellService(guest, {
+      checkpoint: () => this.checkpoint(),
+      resetNow: refuseCheckpoint,
+      resetToCheckpoint: () => this.resetToCheckpoint(),
+    });
+  }
+
+  async describe(): Promise<TrackerDescription> {
+    const { machine, regions, traits } = this.#guest;
+    return { machine, regions, traits, tier: 'scan', tierReason: REASON };
+  }
+
+  async captureAhead({ full }: { readonly full: boolean }): Promise<CapturedInstant | null> {
+    if (!full && this.#lastCount <= this.#fewPages) {
+      this.#require('idle');
+      return null;
+    }
+    return this.#run('idle', 'ahead', async () => {
+      await this.#scanner.scan(this.#pending);
+      const planned = this.#different(full);
+      this.#ahead = new AheadPages(planned);
+      return { ...instantOf(planned), devices: [], pauseMs: 0, epoch: this.#epoch };
+    });
+  }
+
+  async storedAhead(region: number, pages: Uint32Array, digests: Uint8Array): Promise<void> {
+    this.#require('ahead');
+    checkPages(this.#guest.regions, region, pages);
+    for (const [index, page] of pages.entries()) {
+      this.#scanner.learn(region, page, digests.subarray(index * 32, index * 32 + 32));
+      this.#pending[region]!.add(page);
+      this.#ahead!.add(region, page);
+    }
+  }
+
+  async capture({ full, live, hold = false }: CaptureOptions): Promise<CapturedInstant> {
+    return this.#run(this.#ahead === null ? 'idle' : 'ahead', 'captured', async () => {
+      await this.#rest.begin();
+      try {
+        const changed = this.#emptySets();
+        const ahead = this.#ahead;
+        const keep = ahead === null ? (full ? this.#allSets() : this.#pending) : ahead.left();
+        try {
+          await this.#scanner.scan(changed, keep);
+        } finally {
+          for (const [region, pages] of changed.entries()) this.#pending[region]!.addAll(pages);
+        }
+        const devices = await this.#guest.saveDevices();
+        const captured = ahead === null ? this.#different(full) : ahead.left();
+        if (ahead !== null) for (const [region, pages] of captured.entries()) pages.addAll(changed[region]!);
+        this.#left.note(captured);
+        this.#isHeld = hold;
+        const instant = instantOf(captured);
+        this.#lastCount = instant.count;
+        if (this.#left.isEmpty && !hold) await this.#rest.end();
+        const pauseMs = this.#rest.ms;
+        const report = live === undefined ? {} : { live: stoppedReport(pauseMs) };
+        return { ...instant, devices, pauseMs, epoch: this.#epoch, ...report };
+      } catch (error) {
+        this.#ahead = null;
+        await this.#rest.end();
+        throw error;
+      }
+    });
+  }
+
+  /** There is no live capture to be given up. */
+  async cancelCapture(): Promise<void> {}
+
+  async readPages(region: number, pages: Uint32Array): Promise<GatheredPages> {
+    if (this.#state !== 'ahead') this.#require('captured');
+    const { pageBytes } = checkPages(this.#guest.regions, region, pages);
+    const bytes = new Uint8Array(pages.length * pageBytes);
+    if (this.#state === 'ahead') {
+      for (const [index, page] of pages.entries()) await this.#readPage(region, page, index, bytes);
+      return withoutPast(bytes);
+    }
+    const toRead: number[] = [];
+    for (const [index, page] of pages.entries()) {
+      const kept = this.#scanner.kept(region, page);
+      if (kept !== undefined) bytes.set(kept, index * pageBytes);
+      else if (!this.#scanner.isZero(region, page)) toRead.push(index);
+    }
+    if (toRead.length > 0) await this.#readLeft(region, pages, toRead, bytes);
+    return { ...withoutPast(bytes), pauseMs: this.#rest.ms };
+  }
+
+  async commit(): Promise<void> {
+    this.#require('captured');
+    for (const pages of this.#pending) pages.clear();
+    this.#epoch++;
+    await this.#endCapture();
+  }
+
+  async putBack(): Promise<void> {
+    if (this.#state !== 'ahead') this.#require('captured');
+    await this.#endCapture();
+  }
+
+  async peek(spans: readonly Span[], options: PeekOptions = {}): Promise<PeekedBytes> {
+    if (this.#state === 'closed') throw new VitrineError('guest-closed');
+    return peekGuest(this.#guest, spans, options, (work) => this.#rest.during(work));
+  }
+
+  async beginRestore({
+    full,
+  }: {
+    readonly full: boolean;
+  }): Promise<{ readonly changed: readonly Uint32Array<ArrayBuffer>[] }> {
+    return this.#run('idle', 'restoring', async () => {
+      await this.#rest.begin();
+      try {
+        await this.#scanner.scan(this.#pending);
+      } catch (error) {
+        await this.#rest.end();
+        throw error;
+      }
+      return { changed: this.#different(full).map(({ words }) => words) };
+    });
+  }
+
+  async stagePages(
+    region: number,
+    pages: Uint32Array,
+    bytes: OwnedBytes,
+    digests?: Uint8Array,
+  ): Promise<void> {
+    this.#require('restoring');
+    const { pageBytes } = checkPages(this.#guest.regions, region, pages);
+    if (bytes.length !== pages.length * pageBytes) {
+      throw new VitrineError('argument-invalid', { name: 'bytes', length: bytes.length });
+    }
+    for (const page of pages) this.#pending[region]!.add(page);
+    await this.#swap.stage(region, pages, bytes, digests);
+  }
+
+  async stageZeros(region: number, pages: Uint32Array): Promise<void> {
+    this.#require('restoring');
+    checkPages(this.#guest.regions, region, pages);
+    for (const page of pages) this.#pending[region]!.add(page);
+    this.#swap.stageZeros(region, pages);
+  }
+
+  async applyRestore(devices: readonly DeviceRecord[]): Promise<AppliedRestore> {
+    this.#require('restoring');
+    // Over in either case.
+    this.#state = 'idle';
+    return this.#run('idle', 'idle', async () => {
+      try {
+        const pagesWritten = await this.#swap.apply(devices);
+        for (const pages of this.#pending) pages.clear();
+        this.#epoch++;
+        this.#lastCount = 0;
+        return { pauseMs: this.#rest.ms, pagesWritten };
+      } finally {
+        await this.#rest.end();
+      }
+    });
+  }
+
+  async abandonRestore(): Promise<void> {
+    this.#require('restoring');
+    await this.#endRestore();
+  }
+
+  /** Throws `unsupported`: what pages held before is not kept. */
+  async checkpoint(): Promise<CheckpointReport> {
+    return refuseCheckpoint();
+  }
+
+  /** Throws `unsupported`, as `checkpoint`. */
+  async resetToCheckpoint(): Promise<ResetReport> {
+    return refuseCheckpoint();
+  }
+
+  /** There never is one. */
+  async dropCheckpoint(): Promise<void> {
+    this.#require('idle');
+  }
+
+  async reset(): Promise<void> {
+    this.doorbell.leave();
+    await this.#working;
+    if (this.#state === 'captured' || this.#state === 'ahead') await this.#endCapture();
+    else if (this.#state === 'restoring') await this.#endRestore();
+  }
+
+  async close(): Promise<void> {
+    if (this.#state === 'closed') return;
+    this.#state = 'closed';
+    await this.doorbell.stop();
+    this.#swap.forget();
+    await this.#guest.close();
+  }
+
+  /** Pages that a snapshot told from the last committed capture, or with `full` from zeros, has to look at. */
+  #different(full: boolean): PageSet[] {
+    if (!full) return this.#pending.map((pages) => pages.clone());
+    return this.#guest.regions.map((region) => {
+      const pages = new PageSet(pageCountOf(region));
+      for (let page = 0; page < pages.pageCount; page++) {
+        if (!this.#scanner.isZero(region.id, page)) pages.add(page);
+      }
+      return pages;
+    });
+  }
+
+  /** Reads pages out of the guest at rest, which goes on once the last of them has been read. */
+  async #readLeft(
+    region: number,
+    pages: Uint32Array,
+    indices: readonly number[],
+    into: OwnedBytes,
+  ): Promise<void> {
+    // Without a copy, and the guest ran on: what the page held at that instant is gone.
+    assert(this.#rest.isOn, 'pages that were not captured are read of a guest that is held');
+    for (const index of indices) {
+      const page = pages[index]!;
+      await this.#readPage(region, page, index, into);
+      this.#left.drop(region, page);
+    }
+    if (this.#left.isEmpty && !this.#isHeld) await this.#rest.end();
+  }
+
+  /** Of a guest that runs, a page is what was read of it. */
+  async #readPage(region: number, page: number, index: number, into: OwnedBytes): Promise<void> {
+    const { pageBytes, sizeBytes } = this.#guest.regions[region]!;
+    const offsetBytes = page * pageBytes;
+    const lengthBytes = Math.min(pageBytes, sizeBytes - offsetBytes);
+    const target = into.subarray(index * pageBytes, index * pageBytes + lengthBytes);
+    const span = { region, offsetBytes, lengthBytes };
+    if (this.#state === 'ahead') await (this.#guest.readTorn ?? refuseTorn).call(this.#guest, span, target);
+    else await this.#guest.readPages(span, target);
+  }
+
+  async #endCapture(): Promise<void> {
+    this.#ahead = null;
+    this.#left.clear();
+    this.#state = 'idle';
+    await this.#rest.end();
+  }
+
+  async #endRestore(): Promise<void> {
+    this.#state = 'idle';
+    try {
+      await this.#swap.abandon();
+    } finally {
+      await this.#rest.end();
+    }
+  }
+
+  #emptySets(): PageSet[] {
+    return this.#guest.regions.map((region) => new PageSet(pageCountOf(region)));
+  }
+
+  #allSets(): PageSet[] {
+    return this.#guest.regions.map((region) => PageSet.all(pageCountOf(region)));
+  }
+
+  async #run<T>(from: State, to: State, work: () => Promise<T>): Promise<T> {
+    this.#require(from);
+    this.#state = 'working';
+    const working = work();
+    this.#working = working.catch(() => {});
+    try {
+      const result = await working;
+      this.#settle(to);
+      return result;
+    } catch (error) {
+      // What was stored ahead is put back with the capture that failed.
+      this.#settle(from === 'ahead' ? 'idle' : from);
+      throw error;
+    }
+  }
+
+  #settle(state: State): void {
+    if (this.#state !== 'closed') this.#state = state;
+  }
+
+  #require(state: State): void {
+    if (this.#state === 'closed') throw new VitrineError('guest-closed');
+    if (this.#state !== state)
+      throw new VitrineError('wrong-state', { actual: this.#state, required: state });
+  }
+}
+
+function instantOf(captured: readonly PageSet[]) {
+  const pagesScanned = captured.reduce((sum, { pageCount }) => sum + pageCount, 0);
+  const count = captured.reduce((sum, { size }) => sum + size, 0);
+  return { changed: captured.map(({ words }) => words), pagesScanned, count };
+}
+
+function withoutPast(bytes: OwnedBytes): GatheredPages {
+  return { bytes, previous: new Uint8Array(0), previousOf: new Uint32Array(0) };
+}
+
+function stoppedReport(pauseMs: number): LiveReport {
+  const none = { longestStallMs: 0, totalStallMs: 0, pagesCopiedAside: 0, spilled: 0 };
+  return { mode: 'stopped', reason: REASON, pauseMs, ...none, peakRingBytes: 0, ringBytes: 0 };
+}
+
+function refuseCheckpoint(): never {
+  throw new VitrineError('unsupported', { missing: 'a copy of its memory', reason: REASON });
+}
+
+function refuseTorn(): never {
+  throw new VitrineError('unsupported', { missing: 'reading a guest that runs' });
+}

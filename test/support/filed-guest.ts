@@ -1,0 +1,109 @@
+// A flat guest whose memory lies in a file, too, as a machine's RAM does: threads read it there.
+
+import { closeSync, openSync, writeSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Machine } from '../../src/engine/machine.ts';
+import type { Vitrine } from '../../src/engine/vitrine.ts';
+import { FlatGuest, type FlatGuestOptions } from '../../src/guest/flat.ts';
+import { RamScanner } from '../../src/host/pages/ram-scanner.ts';
+import { StagingFile } from '../../src/host/pages/staging-file.ts';
+import type { Span } from '../../src/memory/span.ts';
+import { DigestTracker } from '../../src/tracking/digest-tracker.ts';
+
+const PAGE = 4096;
+
+export class FiledGuest extends FlatGuest {
+  readonly #file: number;
+  readonly #parts: readonly Uint8Array[];
+  /** Pauses that have not been taken back. */
+  rests = 0;
+  /** Steps that it takes whenever somebody looks at it while it runs. */
+  stepsWhenSeen = 0;
+
+  constructor(path: string, options: FlatGuestOptions) {
+    super(options);
+    this.#parts = options.regions.map(({ bytes }) => bytes);
+    this.#file = openSync(path, 'w', 0o600);
+    this.#write();
+  }
+
+  override run(steps: number): string {
+    const transcript = super.run(steps);
+    this.#write();
+    return transcript;
+  }
+
+  override async pause(): Promise<void> {
+    await super.pause();
+    this.rests++;
+    this.#write();
+  }
+
+  override async resume(): Promise<void> {
+    await super.resume();
+    this.rests--;
+  }
+
+  override writePages(span: Span, from: Uint8Array): void {
+    super.writePages(span, from);
+    this.#write();
+  }
+
+  readTorn({ region, offsetBytes, lengthBytes }: Span, into: Uint8Array): void {
+    into.set(this.#parts[region]!.subarray(offsetBytes, offsetBytes + lengthBytes));
+    if (this.stepsWhenSeen > 0) this.run(this.stepsWhenSeen);
+  }
+
+  override async close(): Promise<void> {
+    await super.close();
+    closeSync(this.#file);
+  }
+
+  #write(): void {
+    let at = 0;
+    for (const part of this.#parts) {
+      writeSync(this.#file, part, 0, part.length, at);
+      at += part.length;
+    }
+  }
+}
+
+export interface FiledOptions extends Partial<FlatGuestOptions> {
+  /** Room for copies. */
+  readonly keptPages?: number;
+  /** More than so many pages are stored ahead. */
+  readonly fewPages?: number;
+}
+
+/** A guest of two regions whose border is no multiple of anything, told by digests, under an engine. */
+export async function adoptFiled(
+  engine: Vitrine,
+  name: string,
+  pages: number,
+  { keptPages = 8, fewPages = 4, ...options }: FiledOptions = {},
+): Promise<{
+  guest: FiledGuest;
+  machine: Machine;
+  tracker: DigestTracker;
+  memory: Uint8Array<ArrayBuffer>;
+  remove: () => Promise<void>;
+}> {
+  const directory = await mkdtemp(join(tmpdir(), 'vitrine-filed-'));
+  const memory = new Uint8Array(pages * PAGE);
+  const border = Math.floor(pages / 3) * PAGE + PAGE;
+  const path = join(directory, 'ram');
+  const guest = new FiledGuest(path, {
+    regions: [
+      { name: 'ram', bytes: memory.subarray(0, border), guestAddress: 0 },
+      { name: 'ram.high', bytes: memory.subarray(border), guestAddress: border },
+    ],
+    ...options,
+  });
+  const scanner = new RamScanner(path, guest.regions, { mostKeptBytes: keptPages * PAGE });
+  const staging = new StagingFile(directory, guest.regions);
+  const tracker = new DigestTracker({ guest, scanner, staging, fewPages });
+  const remove = (): Promise<void> => rm(directory, { recursive: true, force: true });
+  return { guest, machine: engine.adopt(name, tracker), tracker, memory, remove };
+}
