@@ -7,9 +7,12 @@ const START = Buffer.from(new TextEncoder().encode('OSRELEASE='));
 const PAGE_BYTES = 4096;
 
 export class KernelNotes {
+  /** As the kernel wrote it. */
+  readonly text: string;
   readonly #facts = new Map<string, string>();
 
   constructor(text: string) {
+    this.text = text;
     for (const line of text.split('\n')) {
       const at = line.indexOf('=');
       if (at > 0) this.#facts.set(line.slice(0, at), line.slice(at + 1));

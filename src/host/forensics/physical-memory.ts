@@ -48,11 +48,19 @@ export class PhysicalMemory {
 
   /** All of it, from the lowest address on, in pieces that begin at page boundaries. */
   async *pieces(): AsyncGenerator<{ readonly address: number; readonly bytes: Uint8Array }> {
-    for (const { address, lengthBytes } of this.ranges) {
-      for (let done = 0; done < lengthBytes; done += SCAN_BYTES) {
-        const length = Math.min(SCAN_BYTES, lengthBytes - done);
-        yield { address: address + done, bytes: await this.#read(address + done, length) };
+    for (const range of this.ranges) {
+      let { address } = range;
+      for await (const bytes of this.piecesOf(range)) {
+        yield { address, bytes };
+        address += bytes.length;
       }
+    }
+  }
+
+  /** All of a range, in pieces of 1 MiB. */
+  async *piecesOf({ address, lengthBytes }: PhysicalRange): AsyncGenerator<Uint8Array> {
+    for (let done = 0; done < lengthBytes; done += SCAN_BYTES) {
+      yield await this.#read(address + done, Math.min(SCAN_BYTES, lengthBytes - done));
     }
   }
 
