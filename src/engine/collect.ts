@@ -110,24 +110,26 @@ async function rewrite(
   live: ReadonlySet<string>,
 ): Promise<ReadonlySet<string>> {
   const { store, objects, codecs, digester } = parts;
-  const sink = await PackSink.open(store, objects, codecs, digester, 'balanced');
-  for (const [, index] of packs) {
-    const entries: ObjectEntry[] = [];
-    for (let entry = 0; entry < index.count; entry++) {
-      if (live.has(digestKey(index.digests, entry * 32))) entries.push(index.entry(entry));
-    }
-    const contents = await objects.readMany(entries.map(({ digest }) => digest));
-    for (const [at, { digest, kind, ...entry }] of entries.entries()) {
-      const bytes = contents[at]!;
-      if (entry.transform === 'fill') await sink.addAgain({ digest, kind, bytes, pattern: entry.pattern });
-      else if (entry.transform === 'plain' || !live.has(digestKey(entry.base))) {
-        await sink.addAgain({ digest, kind, bytes });
-      } else {
-        const base = { digest: entry.base, bytes: await objects.read(entry.base) };
-        await sink.addAgain({ digest, kind, bytes, base });
+  const opening = PackSink.open(store, objects, codecs, digester, 'balanced');
+  return PackSink.using(opening, async (sink) => {
+    for (const [, index] of packs) {
+      const entries: ObjectEntry[] = [];
+      for (let entry = 0; entry < index.count; entry++) {
+        if (live.has(digestKey(index.digests, entry * 32))) entries.push(index.entry(entry));
+      }
+      const contents = await objects.readMany(entries.map(({ digest }) => digest));
+      for (const [at, { digest, kind, ...entry }] of entries.entries()) {
+        const bytes = contents[at]!;
+        if (entry.transform === 'fill') await sink.addAgain({ digest, kind, bytes, pattern: entry.pattern });
+        else if (entry.transform === 'plain' || !live.has(digestKey(entry.base))) {
+          await sink.addAgain({ digest, kind, bytes });
+        } else {
+          const base = { digest: entry.base, bytes: await objects.read(entry.base) };
+          await sink.addAgain({ digest, kind, bytes, base });
+        }
       }
     }
-  }
-  await sink.finish();
-  return sink.packs;
+    await sink.finish();
+    return sink.packs;
+  });
 }

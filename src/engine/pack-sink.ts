@@ -1,6 +1,8 @@
 // Where a save puts its new objects: known content is passed over, the rest goes into packs, and a full pack goes to
 // the store. What a save had written before it failed stays: whole packs are true whether or not a ref names them,
 // and the next save uses them.
+//
+// A few packs are on their way to the store at a time: while the medium makes one durable, the next one is encoded.
 
 import { type OwnedBytes, toHex } from '../base/bytes.ts';
 import { isVitrineError } from '../base/error.ts';
@@ -9,7 +11,7 @@ import type { Codecs } from '../codec/codec.ts';
 import type { Digest } from '../format/digest.ts';
 import { DigestSet } from '../format/digest-set.ts';
 import type { Effort } from '../format/frame-codecs.ts';
-import { PackWriter } from '../format/pack-writer.ts';
+import { type FinishedPack, PackWriter } from '../format/pack-writer.ts';
 import type { Store } from '../store/store.ts';
 import type { Digester } from './digester.ts';
 import { INDEX_PREFIX, type Objects, PACK_PREFIX } from './objects.ts';
@@ -19,6 +21,9 @@ import { INDEX_PREFIX, type Objects, PACK_PREFIX } from './objects.ts';
  * fifth of what an incremental save writes, and one more thing to make durable.
  */
 const SMALL_PACK_BYTES = 256 * KIB;
+
+/** Packs on their way at a time: with two a disk of a host was busy all the time, and each takes 4 MiB. */
+const MOST_PUTS = 2;
 
 /** An object on its way into the store. */
 export interface NewObject {
@@ -47,6 +52,9 @@ export class PackSink {
   readonly #added = new DigestSet();
   readonly #packs = new Set<string>();
   #writer: PackWriter;
+  /** Packs on their way; they never reject, and tell the first failure here. */
+  readonly #puts = new Set<Promise<void>>();
+  #failure: { readonly error: unknown } | undefined;
   #objectsKnown = 0;
   #bytesWritten = 0;
 
@@ -84,9 +92,19 @@ export class PackSink {
     return new PackSink(store, objects, codecs, digester, effort);
   }
 
+  /** Runs `work` with a sink, which has nothing on its way when this ends, however it ends. Throws as `open`. */
+  static async using<T>(opening: Promise<PackSink>, work: (sink: PackSink) => Promise<T>): Promise<T> {
+    const sink = await opening;
+    try {
+      return await work(sink);
+    } finally {
+      await Promise.all(sink.#puts);
+    }
+  }
+
   /**
    * Takes an object unless the store has it. A pack that is full is written: then there is something to await, which may
-   * throw what `Store.put` throws.
+   * throw what `Store.put` threw for this pack or one before.
    */
   add(object: NewObject): undefined | Promise<void> {
     const presence = this.#objects.presence(object.digest);
@@ -110,6 +128,8 @@ export class PackSink {
   /** Writes what is left. Afterwards every object added is in the store, durable with the next ref. */
   async finish(): Promise<SinkReport> {
     await this.#flush();
+    await Promise.all(this.#puts);
+    this.#throwFailure();
     return this.report;
   }
 
@@ -152,10 +172,26 @@ export class PackSink {
     return this.#writer.hasRoomFor(LIMITS.frameBytes) ? undefined : this.#flush();
   }
 
+  /** Sends the pack on its way; resolves when there is room for another one there. */
   async #flush(): Promise<void> {
     if (this.#writer.objectCount === 0) return;
-    const { name, bytes, index } = this.#writer.finish();
+    const finished = this.#writer.finish();
     this.#writer = this.#newWriter();
+    const put = this.#put(finished)
+      .catch((error: unknown) => {
+        this.#failure ??= { error };
+      })
+      .finally(() => this.#puts.delete(put));
+    this.#puts.add(put);
+    if (this.#puts.size >= MOST_PUTS) await Promise.race(this.#puts);
+    this.#throwFailure();
+  }
+
+  #throwFailure(): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+
+  async #put({ name, bytes, index }: FinishedPack): Promise<void> {
     const hex = toHex(name);
     await this.#store.put(`${PACK_PREFIX}${hex}`, bytes);
     this.#bytesWritten += bytes.length;

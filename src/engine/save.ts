@@ -98,21 +98,26 @@ export interface SaveWork extends InstantWork {
 
 /** Stores the pages of a guest that runs on; the tracker is told which ones. Nothing names them yet. */
 export async function storeAhead(parts: EngineParts, work: InstantWork): Promise<StoredAhead> {
-  const sink = await openSink(parts, work.options);
-  const pass = new SavePass(parts, { ...work, tellStored: true }, sink);
-  const stored = await storeRegions(parts, work, pass, sink, null);
-  return { ...stored, written: await sink.finish() };
+  return PackSink.using(openSink(parts, work.options), async (sink) => {
+    const pass = new SavePass(parts, { ...work, tellStored: true }, sink);
+    const stored = await storeRegions(parts, work, pass, sink, null);
+    return { ...stored, written: await sink.finish() };
+  });
 }
 
 /** Writes the instant; resolves when its ref is durable. */
-export async function saveInstant(
+export function saveInstant(parts: EngineParts, work: SaveWork): Promise<Base & { report: SaveReport }> {
+  return PackSink.using(openSink(parts, work.options), (sink) => saveInto(sink, parts, work));
+}
+
+async function saveInto(
+  sink: PackSink,
   parts: EngineParts,
   work: SaveWork,
 ): Promise<Base & { report: SaveReport }> {
   const startMs = parts.clock.nowMs();
   const { tracker, instant, ahead, options } = work;
   const { machine, regions } = await tracker.describe();
-  const sink = await openSink(parts, options);
   const pass = new SavePass(parts, work, sink);
   const { tables, changed } = await storeRegions(parts, work, pass, sink, ahead);
   const pagesChanged = changed.reduce((sum, { size }) => sum + size, 0);

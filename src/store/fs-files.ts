@@ -2,11 +2,17 @@
 // the power. Errors carry the platform's `code` (ENOENT, ENOSPC, EIO …); nothing here interprets them.
 
 import type { OwnedBytes } from '../base/bytes.ts';
+import { MIB } from '../base/limits.ts';
 
 /** Operations on one file system; paths are absolute or relative to the process, with `/` between names. */
 export interface FileSystem {
   /** Makes a file that only its owner may read; fails with EEXIST when there is one. */
   create(path: string): Promise<OpenFile>;
+  /**
+   * As `create`, for a file whose bytes go past the page cache and push nothing out of it; undefined where the file system has no
+   * such files. Writing may fail with EINVAL where that shows late.
+   */
+  createPastCache?(path: string): Promise<OpenFile | undefined>;
   /** Opens a file to read it; does not follow a symbolic link in its last place. */
   open(path: string): Promise<OpenFile>;
   /** Puts `from` in the place of `to` in one step. */
@@ -47,9 +53,23 @@ export function codeOfError(error: unknown): string {
   return 'code' in error && typeof error.code === 'string' ? error.code : error.name;
 }
 
+/** Objects from this length on go past the page cache: full packs, of which a large save writes thousands. */
+const PAST_CACHE_BYTES = MIB;
+
 /** Writes a whole file that did not exist, and has it on the medium when it resolves. */
 export async function writeDurably(files: FileSystem, path: string, bytes: OwnedBytes): Promise<void> {
-  const file = await files.create(path);
+  const past = bytes.length < PAST_CACHE_BYTES ? undefined : await files.createPastCache?.(path);
+  if (past === undefined) return writeAndClose(await files.create(path), bytes);
+  try {
+    await writeAndClose(past, bytes);
+  } catch (error) {
+    if (codeOfError(error) !== 'EINVAL') throw error;
+    await files.unlink(path);
+    await writeAndClose(await files.create(path), bytes);
+  }
+}
+
+async function writeAndClose(file: OpenFile, bytes: OwnedBytes): Promise<void> {
   try {
     for (let at = 0; at < bytes.length; ) {
       const count = await file.write(bytes.subarray(at), at);

@@ -17,10 +17,12 @@ import {
 import { hostname } from 'node:os';
 import type { FileSystem, OpenFile } from './fs-files.ts';
 import type { Processes } from './fs-lock.ts';
+import { createPastCache } from './fs-past-cache.ts';
 
 /** The file system of this machine. */
 export const NODE_FILES: FileSystem = {
   create: async (path) => openFile(await open(path, 'wx', 0o600)),
+  createPastCache,
   open: async (path) => openFile(await open(path, constants.O_RDONLY | constants.O_NOFOLLOW)),
   rename,
   unlink,

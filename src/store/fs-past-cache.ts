@@ -1,0 +1,81 @@
+// Files written past the page cache (O_DIRECT): a save of a large machine pushes nothing out of the memory of the host that
+// others use. Measured on ext4 over a virtual disk with packs of 4 MiB: as fast as through the cache, with a third less
+// processor time, and the cache did not grow by what was written.
+//
+// Offset, length and address of such a write are multiples of a block. WebAssembly memory is aligned, arrays of JavaScript are
+// not: bytes are copied there. The end of the last block is zeros, cut off again.
+
+import { constants } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import type { OwnedBytes } from '../base/bytes.ts';
+import { MIB } from '../base/limits.ts';
+import { codeOfError, type OpenFile } from './fs-files.ts';
+
+/** The largest block of any disk so far. */
+const BLOCK_BYTES = 4096;
+/** Copied at a time: a pack. */
+const STAGING_BYTES = 4 * MIB;
+const WASM_PAGE_BYTES = 65_536;
+/** Aligned memory that waits for its next use; more files at a time bring their own. */
+const MOST_IDLE = 4;
+const idle: OwnedBytes[] = [];
+
+/** Makes a file that only its owner may read; undefined where the file system has none of that kind. Fails with EEXIST. */
+export async function createPastCache(path: string): Promise<OpenFile | undefined> {
+  const { O_WRONLY, O_CREAT, O_EXCL, O_DIRECT } = constants;
+  if (O_DIRECT === undefined) return undefined;
+  try {
+    return new PastCacheFile(await open(path, O_WRONLY | O_CREAT | O_EXCL | O_DIRECT, 0o600));
+  } catch (error) {
+    if (codeOfError(error) === 'EINVAL') return undefined;
+    throw error;
+  }
+}
+
+/** Written from its start to its end, and not read. */
+class PastCacheFile implements OpenFile {
+  readonly #handle: FileHandle;
+
+  constructor(handle: FileHandle) {
+    this.#handle = handle;
+  }
+
+  async sizeBytes(): Promise<number> {
+    return (await this.#handle.stat()).size;
+  }
+
+  read(): Promise<number> {
+    return Promise.reject(new Error('a file that is being written is not read'));
+  }
+
+  async write(bytes: OwnedBytes, offsetBytes: number): Promise<number> {
+    const staging = idle.pop() ?? alignedBytes(STAGING_BYTES);
+    try {
+      const count = Math.min(bytes.length, staging.length);
+      const blocks = Math.ceil(count / BLOCK_BYTES) * BLOCK_BYTES;
+      staging.set(bytes.subarray(0, count));
+      staging.fill(0, count, blocks);
+      const { bytesWritten } = await this.#handle.write(staging, 0, blocks, offsetBytes);
+      // What was written of a block that is not whole is written again.
+      if (bytesWritten < blocks) return Math.floor(bytesWritten / BLOCK_BYTES) * BLOCK_BYTES;
+      if (count < blocks) await this.#handle.truncate(offsetBytes + count);
+      return count;
+    } finally {
+      if (idle.length < MOST_IDLE) idle.push(staging);
+    }
+  }
+
+  sync(): Promise<void> {
+    return this.#handle.sync();
+  }
+
+  close(): Promise<void> {
+    return this.#handle.close();
+  }
+}
+
+function alignedBytes(lengthBytes: number): OwnedBytes {
+  const memory = new WebAssembly.Memory({ initial: lengthBytes / WASM_PAGE_BYTES });
+  // Safe: this memory is not shared, and it never grows, so the buffer stays.
+  return new Uint8Array(memory.buffer as ArrayBuffer);
+}

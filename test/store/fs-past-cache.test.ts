@@ -1,0 +1,76 @@
+// Large objects go past the page cache where the file system has that, through it elsewhere, and are the same either way.
+
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { MIB } from '../../src/base/limits.ts';
+import type { FileSystem, OpenFile } from '../../src/store/fs-files.ts';
+import { NODE_FILES } from '../../src/store/fs-node.ts';
+import { openFsStore } from '../../src/store/fs-store.ts';
+import { Random } from '../../src/testing/random.ts';
+import { expectSame } from '../support/same.ts';
+import { seedOfRun } from '../support/seed.ts';
+
+let directory: string;
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'vitrine-past-cache-'));
+});
+afterEach(() => rm(directory, { recursive: true, force: true }));
+
+/** Lengths about the borders of blocks, and of what is written at a time. */
+const LENGTHS = [MIB - 1, MIB, MIB + 1, MIB + 4095, MIB + 4096, 4 * MIB, 4 * MIB + 1, 9 * MIB + 17];
+
+async function putAll(files: FileSystem): Promise<void> {
+  const store = await openFsStore(directory, { files });
+  const random = new Random(seedOfRun());
+  for (const lengthBytes of LENGTHS) {
+    const bytes = random.bytes(lengthBytes);
+    await store.put(`packs/${lengthBytes}`, bytes);
+    expectSame((await store.get(`packs/${lengthBytes}`))!, bytes);
+    // What is on the disk is no longer than that either.
+    expectSame(await readFile(join(directory, `packs/${lengthBytes}=`)), bytes);
+  }
+  expect(await readdir(join(directory, 'packs'))).toHaveLength(LENGTHS.length);
+  await store.close();
+}
+
+/** Tells of each such file, whose writes go through `write`. */
+function seen(
+  opened: string[],
+  write: (file: OpenFile, bytes: Uint8Array<ArrayBuffer>, at: number) => Promise<number>,
+): FileSystem {
+  return {
+    ...NODE_FILES,
+    async createPastCache(path) {
+      const file = await NODE_FILES.createPastCache?.(path);
+      if (file === undefined) return undefined;
+      opened.push(path);
+      return {
+        sizeBytes: () => file.sizeBytes(),
+        read: (into, at) => file.read(into, at),
+        write: (bytes, at) => write(file, bytes, at),
+        sync: () => file.sync(),
+        close: () => file.close(),
+      };
+    },
+  };
+}
+
+describe('objects written past the page cache', () => {
+  it('are what was put, of any length, and small ones are not among them', async () => {
+    const opened: string[] = [];
+    await putAll(seen(opened, (file, bytes, at) => file.write(bytes, at)));
+    // Where temporary files lie in memory there may be none at all.
+    if (opened.length > 0) expect(opened).toHaveLength(LENGTHS.filter((length) => length >= MIB).length);
+  });
+
+  it('go through the cache where the file system has no such files', async () => {
+    await putAll({ ...NODE_FILES, createPastCache: async () => undefined });
+  });
+
+  it('go through the cache where that shows at the first write only', async () => {
+    const refuse = () => Promise.reject(Object.assign(new Error('refused'), { code: 'EINVAL' }));
+    await putAll(seen([], refuse));
+  });
+});
