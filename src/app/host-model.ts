@@ -83,11 +83,7 @@ export class HostModel {
   /** Brings a snapshot into this browser's store: it can be looked into when the host is gone. */
   pull(snapshot: SnapshotId): Promise<TransferReport> {
     return this.run('Fetching', async (job) => {
-      const receiver = this.#workspace.requireEngine().receiver();
-      const browser = {
-        receive: <T>(_: string, work: (to: typeof receiver) => Promise<T>) => work(receiver),
-      };
-      const report = await sync(this.bridge, browser, snapshot, job.options);
+      const report = await sync(this.bridge, this.#workspace.requireEngine(), snapshot, job.options);
       await this.#workspace.refresh();
       return report;
     });

@@ -60,13 +60,18 @@ export class HostSnapshots {
       add('Fetch', 'export', 'Bring it into this browser, to look into it without the host', (chosen) =>
         this.#fetch(chosen),
       ),
+      add('Download', 'export', 'As a file, with all that it stands on', (chosen) => this.#download(chosen)),
     );
+    const upload = button('Upload a file …', () => void notices.guard('Uploading', () => this.#upload()), {
+      title: 'Bring a snapshot out of a .vitrine file to the host',
+    });
     this.element = element(
       'div',
       { className: 'snapshots' },
       this.#empty,
       this.#list,
       this.#toolbar,
+      element('div', { className: 'toolbar' }, upload),
       this.#difference,
     );
     this.#list.addEventListener('keydown', (event) => this.#onKey(event));
@@ -146,6 +151,40 @@ export class HostSnapshots {
         : `“${titleOf(snapshot)}” is in this browser: ${formatCount(report.objectsSent, 'object')} of ` +
             `${report.objectsOffered} sent, ${formatBytes(report.bytesSent)}.`,
     );
+  }
+
+  async #download(snapshot: SnapshotInfo): Promise<void> {
+    const { downloadSnapshot } = await import('./bundle-files.ts');
+    const sizeBytes = await this.#model.run('Downloading', (job) =>
+      downloadSnapshot(this.#model.bridge, snapshot, job.options),
+    );
+    this.#notices.tell(`“${titleOf(snapshot)}” is a file of ${formatBytes(sizeBytes)}.`);
+  }
+
+  async #upload(): Promise<void> {
+    const { chooseFile, takeFile } = await import('./bundle-files.ts');
+    const file = await chooseFile();
+    if (file === null) return;
+    const { snapshot, report } = await this.#model.run('Uploading', (job) =>
+      takeFile(file, this.#model.bridge, job.options),
+    );
+    const isKnown = this.#model.machines.value.some(({ name }) => name === snapshot.machine);
+    // Nothing on show is of it: a snapshot is listed with its machine.
+    const start = { label: `Start ${snapshot.machine}`, run: () => void this.#startOf(snapshot) };
+    this.#notices.tell(
+      `“${titleOf(snapshot)}” of ${snapshot.machine} is on the host${report.wasThere ? ' already' : ''}.`,
+      ...(isKnown ? [] : [start]),
+    );
+  }
+
+  /** A machine of a snapshot that none of the host is of. */
+  async #startOf({ id, machine }: SnapshotInfo): Promise<void> {
+    await this.#notices.guard(`Starting ${machine}`, async () => {
+      await this.#model.run(`Starting ${machine}`, (job) =>
+        this.#model.bridge.fork(id, machine, job.options),
+      );
+      this.#model.current.set(machine);
+    });
   }
 
   #draw(): void {

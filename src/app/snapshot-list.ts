@@ -40,7 +40,11 @@ export class SnapshotList {
     this.#workspace = workspace;
     this.#notices = notices;
     this.#toolbar = this.#makeToolbar(actions);
-    this.element = element('div', { className: 'snapshots' }, this.#empty, this.#tree, this.#toolbar);
+    const open = button('Open a file …', () => void this.#takeFile(), {
+      title: 'Bring a snapshot out of a .vitrine file into this browser',
+    });
+    const files = element('div', { className: 'toolbar' }, open);
+    this.element = element('div', { className: 'snapshots' }, this.#empty, this.#tree, this.#toolbar, files);
     this.#tree.addEventListener('keydown', (event) => this.#onKey(event));
     workspace.snapshots.watch(() => this.#drawSoon());
     workspace.chosen.watch(() => this.#drawSoon());
@@ -115,6 +119,7 @@ export class SnapshotList {
       add('Verify', 'Read and prove every byte of it', (chosen) => void this.#verify(chosen)),
       this.#steps,
       this.#replay,
+      add('Download', 'As a file, with all that it stands on', (chosen) => void this.#download(chosen)),
       add('Delete', 'Remove it; other snapshots stay whole', (chosen) => void this.#delete(chosen)),
     );
   }
@@ -166,6 +171,29 @@ export class SnapshotList {
       this.#notices.error(`it differs ${when}: ${difference.where}`, `“${title}”`);
     });
     this.#drawSoon();
+  }
+
+  async #download(snapshot: SnapshotInfo): Promise<void> {
+    await this.#notices.guard('Downloading', async () => {
+      const { downloadSnapshot } = await import('./bundle-files.ts');
+      const sizeBytes = await downloadSnapshot(this.#workspace.requireEngine(), snapshot, {});
+      this.#notices.tell(`“${titleOf(snapshot)}” is a file of ${formatBytes(sizeBytes)}.`);
+    });
+  }
+
+  async #takeFile(): Promise<void> {
+    await this.#notices.guard('Opening the file', async () => {
+      const { chooseFile, takeFile } = await import('./bundle-files.ts');
+      const file = await chooseFile();
+      if (file === null) return;
+      const { snapshot, report } = await takeFile(file, this.#workspace.requireEngine(), {});
+      await this.#workspace.refresh();
+      this.#workspace.chosen.set(
+        this.#workspace.snapshots.value.find(({ id }) => id === snapshot.id) ?? null,
+      );
+      const how = report.wasThere ? 'is in this browser already' : 'is in this browser';
+      this.#notices.tell(`“${titleOf(snapshot)}” of ${snapshot.machine} ${how}.`);
+    });
   }
 
   async #delete(snapshot: SnapshotInfo): Promise<void> {

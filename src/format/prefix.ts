@@ -26,12 +26,13 @@ export const CHECKSUM_BYTES = 4;
 export const MAGIC_BYTES = 8;
 const LENGTH_OFFSET = 16;
 
-export type RecordName = 'manifest' | 'pack index' | 'pack';
+export type RecordName = 'manifest' | 'pack index' | 'pack' | 'bundle';
 
 const MAGICS = {
   manifest: 'VMAN',
   'pack index': 'VIDX',
   pack: 'VPAK',
+  bundle: 'VBUN',
 } as const satisfies Record<RecordName, string>;
 
 /** The eight bytes that a record starts with. */

@@ -12,7 +12,7 @@ import type { PeekRange } from '../engine/peek.ts';
 import type { RestoreReport } from '../engine/restore.ts';
 import type { SaveOptions, SaveReport } from '../engine/save.ts';
 import type { SnapshotId, SnapshotInfo } from '../engine/snapshot.ts';
-import type { SnapshotReceiver } from '../engine/transfer.ts';
+import type { SendOptions, SnapshotReceiver, TransferReport } from '../engine/transfer.ts';
 import type { VerifyReport } from '../engine/verify.ts';
 import type { ReplayVerdict, VerifyReplayOptions } from '../engine/verify-replay.ts';
 import type { Vitrine } from '../engine/vitrine.ts';
@@ -156,6 +156,33 @@ export class EngineClient {
         throw lost ?? error;
       }
     });
+  }
+
+  /**
+   * Sends a snapshot to another engine, a bridge or a file. As `Vitrine.send`; the receiver is called in this thread.
+   *
+   * Throws what `Vitrine.send` throws, and `worker-lost`.
+   */
+  send(
+    snapshot: SnapshotId,
+    receiver: SnapshotReceiver,
+    { effort, ...options }: SendOptions = {},
+  ): Promise<TransferReport> {
+    const here = proxy({
+      known: (ids: readonly SnapshotId[]) => receiver.known(ids),
+      missing: (digests: OwnedBytes) => receiver.missing(digests),
+      putPack: (pack: OwnedBytes) => receiver.putPack(pack),
+      // What it gives may be anything, and the sender has no use for it.
+      finish: async (manifest: OwnedBytes) => void (await receiver.finish(manifest)),
+    });
+    return this.#run(options, (job, listener) =>
+      this.#api.send(snapshot, here, effort ?? 'fast', job, listener),
+    );
+  }
+
+  /** Runs `work` with a receiver: the form that a bridge has too, for `sync`. */
+  receive<Result>(_machine: string, work: (receiver: SnapshotReceiver) => Promise<Result>): Promise<Result> {
+    return work(this.receiver());
   }
 
   /** What another engine, or a bridge, sends a snapshot to. As `Vitrine.receiver`. */

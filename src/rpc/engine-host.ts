@@ -14,10 +14,11 @@ import type { PeekRange } from '../engine/peek.ts';
 import type { RestoreReport } from '../engine/restore.ts';
 import type { SaveOptions, SaveReport } from '../engine/save.ts';
 import type { SnapshotId, SnapshotInfo } from '../engine/snapshot.ts';
-import type { SnapshotReceiver } from '../engine/transfer.ts';
+import type { SnapshotReceiver, TransferReport } from '../engine/transfer.ts';
 import type { VerifyReport } from '../engine/verify.ts';
 import type { ReplayVerdict } from '../engine/verify-replay.ts';
 import type { Vitrine } from '../engine/vitrine.ts';
+import type { Effort } from '../format/frame-codecs.ts';
 import type { DoorbellRequest } from '../guest/doorbell.ts';
 import type { KernelBuild, Kernels } from '../kernel/kernels.ts';
 import type { StoreTraits } from '../store/store.ts';
@@ -238,6 +239,19 @@ export class EngineHost {
 
   collect(job: JobId, onProgress: ProgressListener | null): Promise<CollectReport> {
     return this.#run(job, (signal) => this.#vitrine.collect({ signal, ...listener(onProgress) }));
+  }
+
+  /** As the engine's; calls of `receiver` go back to whoever called. */
+  send(
+    snapshot: SnapshotId,
+    receiver: SnapshotReceiver,
+    effort: Effort,
+    job: JobId,
+    onProgress: ProgressListener | null,
+  ): Promise<TransferReport> {
+    return this.#run(job, (signal) =>
+      this.#vitrine.send(snapshot, receiver, { signal, effort, ...listener(onProgress) }),
+    );
   }
 
   verify(snapshot: SnapshotId, job: JobId, onProgress: ProgressListener | null): Promise<VerifyReport> {

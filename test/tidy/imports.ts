@@ -10,6 +10,7 @@ const LAYERS = [
   ['kernel', 'format', 'instrument'],
   ['codec', 'store', 'guest', 'tracking'],
   ['engine', 'bridge', 'rewind'],
+  ['bundle'],
   ['rpc', 'host'],
   ['testing'],
   ['app'],

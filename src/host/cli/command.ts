@@ -50,6 +50,7 @@ export const EXIT_OF: Partial<Record<ErrorCode, number>> = {
   'object-missing': EXIT.integrity,
   'object-damaged': EXIT.integrity,
   'format-checksum': EXIT.integrity,
+  'format-truncated': EXIT.integrity,
   'replay-diverged': EXIT.integrity,
   busy: EXIT.busy,
   overloaded: EXIT.busy,

@@ -1,5 +1,6 @@
 // The commands of `vitrine`. To add one: a file that exports a `Command`, and a row here.
 
+import { exportCommand, importCommand } from './bundle-command.ts';
 import type { Command } from './command.ts';
 import { completionsCommand } from './completions-command.ts';
 import { consoleCommand } from './console-command.ts';
@@ -26,5 +27,6 @@ export const COMMANDS: readonly Command[] = [
   ...[pauseCommand, resumeCommand, stopCommand],
   ...[saveCommand, restoreCommand, checkpointCommand, resetCommand, forkCommand],
   ...[peekCommand, diffCommand, logCommand, showCommand, verifyCommand, rmCommand, gcCommand, jobsCommand],
+  ...[exportCommand, importCommand],
   ...[instrumentCommand, completionsCommand(() => COMMANDS)],
 ];

@@ -7,8 +7,8 @@ import { loadKernels } from '../../../src/kernel/load.ts';
 import { openScanTracker } from '../../../src/tracking/scan-tracker.ts';
 import { openPulse } from '../../guest/v86/machines.ts';
 
-async function launch(engine: Vitrine, name: string): Promise<LaunchedMachine> {
-  const guest = await openPulse();
+async function launch(engine: Vitrine, name: string, memoryBytes = 4 << 20): Promise<LaunchedMachine> {
+  const guest = await openPulse({ memoryBytes });
   const listeners = new Set<(bytes: OwnedBytes) => void>();
   const said: OwnedBytes[] = [];
   guest.onSerial((bytes) => {
@@ -50,7 +50,9 @@ export const PULSE_LAUNCHER: Launcher = {
   known: async () => [],
   run: ({ name }, engine) => launch(engine, name),
   async fork(snapshot, name, engine, options) {
-    const launched = await launch(engine, name);
+    // The page's own Pulse has more memory than those that are started here.
+    const { manifest } = await engine.show(snapshot);
+    const launched = await launch(engine, name, Number(manifest.machine.config.memoryBytes));
     await launched.machine?.restore(snapshot, options);
     return launched;
   },

@@ -1,0 +1,133 @@
+// `vitrine export` and `vitrine import`: a snapshot as one file, out of a store or a bridge and into another.
+
+import { createReadStream } from 'node:fs';
+import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
+import { basename } from 'node:path';
+import type { OwnedBytes } from '../../base/bytes.ts';
+import { VitrineError } from '../../base/error.ts';
+import { sync } from '../../bridge/sync.ts';
+import { bundleTarget } from '../../bundle/bundle-target.ts';
+import { openBundle } from '../../bundle/open-bundle.ts';
+import type { Effort } from '../../format/frame-codecs.ts';
+import type { Manifest } from '../../format/manifest.ts';
+import { UsageError } from './command.ts';
+import { bytesText } from './quantity.ts';
+import { verbCommand } from './verb-command.ts';
+
+const EFFORTS: readonly Effort[] = ['fast', 'balanced', 'small'];
+const READ_BYTES = 256 * 1024;
+
+export const exportCommand = verbCommand({
+  name: 'export',
+  summary: 'a snapshot as one file, with all that it stands on',
+  help: `vitrine export 3f9a -o booted.vitrine
+vitrine export 3f9a -o booted.vitrine --effort small --store snapshots
+
+Whoever has the file can read the machine's memory: it is not encrypted. Disks are not in it: the snapshot names their files.
+
+  -o, --output FILE     where; it is there when it is whole. MACHINE-ID.vitrine when left out
+  --effort EFFORT       fast, balanced or small: how hard to compress; balanced when left out
+  --force               replaces a file that is there
+`,
+  needs: 'snapshots',
+  names: { least: 1, most: 1, what: 'a snapshot' },
+  options: {
+    output: { type: 'string', short: 'o' },
+    effort: { type: 'string' },
+    force: { type: 'boolean' },
+  },
+  async run({ client, names: [name], values, work, result, say }) {
+    const effort = EFFORTS.find((one) => one === (values.effort ?? 'balanced'));
+    if (effort === undefined) throw new UsageError('--effort takes fast, balanced or small');
+    const { id, machine, manifest } = await client.show(name!);
+    const file = String(values.output ?? `${machine}-${id.slice(0, 12)}.vitrine`);
+    const isNew = values.force !== true;
+    if (isNew && (await isThere(file))) refuseToReplace(file);
+    const sizeBytes = await writeWhole(file, isNew, (out) =>
+      sync(
+        client,
+        bundleTarget((bytes) => writeAll(out, bytes)),
+        id,
+        { ...work, effort },
+      ),
+    );
+    const disks = disksOf(manifest);
+    result({ snapshot: id, file, sizeBytes, disks }, `${file}\n`);
+    say(`${bytesText(sizeBytes)}; "vitrine import ${basename(file)}" brings it into another store`);
+    if (disks.length > 0)
+      say(`Not in it: the disks ${disks.join(', ')}. Where it goes it needs their files.`);
+  },
+});
+
+export const importCommand = verbCommand({
+  name: 'import',
+  summary: 'a snapshot out of a file, checked to its last byte',
+  help: `vitrine import booted.vitrine
+vitrine import booted.vitrine --store snapshots
+
+The file is read to its end before anything is stored, and each object is proven by its digest. What is there already is not stored
+again. "vitrine fork" starts a machine of it, "vitrine restore --fresh" brings back the one it is of.
+
+`,
+  needs: 'snapshots',
+  names: { least: 1, most: 1, what: 'a file' },
+  async run({ client, names: [file], work, result, say }) {
+    // A stream would throw it late.
+    if (!(await stat(file!)).isFile())
+      throw new VitrineError('argument-invalid', { file: file!, wants: 'a file' });
+    const bundle = await openBundle(() => createReadStream(file!, { highWaterMark: READ_BYTES }), work);
+    const report = await sync(bundle, client, bundle.info.id, work);
+    const { id, machine, label } = bundle.info;
+    const disks = disksOf(bundle.manifest);
+    result({ ...report, machine, label, disks }, `${id}\n`);
+    const what = `${machine}${label === '' ? '' : `, “${label}”`}`;
+    say(
+      report.wasThere
+        ? `${what} was there already`
+        : `${what}: ${bytesText(report.bytesSent)} of ${bytesText(bundle.sizeBytes)} stored`,
+    );
+    if (disks.length > 0) say(`It needs the disks ${disks.join(', ')} under the names that they had.`);
+  },
+});
+
+/** Disks of a QEMU machine: a snapshot names their files and does not hold them. */
+function disksOf({ devices }: Manifest): string[] {
+  const prefix = 'disk.';
+  return devices.filter(({ name }) => name.startsWith(prefix)).map(({ name }) => name.slice(prefix.length));
+}
+
+/** A file that is there when it is whole, and not before. Its bytes. */
+async function writeWhole(
+  file: string,
+  isNew: boolean,
+  write: (out: FileHandle) => Promise<unknown>,
+): Promise<number> {
+  const part = `${file}.${process.pid}.part`;
+  const out = await open(part, 'wx', 0o600);
+  try {
+    try {
+      await write(out);
+      await out.sync();
+    } finally {
+      await out.close();
+    }
+    const { size } = await stat(part);
+    if (isNew && (await isThere(file))) refuseToReplace(file);
+    await rename(part, file);
+    return size;
+  } finally {
+    await rm(part, { force: true });
+  }
+}
+
+async function writeAll(out: FileHandle, bytes: OwnedBytes): Promise<void> {
+  for (let at = 0; at < bytes.length; ) at += (await out.write(bytes, at)).bytesWritten;
+}
+
+async function isThere(file: string): Promise<boolean> {
+  return (await stat(file).catch(() => undefined)) !== undefined;
+}
+
+function refuseToReplace(file: string): never {
+  throw new VitrineError('argument-invalid', { file, reason: 'it is there', allowedBy: '--force' });
+}
