@@ -21,9 +21,12 @@ export interface ArenaMemory {
 export class Arena {
   readonly memory: ArenaMemory;
   #next = FIRST_ADDRESS;
+  /** The memory's buffer as of the last time it was too small: to ask a memory for it takes longer than a view does. */
+  #buffer: ArrayBufferLike;
 
   constructor(memory: ArenaMemory, firstAddress = FIRST_ADDRESS) {
     this.memory = memory;
+    this.#buffer = memory.buffer;
     this.#next = firstAddress;
   }
 
@@ -55,12 +58,18 @@ export class Arena {
 
   /** The bytes at an address. Valid until the next `allocate`. */
   bytes(at: Address, lengthBytes: number): Uint8Array {
-    return new Uint8Array(this.memory.buffer, at, lengthBytes);
+    return new Uint8Array(this.#reaching(at + lengthBytes), at, lengthBytes);
   }
 
   /** 32-bit words at an address that is a multiple of four. Valid until the next `allocate`. */
   words(at: Address, count: number): Uint32Array {
-    return new Uint32Array(this.memory.buffer, at, count);
+    return new Uint32Array(this.#reaching(at + 4 * count), at, count);
+  }
+
+  /** A buffer with these bytes. One of a memory that grew since is empty, or shared and too short for what is new. */
+  #reaching(end: Address): ArrayBufferLike {
+    if (end > this.#buffer.byteLength || this.#buffer.byteLength === 0) this.#buffer = this.memory.buffer;
+    return this.#buffer;
   }
 
   #grow(pages: number, lengthBytes: number): void {

@@ -81,7 +81,14 @@ export class Checkpoint {
           const staged = this.#mirror.stageRun(this.#guest, region.id, run.first, run.count);
           if (staged !== undefined) yield staged;
           pagesCompared += run.count;
-          pagesWritten += yield* this.#writeDiffering(region, run.first, run.count);
+          if (run.count > 1 || this.#kept[region.id]!.size > 0) {
+            pagesWritten += yield* this.#writeDiffering(region, run.first, run.count);
+          } else if (this.#mirror.stagedDifferences(region.id, run.first, 1).length > 0) {
+            // Pages at random places, most of those that a machine writes: without a generator for each.
+            const writing = this.#write(region, run.first, 0, this.#mirror.page(region.id, run.first));
+            if (writing !== undefined) yield writing;
+            pagesWritten++;
+          }
         }
       }
       const loaded = this.#guest.loadDevices(this.#devices);

@@ -20,6 +20,9 @@ const CHUNK_BYTES = 256 * KIB;
 /** Bytes of mirror in one kernel memory; the rest of the 4 GiB is left to staging and rounding. */
 const SEGMENT_BYTES = 1024 * MIB;
 
+const NONE = new Uint32Array(0);
+const ONLY_FIRST = Uint32Array.of(0);
+
 /** A part of one region in one kernel memory. */
 interface Segment {
   readonly kernels: Kernels;
@@ -253,7 +256,10 @@ export class Mirror {
     const { kernels, region: of, work, at, firstPage } = this.#segmentOf(region, first);
     const mirrored = at + (first - firstPage) * of.pageBytes;
     const differing = kernels.comparePages(work.staging, mirrored, of.pageBytes, count, work.bits);
-    if (differing > 0) kernels.listBits(work.bits, count, work.list);
+    // Pages at random places come one by one: no list is made of them.
+    if (differing === 0) return NONE;
+    if (count === 1) return ONLY_FIRST;
+    kernels.listBits(work.bits, count, work.list);
     return kernels.arena.words(work.list, differing);
   }
 

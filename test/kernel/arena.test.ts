@@ -55,6 +55,20 @@ describe('Arena', () => {
     expect(arena.allocate(WASM_PAGE_BYTES)).toBeGreaterThan(0);
   });
 
+  it.each([false, true])('sees a memory whole that others have grown, shared: %s', (shared) => {
+    const memory = new WebAssembly.Memory({ initial: 1, maximum: 4, shared });
+    const arena = new Arena(memory);
+    const at = arena.allocate(8);
+    arena.bytes(at, 8).fill(7);
+    memory.grow(2);
+    expect([...arena.bytes(at, 8)]).toEqual(Array(8).fill(7));
+    const late = arena.allocate(WASM_PAGE_BYTES);
+    arena.words(late, WASM_PAGE_BYTES / 4).fill(1);
+    new Uint8Array(memory.buffer)[at] = 9;
+    expect(arena.bytes(at, 1)[0]).toBe(9);
+    expect(memory.buffer.byteLength).toBe(3 * WASM_PAGE_BYTES);
+  });
+
   it('sees the same memory as bytes and as words', () => {
     const arena = newArena();
     const at = arena.allocate(8, 4);

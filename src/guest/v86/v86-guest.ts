@@ -31,6 +31,7 @@ import { GuestClock } from './guest-clock.ts';
 import { attachHeadlessScreen, type HeadlessScreen } from './headless-screen.ts';
 import { InputGate } from './input-gate.ts';
 import { MachineState } from './machine-state.ts';
+import { RamView } from './ram-view.ts';
 import { V86Replay } from './replay-machine.ts';
 import type { Screen } from './screen-frame.ts';
 import { allowSharedViews } from './shared-views.ts';
@@ -79,8 +80,7 @@ export class V86Guest implements Guest {
 
   readonly #emulator: V86Emulator;
   readonly #cpu: V86Cpu;
-  /** Where RAM lies, for good. v86's own view is a Proxy, too slow to be asked for each run of pages. */
-  readonly #ramAt: number;
+  readonly #ram: RamView;
   readonly #disks: readonly AttachedDisk[];
   readonly #gate: SliceGate;
   readonly #bell: V86Doorbell;
@@ -108,7 +108,7 @@ export class V86Guest implements Guest {
   constructor(emulator: V86Emulator, options: AdoptOptions) {
     this.#emulator = emulator;
     this.#cpu = emulator.v86.cpu;
-    this.#ramAt = this.#cpu.mem8.byteOffset;
+    this.#ram = new RamView(this.#cpu);
     this.#ownsEmulator = options.ownsEmulator ?? true;
     this.#disks = disksOf(this.#cpu);
     this.machine = describeMachine(this.#cpu, this.#disks);
@@ -367,11 +367,11 @@ export class V86Guest implements Guest {
     return this.#freePages!.ask(tell);
   }
 
-  /** Built at each call: memory that grows leaves older views empty. */
+  /** Asked for at each call: memory that grows leaves older views empty. */
   #bytesOf(region: number): Uint8Array | undefined {
     const { wasm_memory: memory, devices } = this.#cpu;
     const name = this.regions[region]?.name;
-    if (name === 'ram') return new Uint8Array(memory.buffer, this.#ramAt, this.regions[region]!.sizeBytes);
+    if (name === 'ram') return this.#ram.bytes;
     if (name === 'vga.vram') {
       return new Uint8Array(memory.buffer, devices.vga.svga_memory.byteOffset, devices.vga.vga_memory_size);
     }
