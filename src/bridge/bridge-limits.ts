@@ -16,6 +16,10 @@ export const BRIDGE_LIMITS = {
   maxCreditBytes: 8 * MIB,
   /** Credit that a client grants of itself: two round trips of 10 ms at 200 MB/s. */
   windowBytes: 4 * MIB,
+  /** Taken bytes are granted again in steps of so many: a grant for each frame cost a client as much as reading the frame. */
+  creditStepBytes: MIB,
+  /** Most memory for a peek that a session uses again for the next one. */
+  scratchBytes: 16 * MIB,
   /** Bytes that wait in a channel before a session holds its streams back. */
   highWaterBytes: 4 * MIB,
   /** Requests of one session under way at a time. */

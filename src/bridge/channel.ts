@@ -21,6 +21,11 @@ export interface BridgeChannel {
   send(message: OwnedBytes): void;
   /** Bytes queued that the platform has not taken yet. */
   readonly bufferedBytes: number;
+  /**
+   * Whether bytes that are no longer buffered were copied away, so that their memory can be used again. Absent where the other
+   * end may hold the very bytes that were sent.
+   */
+  readonly copies?: boolean;
   /** Set by whoever uses the channel, before messages come. */
   onMessage: ((message: OwnedBytes) => void) | null;
   /** Called once, whichever end closed it. */

@@ -126,7 +126,7 @@ export class ClientCall {
           const items = v.array(this.#verb.item!);
           await this.#options.onItems?.(decodeBody(bytes, items, `${this.#verb.name} items`));
         } else await this.#options.onBytes?.(bytes);
-        if (!this.#mailbox.isClosed && bytes.length > 0) this.#grant(bytes.length);
+        this.#grant(this.#ledger.taken(bytes.length));
       }
       this.#resolve(this.#result?.value);
     } catch (error) {
@@ -164,6 +164,7 @@ export class ClientCall {
   }
 
   #grant(bytes: number): void {
+    if (bytes === 0 || this.#mailbox.isClosed) return;
     this.#ledger.granted(bytes);
     this.#send(creditFrame(this.request, bytes));
   }

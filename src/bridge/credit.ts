@@ -63,6 +63,8 @@ export class CreditPurse {
 /** The receiver's side: knows what it granted, and refuses a sender that sends more. */
 export class CreditLedger {
   #outstanding = 0;
+  /** Taken, and not granted again yet. */
+  #due = 0;
 
   get outstandingBytes(): number {
     return this.#outstanding;
@@ -70,6 +72,15 @@ export class CreditLedger {
 
   granted(bytes: number): void {
     this.#outstanding += bytes;
+  }
+
+  /** Counts what its receiver has done with; returns what to grant again now, 0 while that is not worth a frame. */
+  taken(bytes: number): number {
+    this.#due += bytes;
+    if (this.#due < BRIDGE_LIMITS.creditStepBytes) return 0;
+    const due = this.#due;
+    this.#due = 0;
+    return due;
   }
 
   /** Counts what came. Throws `format-limit` for more than was granted. */

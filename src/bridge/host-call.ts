@@ -14,7 +14,8 @@ import type { Grant, Permission } from './grant.ts';
 import type { BridgeHost, HostMachine } from './host.ts';
 import type { Job, JobId } from './jobs.ts';
 import { Mailbox } from './mailbox.ts';
-import type { Call, Verb } from './verb.ts';
+import type { ScratchMemory } from './scratch-memory.ts';
+import type { Borrowed, Call, Verb } from './verb.ts';
 
 /** Progress of one request is told this often at most; a new phase and an end always are. */
 const PROGRESS_EVERY_MS = 100;
@@ -29,6 +30,7 @@ export interface CallParts {
   /** Resolves when the channel has room for more of a stream. */
   readonly room: () => Promise<void>;
   readonly memory: ByteBudget;
+  readonly scratch: ScratchMemory;
 }
 
 export class HostCall implements Call {
@@ -177,6 +179,17 @@ export class HostCall implements Call {
     return this.#parts.memory.take(bytes, this.signal);
   }
 
+  async borrow(bytes: number): Promise<Borrowed> {
+    const giveBack = await this.reserve(bytes);
+    const { scratch } = this.#parts;
+    const allocate = scratch.take(bytes);
+    const release = (): void => {
+      scratch.giveBack(allocate);
+      giveBack();
+    };
+    return { allocate, release };
+  }
+
   note(detail: Readonly<Record<string, unknown>>): void {
     Object.assign(this.notes, detail);
   }
@@ -250,12 +263,12 @@ export class HostCall implements Call {
       const bytes = await this.#mailbox.take();
       if (bytes === undefined) return;
       yield bytes;
-      this.#grant(bytes.length);
+      this.#grant(this.#ledger.taken(bytes.length));
     }
   }
 
   #grant(bytes: number): void {
-    if (this.#mailbox.isClosed || this.signal.aborted) return;
+    if (bytes === 0 || this.#mailbox.isClosed || this.signal.aborted) return;
     this.#ledger.granted(bytes);
     this.#parts.send(creditFrame(this.request, bytes));
   }

@@ -6,15 +6,20 @@ import type { BridgeConnection, RequestOf, ResponseOf } from './bridge-connectio
 import type { CallOptions } from './client-call.ts';
 import type { BridgeRange } from './fields.ts';
 
+export interface GatherOptions {
+  /** Memory for the bytes, an array a range and of its length: who peeks again and again then makes none. */
+  readonly into?: readonly OwnedBytes[];
+}
+
 /** A peek's bytes, an array a range, and what the host said of them. Throws what the verb throws. */
 export async function gatherRanges(
   connection: BridgeConnection,
   of: RequestOf<'peek'>['of'],
   ranges: readonly BridgeRange[],
-  options: Pick<RequestOf<'peek'>, 'consistency'> & Pick<CallOptions, 'signal'> = {},
+  options: Pick<RequestOf<'peek'>, 'consistency'> & Pick<CallOptions, 'signal'> & GatherOptions = {},
 ): Promise<{ readonly bytes: OwnedBytes[]; readonly answer: ResponseOf<'peek'> }> {
-  const { signal, ...rest } = options;
-  const gatherer = new RangeGatherer(ranges);
+  const { signal, into, ...rest } = options;
+  const gatherer = new RangeGatherer(ranges, into);
   const answer = await connection.call(
     'peek',
     { of, ranges: [...ranges], ...rest },
@@ -25,11 +30,18 @@ export async function gatherRanges(
 
 class RangeGatherer {
   readonly #ranges: readonly BridgeRange[];
+  readonly #into: readonly OwnedBytes[] | undefined;
   readonly #whole: OwnedBytes[] = [];
   #at = 0;
 
-  constructor(ranges: readonly BridgeRange[]) {
+  /** Throws `argument-invalid` when `into` does not fit the ranges. */
+  constructor(ranges: readonly BridgeRange[], into?: readonly OwnedBytes[]) {
     this.#ranges = ranges;
+    this.#into = into;
+    if (into === undefined) return;
+    const isFit =
+      into.length === ranges.length && into.every((to, i) => to.length === ranges[i]!.lengthBytes);
+    if (!isFit) throw new VitrineError('argument-invalid', { name: 'into', arrays: into.length });
   }
 
   put(bytes: OwnedBytes): void {
@@ -57,7 +69,7 @@ class RangeGatherer {
     if (current !== undefined && this.#at < current.length) return current;
     const range = this.#ranges[this.#whole.length];
     if (range === undefined) throw new VitrineError('format-range', { record: 'peek', field: 'length' });
-    const next = new Uint8Array(range.lengthBytes);
+    const next = this.#into?.[this.#whole.length] ?? new Uint8Array(range.lengthBytes);
     this.#whole.push(next);
     this.#at = 0;
     return next;

@@ -10,7 +10,7 @@ import type { CheckpointReport, PeekOptions, ResetReport } from '../tracking/tra
 import type { BridgeClient, JobOptions } from './bridge-client.ts';
 import type { RequestOf, ResponseOf } from './bridge-connection.ts';
 import type { BridgeRange } from './fields.ts';
-import { gatherRanges } from './range-gatherer.ts';
+import { type GatherOptions, gatherRanges } from './range-gatherer.ts';
 import { RemoteConsole, type RemoteConsoleOptions } from './remote-console.ts';
 import { RemoteScreen, type RemoteScreenOptions } from './remote-screen.ts';
 
@@ -74,7 +74,7 @@ export class RemoteGuest {
   /** Ranges of its memory, all of one instant unless torn bytes are allowed; of any length. */
   async peek(
     ranges: readonly BridgeRange[],
-    options: PeekOptions & Pick<WorkOptions, 'signal'> = {},
+    options: PeekOptions & GatherOptions & Pick<WorkOptions, 'signal'> = {},
   ): Promise<RemotePeek> {
     const { bytes, answer } = await gatherRanges(this.#connection, { machine: this.name }, ranges, options);
     const { pauseMs, consistency, source } = answer;

@@ -19,6 +19,7 @@ import { FrameDecoder } from './frame-decoder.ts';
 import type { Grant } from './grant.ts';
 import type { BridgeHost } from './host.ts';
 import { type CallParts, HostCall } from './host-call.ts';
+import { ScratchMemory } from './scratch-memory.ts';
 import { TokenBucket } from './token-bucket.ts';
 import { verbOf } from './verb-table.ts';
 
@@ -104,6 +105,7 @@ class HostSession implements Session {
       send: (frame) => this.#send(frame),
       room: () => this.#room(),
       memory: new ByteBudget(BRIDGE_LIMITS.peekCopyBytes),
+      scratch: new ScratchMemory(channel),
     };
     this.closed = new Promise((resolve) => {
       this.#finish = resolve;

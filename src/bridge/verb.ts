@@ -17,6 +17,14 @@ export interface VerbStreams {
   readonly up: 'none' | 'bytes';
 }
 
+/** Memory that a call may use until it gives it back. */
+export interface Borrowed {
+  /** Arrays of so many bytes together as were borrowed; they hold anything. */
+  readonly allocate: (lengthBytes: number) => OwnedBytes;
+  /** May be called again. */
+  readonly release: () => void;
+}
+
 /** What runs on a host for one request. It is how a verb gets at anything: nothing is handed out unasked-for. */
 export interface Call {
   readonly host: BridgeHost;
@@ -57,6 +65,8 @@ export interface Call {
    * Returns how to give them back.
    */
   reserve(bytes: number): Promise<() => void>;
+  /** As `reserve`, with the memory itself. What was sent of it may be on its way still when it is given back. */
+  borrow(bytes: number): Promise<Borrowed>;
   /** Notes for the audit log: names and ranges, never contents. */
   note(detail: Readonly<Record<string, unknown>>): void;
 }

@@ -10,8 +10,8 @@ import type { Digest } from '../format/digest.ts';
 import type {
   CapturedInstant,
   CheckpointReport,
+  LocalPeekOptions,
   PeekedBytes,
-  PeekOptions,
   ResetReport,
   Tracker,
   TrackerDescription,
@@ -158,7 +158,7 @@ export class Machine {
    * Ranges of the live guest: all of one instant, or with `consistency: 'torn'` of several, for which a guest in shared
    * memory does not rest. Throws `span-out-of-range`, `not-found`.
    */
-  async peek(ranges: readonly PeekRange[], options: PeekOptions = {}): Promise<PeekedBytes> {
+  async peek(ranges: readonly PeekRange[], options: LocalPeekOptions = {}): Promise<PeekedBytes> {
     const { regions } = await this.#tracker.describe();
     const spans = ranges.map((range) => spansOf(regions, range));
     const peeked = await this.#tracker.peek(spans.flat(), options);

@@ -96,8 +96,8 @@ export function connectTracker(
     readPages: (region, pages) => remote.readPages(region, pages),
     commit: () => remote.commit(),
     putBack: () => remote.putBack(),
-    async peek(spans: readonly Span[], options?: PeekOptions) {
-      return (shared && peekShared(shared, spans, options)) ?? remote.peek(spans, options);
+    async peek(spans: readonly Span[], { consistency = 'instant' }: PeekOptions = {}) {
+      return (shared && peekShared(shared, spans, { consistency })) ?? remote.peek(spans, { consistency });
     },
     beginRestore: (options) => remote.beginRestore(options),
     stagePages: (region: number, pages: Uint32Array, bytes: OwnedBytes) =>

@@ -3,19 +3,20 @@
 import type { Guest } from '../guest/guest.ts';
 import { copyShared, isSpanShared, type SharedMemory } from '../memory/shared-memory.ts';
 import { regionOf, type Span } from '../memory/span.ts';
-import type { PeekedBytes, PeekOptions } from './tracker.ts';
+import type { LocalPeekOptions, PeekedBytes, PeekOptions } from './tracker.ts';
 
 /** Copies spans of the guest; `whilePaused` runs work at rest and tells how long that was. */
 export async function peekGuest(
   guest: Guest,
   spans: readonly Span[],
-  options: PeekOptions,
+  options: LocalPeekOptions,
   whilePaused: (work: () => Promise<void>) => Promise<number>,
 ): Promise<PeekedBytes> {
   for (const span of spans) regionOf(guest.regions, span);
   const torn = guest.shared && peekShared(guest.shared, spans, options);
   if (torn !== undefined) return torn;
-  const bytes = spans.map((span) => new Uint8Array(span.lengthBytes));
+  const allocate = options.allocate ?? ((lengthBytes: number) => new Uint8Array(lengthBytes));
+  const bytes = spans.map((span) => allocate(span.lengthBytes));
   const pauseMs = await whilePaused(async () => {
     for (const [index, span] of spans.entries()) await guest.readPages(span, bytes[index]!);
   });

@@ -28,8 +28,8 @@ import type {
   CheckpointReport,
   GatheredPages,
   LiveOptions,
+  LocalPeekOptions,
   PeekedBytes,
-  PeekOptions,
   ResetReport,
   TrackerDescription,
 } from './tracker.ts';
@@ -122,7 +122,7 @@ export class ScanTracker implements FollowedTracker {
     this.#state = 'idle';
   }
 
-  async peek(spans: readonly Span[], options: PeekOptions = {}): Promise<PeekedBytes> {
+  async peek(spans: readonly Span[], options: LocalPeekOptions = {}): Promise<PeekedBytes> {
     if (this.#state === 'closed') throw new VitrineError('guest-closed');
     return peekGuest(this.#guest, spans, options, (work) => this.#whilePaused(work));
   }

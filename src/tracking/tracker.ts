@@ -137,6 +137,12 @@ export interface PeekOptions {
   readonly consistency?: 'instant' | 'torn';
 }
 
+/** As a caller in the tracker's own thread may give them. */
+export interface LocalPeekOptions extends PeekOptions {
+  /** Memory for the bytes of a span; it may hold anything before. New memory when left out. */
+  readonly allocate?: (lengthBytes: number) => OwnedBytes;
+}
+
 export interface PeekedBytes {
   /** One array a span. */
   readonly bytes: OwnedBytes[];
@@ -180,7 +186,7 @@ export interface Tracker {
   putBack(): Promise<void>;
 
   /** Ranges of the live guest. Throws `span-out-of-range`. */
-  peek(spans: readonly Span[], options?: PeekOptions): Promise<PeekedBytes>;
+  peek(spans: readonly Span[], options?: LocalPeekOptions): Promise<PeekedBytes>;
 
   /**
    * Stops the guest and finds what changed since the last committed capture; answers as `capture` does, without

@@ -55,9 +55,9 @@ export const peek = defineVerb({
       });
       return { lengthBytes, consistency: 'instant', pauseMs, source: 'mirror' } as const;
     }
-    const release = await call.reserve(lengthBytes);
+    const { allocate, release } = await call.borrow(lengthBytes);
     try {
-      const peeked = await running(machine).peek(physical, { consistency });
+      const peeked = await running(machine).peek(physical, { consistency, allocate });
       for (const bytes of peeked.bytes) await call.sendBytes(bytes);
       return {
         lengthBytes,

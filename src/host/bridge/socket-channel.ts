@@ -22,6 +22,7 @@ export class SocketChannel implements BridgeChannel {
   onDrain: (() => void) | null = null;
   /** As `onClose`, for the server; the session has that one. */
   onEnd: (() => void) | null = null;
+  readonly copies = true;
   readonly #socket: WebSocket;
   readonly #options: SocketChannelOptions;
   #waiting: OwnedBytes[] = [];
