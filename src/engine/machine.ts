@@ -45,10 +45,20 @@ export class Machine {
   readonly #tracker: Tracker;
   readonly #find: FindSnapshot;
   readonly #sharing: Sharing;
+  /** The snapshot that its first save follows, where it has a past. */
+  readonly #after: Digest | null;
   #base: Base | null = null;
   #work: string | null = null;
 
-  constructor(name: string, tracker: Tracker, parts: EngineParts, find: FindSnapshot, sharing: Sharing) {
+  constructor(
+    name: string,
+    tracker: Tracker,
+    parts: EngineParts,
+    find: FindSnapshot,
+    sharing: Sharing,
+    after: Digest | null,
+  ) {
+    this.#after = after;
     this.name = name;
     this.#tracker = tracker;
     this.#parts = parts;
@@ -85,7 +95,7 @@ export class Machine {
         const base = options.full ? null : await this.#presentBase();
         const ahead = await this.#storeAhead(base, options);
         const instant = await this.#capture(base === null, options);
-        const parent = this.#base?.digest ?? null;
+        const parent = this.#base?.digest ?? this.#after;
         const work = { name: this.name, tracker: this.#tracker, instant, base, ahead, parent, options };
         const saved = await this.#settling(() => saveInstant(this.#parts, work));
         this.#base = saved;

@@ -86,11 +86,12 @@ export class Vitrine {
 
   /**
    * Takes a machine under the engine's care. Its history starts anew: the first save is a full one, in which
-   * everything the store knows already costs nothing.
+   * everything the store knows already costs nothing. For a machine that ran on since another engine had it, `after` is the
+   * snapshot that it was at then: the next one's parent, and nothing is assumed of its memory.
    *
    * Throws `argument-invalid` for a name that is not `[a-z0-9][a-z0-9._-]*`, at most 64 characters.
    */
-  adopt(name: string, tracker: Tracker): Machine {
+  adopt(name: string, tracker: Tracker, after: SnapshotId | null = null): Machine {
     if (!MACHINE_NAME_PATTERN.test(name))
       throw new VitrineError('argument-invalid', { name: 'name', value: name });
     const machine = new Machine(
@@ -99,6 +100,7 @@ export class Vitrine {
       this.#parts,
       (id) => this.#find(id),
       (work) => this.#sharing(work),
+      after === null ? null : (fromHex(after) as Digest),
     );
     this.#machines.add(machine);
     return machine;

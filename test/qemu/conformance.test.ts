@@ -22,7 +22,7 @@ afterAll(() => rom.remove());
 async function openSubject(program: string): Promise<Subject> {
   const process = await launchQemu('conformance', pulseProfile(program, rom.bios));
   const guest = await openQemuGuest(process);
-  const serial = await connectSerial(process.files.serial);
+  const serial = await connectSerial(process.files);
   let output = '';
   serial.onOutput((bytes) => {
     output += Buffer.from(bytes).toString('latin1');

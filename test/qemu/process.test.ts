@@ -23,8 +23,8 @@ afterEach(async () => {
   await rm(root, { recursive: true, force: true });
 });
 
-async function launch(profile: QemuProfile, outlives = false): Promise<QemuProcess> {
-  const machine = await launchQemu('m', profile, { root, outlives });
+async function launch(profile: QemuProfile): Promise<QemuProcess> {
+  const machine = await launchQemu('m', profile, { root });
   started.push(machine);
   return machine;
 }
@@ -89,7 +89,7 @@ for (const { version, program } of QEMUS) {
       const owner = spawn('sleep', ['1000'], { stdio: 'ignore' });
       await once(owner, 'spawn');
       const ownerName = await nameOf(owner.pid!);
-      await writeNote(machine.files, { name: 'm', owner: ownerName, qemu, outlives: false });
+      await writeNote(machine.files, { name: 'm', owner: ownerName, qemu, kept: null });
       expect(await collectRunDirectories(root)).toEqual([]);
       owner.kill('SIGKILL');
       await once(owner, 'exit');

@@ -6,9 +6,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { PULSE, PULSE_FACTS } from '../../src/guest/pulse/pulse.ts';
-import { type Ran, type RunningCommand, runCommand, startCommand } from '../host/cli/shell.ts';
-import { pulseRomFile, QEMUS, randomAfter } from './pulse-machine.ts';
+import { type RunningCommand, startCommand } from '../host/cli/shell.ts';
+import { pulseRomFile, QEMUS } from './pulse-machine.ts';
+import { pulseShell } from './pulse-shell.ts';
 
 let folder = '';
 let environment: NodeJS.ProcessEnv = {};
@@ -39,35 +39,7 @@ async function stopBridge(): Promise<void> {
   bridge = undefined;
 }
 
-const vitrine = (...args: string[]): Promise<Ran> => runCommand(args, environment);
-
-async function done(...args: string[]): Promise<string> {
-  const { code, out, error } = await vitrine(...args);
-  expect({ args, code }, error).toEqual({ args, code: 0 });
-  return out.trim();
-}
-
-const json = async (...args: string[]) => JSON.parse(await done(...args, '--json'));
-
-/** Pulse's words, of one instant at which it rested; it rests most of the time. */
-async function pulseOf(name: string): Promise<{ readonly loops: number; readonly random: number }> {
-  for (;;) {
-    const { hex } = await json('peek', name, `0x${PULSE.magic.toString(16)}`, '64');
-    const words = Buffer.from(hex, 'hex');
-    const word = (address: number): number => words.readUInt32LE(address - PULSE.magic);
-    if (word(PULSE.magic) !== PULSE_FACTS.magic) continue;
-    if (word(PULSE.ticks) !== word(PULSE.worked)) continue;
-    const [loops, random] = [word(PULSE.loops), word(PULSE.random)];
-    expect(random, `${name} after ${loops} pages`).toBe(randomAfter(loops));
-    return { loops, random };
-  }
-}
-
-async function untilMore(name: string, than: number): Promise<void> {
-  await expect.poll(async () => (await pulseOf(name)).loops, { timeout: 60_000 }).toBeGreaterThan(than);
-}
-
-const stateOf = async (name: string): Promise<string> => (await json('status', name)).state;
+const { vitrine, done, json, pulseOf, untilMore, stateOf } = pulseShell(() => environment);
 
 describe('a machine of QEMU', () => {
   let snapshot = '';

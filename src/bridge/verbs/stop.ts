@@ -14,7 +14,8 @@ export const stop = defineVerb({
   response: NOTHING,
   async run(call, { machine: name }) {
     const machine = call.machine(name);
-    running(machine);
+    // One that is lost may have a process that nobody got hold of, and one whose memory is on its way has no `machine` yet.
+    if (machine.state === 'stopped') running(machine);
     await provided(machine.stop?.bind(machine), 'stop')();
     return {};
   },

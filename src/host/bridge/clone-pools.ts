@@ -31,7 +31,7 @@ export class ClonePools {
     profile: QemuProfile,
     engine: Vitrine,
     snapshot: SnapshotId,
-    options: Pick<QemuMachineOptions, 'disks'>,
+    options: Pick<QemuMachineOptions, 'disks' | 'keptFor' | 'root'>,
   ): Promise<SharedMachine> {
     const { id } = await engine.show(snapshot);
     const key = JSON.stringify([id, profile, options]);

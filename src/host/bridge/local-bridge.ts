@@ -52,7 +52,10 @@ export async function openLocalBridge(
   const undo: (() => unknown)[] = [() => store.close()];
   try {
     const host = await openLocalHost({ store, version: options.version, launcher: options.launcher });
-    undo.push(() => host.close());
+    undo.push(() => host.close({ keepMachines: true }));
+    for (const { name, state } of host.machines()) {
+      if (state !== 'stopped') options.log('info', 'machine-found', { machine: name, state });
+    }
     const audit = config.audit === undefined ? undefined : await openAudit(config.audit);
     undo.push(() => audit?.close());
     const token = newSecret();
@@ -65,7 +68,8 @@ export async function openLocalBridge(
     const tokenFile = await writeTokenFile(run, {
       ...{ pid, port: server.port, origin: server.origin, socket, token, version, store: folder },
     });
-    return new LocalBridge({ server, host, audit, tokenFile, socket });
+    const { keepMachines } = config;
+    return new LocalBridge({ server, host, audit, tokenFile, socket, keepMachines });
   } catch (error) {
     for (const step of undo.reverse()) await step();
     throw error;
@@ -78,6 +82,7 @@ interface BridgeParts {
   readonly audit: Audit | undefined;
   readonly tokenFile: string;
   readonly socket: string | null;
+  readonly keepMachines: boolean;
 }
 
 export class LocalBridge {
@@ -86,9 +91,11 @@ export class LocalBridge {
   readonly tokenFile: string;
   readonly #audit: Audit | undefined;
   readonly #socket: string | null;
+  readonly #keepMachines: boolean;
   #closed: Promise<void> | undefined;
 
-  constructor({ server, host, audit, tokenFile, socket }: BridgeParts) {
+  constructor({ server, host, audit, tokenFile, socket, keepMachines }: BridgeParts) {
+    this.#keepMachines = keepMachines;
     this.#socket = socket;
     this.server = server;
     this.host = host;
@@ -112,7 +119,7 @@ export class LocalBridge {
     // Whoever looks for a bridge now is to find none.
     await removeTokenFile(this.tokenFile, { socket: this.#socket });
     await this.server.close();
-    await this.host.close();
+    await this.host.close({ keepMachines: this.#keepMachines });
     this.#audit?.close();
   }
 }

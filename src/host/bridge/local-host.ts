@@ -13,13 +13,15 @@ import type { Store } from '../../store/store.ts';
 
 /** A machine that this host started or adopted. */
 export interface LaunchedMachine extends HostMachine {
-  /** Leaves it: what this host started ends, what it adopted runs on. */
+  /** Lets go of it: what this host started ends, what others started runs on. */
   close(): Promise<void>;
+  /** As `close`; what this host started goes on as well, where it can, for the next host to find. */
+  leave?(): Promise<void>;
 }
 
 /** What starts machines: QEMU's side of the host. */
 export interface Launcher {
-  /** Machines of earlier days, none of which runs. */
+  /** Machines of earlier days: those that run on are taken over, the others are known by their names. */
   known(engine: Vitrine): Promise<LaunchedMachine[]>;
   /** As if it had been switched on. */
   run(request: RunRequest, engine: Vitrine): Promise<LaunchedMachine>;
@@ -81,12 +83,14 @@ export class LocalHost implements BridgeHost {
     return this.#machines.get(name);
   }
 
-  /** Ends jobs, then machines. May be called again. */
-  async close(): Promise<void> {
+  /** Ends jobs, then machines, but for those that are kept. May be called again. */
+  async close({ keepMachines = false } = {}): Promise<void> {
     await this.jobs.close();
     const machines = [...this.#machines.values()];
     this.#machines.clear();
-    await Promise.all(machines.map((machine) => machine.close()));
+    await Promise.all(
+      machines.map((machine) => (keepMachines && machine.leave ? machine.leave() : machine.close())),
+    );
     await this.engine.close();
   }
 
@@ -98,7 +102,6 @@ export class LocalHost implements BridgeHost {
     this.#starting.add(name);
     try {
       await before?.close();
-      this.#machines.delete(name);
       const machine = await start();
       this.#machines.set(name, machine);
       return machine;

@@ -18,9 +18,11 @@ import type { PeekRange } from '../../engine/peek.ts';
 import type { RestoreReport } from '../../engine/restore.ts';
 import type { SnapshotId } from '../../engine/snapshot.ts';
 import type { Vitrine } from '../../engine/vitrine.ts';
+import type { KeptMachine } from '../qemu/kept-machine.ts';
 import { type LazyMachine, openLazyMachine } from '../qemu/lazy-machine.ts';
 import { resolveProfile } from '../qemu/profile.ts';
 import { openQemuMachine, type QemuMachine, type QemuMachineOptions } from '../qemu/qemu-machine.ts';
+import { discardRunDirectory, endProcess, isAlive, readNote } from '../qemu/run-directory.ts';
 import type { SerialLine } from '../qemu/serial-line.ts';
 import type { ClonePools } from './clone-pools.ts';
 import { pokeGuest } from './poke-guest.ts';
@@ -34,6 +36,13 @@ export class QemuHostMachine implements HostMachine {
   readonly screen?: MachineScreen;
   readonly #engine: Vitrine;
   readonly #diskFolder: string;
+  readonly #home: string | undefined;
+  readonly #runRoot: string | undefined;
+  /** It runs without us: why, and which process it is. */
+  #stray: KeptMachine | null = null;
+  #wasFound = false;
+  /** It was found on an image that it shares with others. */
+  #foundSharing = false;
   #qemu: QemuMachine | null = null;
   /** Ends its share of an image, where it stands on one. */
   #closeShared: (() => Promise<void>) | null = null;
@@ -50,6 +59,9 @@ export class QemuHostMachine implements HostMachine {
     readonly engine: Vitrine;
     /** Where layers of its disks are kept. */
     readonly diskFolder: string;
+    /** Whom it is kept for when this process ends; it ends with it when left out. */
+    readonly home?: string | undefined;
+    readonly runRoot?: string | undefined;
     /** Why it does not run, where it did. */
     readonly ended?: string | undefined;
   }) {
@@ -57,6 +69,8 @@ export class QemuHostMachine implements HostMachine {
     this.recipe = options.recipe;
     this.#engine = options.engine;
     this.#diskFolder = options.diskFolder;
+    this.#home = options.home;
+    this.#runRoot = options.runRoot;
     this.#ended = options.ended ?? 'it was not started since the bridge was';
     this.console = {
       write: async (bytes) => this.#serial().write(bytes),
@@ -88,10 +102,17 @@ export class QemuHostMachine implements HostMachine {
       const { pid, sentCount, askedCount } = this.#lazy;
       return { ...Object.fromEntries(known), pid, pagesThere: sentCount, pagesAskedFor: askedCount };
     }
+    if (this.#stray !== null) {
+      return { ...Object.fromEntries(known), ended: this.#ended, pid: this.#stray.qemu.pid };
+    }
     if (this.#qemu === null) return { ...Object.fromEntries(known), ended: this.#ended };
     const status = await this.#qemu.status();
     return {
-      sharesRam: this.#closeShared !== null,
+      ...(this.#wasFound ? { found: 'it went on without its bridge, and this one took it over' } : {}),
+      ...(this.#qemu.guest.isTorn
+        ? { needsRestore: 'its bridge was killed in the middle of a restore' }
+        : {}),
+      sharesRam: this.#closeShared !== null || this.#foundSharing,
       qemu: status.version,
       qemuState: status.state,
       pid: status.pid,
@@ -113,15 +134,30 @@ export class QemuHostMachine implements HostMachine {
    */
   async start(snapshot?: SnapshotId, options: WorkOptions = {}): Promise<RestoreReport | undefined> {
     if (this.#qemu !== null || this.#lazy !== null) throw new VitrineError('busy', { machine: this.name });
-    const qemu = await openQemuMachine(this.name, this.recipe.profile, this.#engine, this.#diskOptions());
+    const qemu = await openQemuMachine(this.name, this.recipe.profile, this.#engine, this.#options());
     return this.#run(qemu, snapshot, options);
+  }
+
+  /** Has a machine of this name that runs, or rests, as it was found. */
+  async takeOver(qemu: QemuMachine, { ram }: KeptMachine['kept']): Promise<void> {
+    this.#wasFound = true;
+    this.#foundSharing = ram === 'private';
+    this.#follow(qemu);
+    this.#state = (await qemu.guest.isRunning()) ? 'running' : 'paused';
+  }
+
+  /** It runs on and could not be taken over: it is there to be told of, and to be stopped. */
+  giveUpOn(stray: KeptMachine, because: VitrineError): void {
+    this.#stray = stray;
+    this.#state = 'lost';
+    this.#ended = `it runs on, and could not be taken over: ${because.message}`;
   }
 
   /** As `start` from a snapshot; it shares the snapshot's RAM with other forks until it writes, where that can be. */
   async startShared(snapshot: SnapshotId, pools: ClonePools, options: WorkOptions = {}): Promise<void> {
     const { profile } = this.recipe;
     try {
-      const shared = await pools.clone(this.name, profile, this.#engine, snapshot, this.#diskOptions());
+      const shared = await pools.clone(this.name, profile, this.#engine, snapshot, this.#options());
       this.#closeShared = shared.close;
       await this.#run(shared.machine, snapshot, options);
     } catch (error) {
@@ -135,9 +171,8 @@ export class QemuHostMachine implements HostMachine {
     snapshot: SnapshotId | undefined,
     options: WorkOptions,
   ): Promise<RestoreReport | undefined> {
-    this.#qemu = qemu;
-    qemu.serial.onOutput((bytes) => this.#tell(bytes));
-    void qemu.lost.then((reason) => this.#lose(qemu, reason));
+    this.#wasFound = this.#foundSharing = false;
+    this.#follow(qemu);
     try {
       const report = snapshot === undefined ? undefined : await qemu.machine.restore(snapshot, options);
       await qemu.start();
@@ -147,6 +182,12 @@ export class QemuHostMachine implements HostMachine {
       await this.stop();
       throw error;
     }
+  }
+
+  #follow(qemu: QemuMachine): void {
+    this.#qemu = qemu;
+    qemu.serial.onOutput((bytes) => this.#tell(bytes));
+    void qemu.lost.then((reason) => this.#lose(qemu, reason));
   }
 
   async pause(): Promise<void> {
@@ -160,6 +201,7 @@ export class QemuHostMachine implements HostMachine {
   }
 
   async stop(): Promise<void> {
+    if (this.#stray !== null) await this.#endStray(this.#stray);
     const running = this.#qemu ?? this.#lazy;
     if (running === null) return;
     this.#qemu = this.#lazy = null;
@@ -188,17 +230,41 @@ export class QemuHostMachine implements HostMachine {
     return (await this.start(snapshot, options))!;
   }
 
-  /** Leaves it: its process ends, its snapshots stay. */
+  /** Ends its process; its snapshots stay. One that runs without us runs on. */
   async close(): Promise<void> {
-    await this.stop();
+    if (this.#stray === null) await this.stop();
     this.#listeners.clear();
+  }
+
+  /** Its process goes on, or rests, as it does, for the next one that is of its home. One whose RAM is on its way ends. */
+  async leave(): Promise<void> {
+    const qemu = this.#qemu;
+    if (qemu === null || this.#home === undefined) return this.close();
+    this.#qemu = null;
+    this.#state = 'stopped';
+    this.#ended = 'it was left, and runs on';
+    await qemu.leave();
+    // Its RAM stays with its process when the image of it is removed.
+    await this.#leaveShared();
+    this.#listeners.clear();
+  }
+
+  /** Nobody has it, or it would have been taken over: unless another bridge has it, it ends. */
+  async #endStray({ name, qemu, files, note }: KeptMachine): Promise<void> {
+    const { owner } = (await readNote(files)) ?? note;
+    if (await isAlive(owner)) throw new VitrineError('busy', { machine: name, ownedBy: owner.pid });
+    await endProcess(qemu);
+    await discardRunDirectory(files);
+    this.#stray = null;
+    this.#state = 'stopped';
+    this.#ended = 'it was stopped';
   }
 
   /** It runs when this resolves; until its RAM is there it has no `machine`, and what needs one throws `wrong-state`. */
   async #startLazily(snapshot: SnapshotId): Promise<RestoreReport> {
     const startMs = SYSTEM_CLOCK.nowMs();
     const { name, profile } = { name: this.name, profile: this.recipe.profile };
-    const lazy = await openLazyMachine(name, profile, this.#engine, snapshot, this.#diskOptions());
+    const lazy = await openLazyMachine(name, profile, this.#engine, snapshot, this.#options());
     this.#lazy = lazy;
     lazy.serial.onOutput((bytes) => this.#tell(bytes));
     try {
@@ -236,9 +302,13 @@ export class QemuHostMachine implements HostMachine {
     this.#ended = reason instanceof Error ? reason.message : String(reason);
   }
 
-  #diskOptions(): Pick<QemuMachineOptions, 'disks'> {
+  #options(): Pick<QemuMachineOptions, 'disks' | 'keptFor' | 'root'> {
     const { disks: files } = this.recipe;
-    return files.length === 0 ? {} : { disks: { folder: this.#diskFolder, files } };
+    return {
+      ...(this.#home === undefined ? {} : { keptFor: this.#home }),
+      ...(this.#runRoot === undefined ? {} : { root: this.#runRoot }),
+      ...(files.length === 0 ? {} : { disks: { folder: this.#diskFolder, files } }),
+    };
   }
 
   #running(): QemuMachine {

@@ -1,17 +1,20 @@
 // Starts QEMU machines for a bridge, and remembers what each was made of in a file beside the store, so that after a
 // restart of the bridge a machine can be started again, or brought to one of its snapshots, by its name alone.
 //
-// Machines end with their bridge. Where that was killed, the next one ends what was left, and says so of each.
+// Machines outlive a bridge that was killed, or that was told to keep them: the next one on the same store finds them by their run
+// directories and takes them over under their names. One that it cannot take over is left alone, and it says why.
 
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
+import { isVitrineError, VitrineError } from '../../base/error.ts';
 import type { WorkOptions } from '../../base/work.ts';
 import type { AttachRequest, RunRequest } from '../../bridge/host.ts';
 import type { SnapshotId } from '../../engine/snapshot.ts';
 import type { Vitrine } from '../../engine/vitrine.ts';
 import type { ConfigValue } from '../../guest/guest.ts';
+import { adoptKeptMachine, findKeptMachines, type KeptMachine } from '../qemu/kept-machine.ts';
 import type { QemuProfile } from '../qemu/profile.ts';
-import { collectRunDirectories, openRunRoot } from '../qemu/run-directory.ts';
+import { collectRunDirectories, rootsThere } from '../qemu/run-directory.ts';
 import { AttachedHostMachine } from './attached-host-machine.ts';
 import { ClonePools } from './clone-pools.ts';
 import type { LaunchedMachine, Launcher } from './local-host.ts';
@@ -26,10 +29,12 @@ const RUN_SUFFIX_LENGTH = 7;
 export interface QemuLauncherOptions {
   /** The file of recipes; it need not be there. */
   readonly book: string;
+  /** The store's folder: machines are kept for whoever serves it. */
+  readonly store: string;
   /** Where layers of disks are kept; it is made when it is first needed. */
   readonly diskFolder: string;
   /** Where machines have their run directories; QEMU's own default when left out. */
-  readonly runRoot?: string;
+  readonly runRoot?: string | undefined;
 }
 
 export class QemuLauncher implements Launcher {
@@ -41,12 +46,19 @@ export class QemuLauncher implements Launcher {
   }
 
   async known(engine: Vitrine): Promise<LaunchedMachine[]> {
-    const left = await collectRunDirectories(await openRunRoot(this.#options.runRoot));
-    const names = new Set(left.map((directory) => basename(directory).slice(0, -RUN_SUFFIX_LENGTH)));
-    return Object.entries(await this.#read()).map(([name, recipe]) => {
-      const ended = names.has(name) ? 'its bridge was killed, and it was ended after that' : undefined;
-      return this.#machine(name, recipe, engine, ended);
-    });
+    const { runRoot } = this.#options;
+    const left: string[] = [];
+    for (const root of await rootsThere(runRoot)) left.push(...(await collectRunDirectories(root)));
+    const gone = new Set(left.map((directory) => basename(directory).slice(0, -RUN_SUFFIX_LENGTH)));
+    const machines = new Map<string, QemuHostMachine>();
+    for (const [name, recipe] of Object.entries(await this.#read())) {
+      const ended = gone.has(name) ? 'it ended while no bridge was there' : undefined;
+      machines.set(name, this.#machine(name, recipe, engine, { ended }));
+    }
+    for (const found of await findKeptMachines(await this.#home(), runRoot)) {
+      machines.set(found.name, await this.#adopt(found, engine));
+    }
+    return [...machines.values()];
   }
 
   async run(request: RunRequest, engine: Vitrine): Promise<LaunchedMachine> {
@@ -83,16 +95,49 @@ export class QemuLauncher implements Launcher {
     engine: Vitrine,
     start: (machine: QemuHostMachine) => Promise<unknown>,
   ): Promise<LaunchedMachine> {
+    // One that could not be taken over has its disks and its name still.
+    const kept = await findKeptMachines(await this.#home(), this.#options.runRoot);
+    const stray = kept.find((one) => one.name === name);
+    if (stray !== undefined) {
+      const wants = `"vitrine stop ${name}" first`;
+      throw new VitrineError('busy', { machine: name, pid: stray.qemu.pid, wants });
+    }
     if (recipe.disks.length > 0) await mkdir(this.#options.diskFolder, { recursive: true, mode: 0o700 });
-    const machine = this.#machine(name, recipe, engine);
+    const machine = this.#machine(name, recipe, engine, { home: await this.#home() });
     await start(machine);
     await this.#write({ ...(await this.#read()), [name]: recipe });
     return machine;
   }
 
-  #machine(name: string, recipe: MachineRecipe, engine: Vitrine, ended?: string): QemuHostMachine {
-    const { diskFolder } = this.#options;
-    return new QemuHostMachine({ name, recipe, engine, diskFolder, ended });
+  /** A machine as its bridge before left it. */
+  async #adopt(found: KeptMachine, engine: Vitrine): Promise<QemuHostMachine> {
+    const { name, kept } = found;
+    const recipe = { profile: kept.profile, disks: kept.disks?.files ?? [] };
+    const machine = this.#machine(name, recipe, engine, { home: kept.home });
+    const { runRoot } = this.#options;
+    const options = runRoot === undefined ? {} : { root: runRoot };
+    try {
+      await machine.takeOver(await adoptKeptMachine(found, engine, options), kept);
+    } catch (error) {
+      if (!isVitrineError(error)) throw error;
+      machine.giveUpOn(found, error);
+    }
+    return machine;
+  }
+
+  #machine(
+    name: string,
+    recipe: MachineRecipe,
+    engine: Vitrine,
+    more: { readonly home?: string; readonly ended?: string | undefined } = {},
+  ): QemuHostMachine {
+    const { diskFolder, runRoot } = this.#options;
+    return new QemuHostMachine({ name, recipe, engine, diskFolder, runRoot, ...more });
+  }
+
+  /** The store's folder is there by the time a machine is. */
+  #home(): Promise<string> {
+    return realpath(this.#options.store);
   }
 
   async #recipeOf(name: string): Promise<MachineRecipe | undefined> {

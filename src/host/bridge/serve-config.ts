@@ -20,6 +20,8 @@ export interface ServeConfig {
   readonly audit: string | undefined;
   /** Without connections and work for so long, it ends; undefined never. */
   readonly idleExitMs: number | undefined;
+  /** Whether machines go on when the bridge ends as it was told to; when it is killed they do in any case. */
+  readonly keepMachines: boolean;
   readonly limits: ServerLimits;
 }
 
@@ -28,7 +30,7 @@ export type ServeSettings = Readonly<Record<string, unknown>>;
 
 const KEYS = [
   ...['listen', 'store', 'page', 'images', 'tlsCert', 'tlsKey', 'behindProxy', 'allowHosts', 'allowOrigins'],
-  ...['tokens', 'audit', 'idleExit', 'limits'],
+  ...['tokens', 'audit', 'idleExit', 'keepMachines', 'limits'],
 ];
 
 const DEFAULT_LISTEN = '127.0.0.1:7333';
@@ -69,6 +71,7 @@ export function configOf(settings: ServeSettings): ServeConfig {
     tokens: readTokens(settings.tokens),
     audit: textOf(settings, 'audit'),
     idleExitMs: idleExit === undefined ? undefined : readDuration(idleExit),
+    keepMachines: settings.keepMachines === true,
     limits: limitsWith(readObject(settings.limits ?? {}, 'limits')),
   };
 }

@@ -16,7 +16,7 @@ vitrine run web
 Starts QEMU with its memory in a file, so that it can be saved, restored and looked into. What stands after "--" are QEMU's
 own arguments; files among them that are here are named in full, since the bridge may run elsewhere. A disk of if=virtio is saved
 with the machine, and its file is never written: what the machine writes goes to layers over it. A name alone starts a machine
-as it was started last. It ends with the bridge.
+as it was started last. It ends with the bridge, unless that is killed or was told to keep machines (serve --keep-machines).
 
   --memory SIZE         128M when left out
   --vga std|none        a VGA adapter, whose picture the page shows and types into; none when left out

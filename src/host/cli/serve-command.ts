@@ -32,12 +32,15 @@ Serves the page and the machines of this host. Prints an address that opens the 
   --page DIR              the built page; that of this package when left out
   --images DIR            images of guests, served at /guests/; ".guests" of this package when left out
   --audit FILE            a JSON line for each privileged verb; DIR.audit.jsonl beside the store when left out
+  --keep-machines         machines go on when it ends, and the next one on this store takes them over
   --idle-exit TIME        ends when nobody was connected and nothing ran for so long: 90s, 30m, 8h
   --config FILE           the same as JSON (listen, allowHosts …), with limits and tokens; flags go before it
   --json                  prints one JSON object; the log is JSON as well
   -h, --help              this text
 
-SIGTERM or Ctrl-C ends it: jobs are cancelled, machines that it started end, snapshots are whole. A second Ctrl-C does not wait.
+SIGTERM or Ctrl-C ends it: jobs are cancelled, machines that it started end unless they are kept, snapshots are whole. A second
+Ctrl-C does not wait. Where it is killed, its machines go on, and the next one on the same store takes them over.
+Memory of machines is in files, in /dev/shm where there is room; $VITRINE_MACHINES_DIR, a folder of mode 0700, is another place.
 Exit code: 0 ended as told, 1 failed, 2 the command line was not understood, 5 another bridge has that store.
 `;
 
@@ -65,6 +68,7 @@ async function run(args: readonly string[], output: Output, surroundings: Surrou
       images: { type: 'string' },
       audit: { type: 'string' },
       'idle-exit': { type: 'string' },
+      'keep-machines': { type: 'boolean' },
       config: { type: 'string' },
       json: { type: 'boolean' },
     },
@@ -91,7 +95,12 @@ async function run(args: readonly string[], output: Output, surroundings: Surrou
   const launcher =
     qemu === null
       ? undefined
-      : new QemuLauncher({ book: `${beside}.machines.json`, diskFolder: `${beside}.disks` });
+      : new QemuLauncher({
+          book: `${beside}.machines.json`,
+          store: beside,
+          diskFolder: `${beside}.disks`,
+          runRoot: surroundings.environment.VITRINE_MACHINES_DIR,
+        });
   const options = { store, version, log, launcher, runFolder: runIn };
   const bridge = await openLocalBridge({ ...config, audit }, options).catch(explainPort);
   try {

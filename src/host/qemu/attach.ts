@@ -57,7 +57,7 @@ export async function attachQemu(
     const profile = await profileOf(qmp);
     const { pid, memory } = await chooseMemory(qmp, path, profile.memoryBytes, options);
     const ignoredShared = await isIgnoringShared(qmp);
-    const files = await makeRunDirectory(name, false, options.root);
+    const files = await makeRunDirectory(name, options.root);
     host = new AttachedHost({ qmp, pid, profile, files, ignoredShared });
     const { running } = await qmp.execute('query-status');
     if (running) await qmp.execute('stop');

@@ -66,7 +66,7 @@ export async function openClonePool(
   const proof = await selfTest(resolved, options.root);
   const pageMap = await provePageMap(resolved, options.root);
   const saved = await readSavedMachine(vitrine, snapshot, resolved);
-  const files = await makeRunDirectory(`${name}-image`, false, options.root);
+  const files = await makeRunDirectory(`${name}-image`, options.root);
   try {
     await writeImage(files.ram, saved);
     const isTold = pageMap.works;
@@ -168,8 +168,8 @@ export class ClonePool {
       await process.qmp.execute('migrate-set-capabilities', {
         capabilities: [{ capability: IGNORE_SHARED, state: true }],
       });
-      const serial = await connectSerial(process.files.serial);
-      return { name: own, process, serial, disks, proof, vitrine };
+      const serial = await connectSerial(process.files);
+      return { name: own, profile, process, serial, disks, proof, vitrine };
     } catch (error) {
       await process?.close();
       await disks?.close();

@@ -2,13 +2,13 @@
 // layer is active, which a machine writes; all below it are frozen, and snapshots name them.
 //
 //   NAME-0123456789abcdef.qcow2          a layer
-//   NAME-0123456789abcdef.qcow2.owner    beside an active one: whose it is, and all the layers that machine stands on
+//   NAME-0123456789abcdef.qcow2.owner    beside an active one: whose it is, its machine, and the chain that it stands on
 //
 // A file that was frozen is known again by its length and the time it was last written: to read disks whole at each restore
 // would take minutes. So files are to be copied with their times.
 
 import { randomBytes } from 'node:crypto';
-import { open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { VitrineError } from '../../base/error.ts';
 import { type DiskFormat, diskBytesOf, overlayImage } from './overlay-image.ts';
@@ -32,9 +32,15 @@ export interface ActiveLayer {
   readonly emptyBytes: number;
 }
 
+/** What stands beside an active layer. */
 interface OwnerNote {
   readonly owner: ProcessName;
+  /** The machine's process: it may outlive its owner. Absent before it is started. */
+  readonly qemu?: ProcessName;
+  /** Its own name, and those of all below it. */
   readonly layers: readonly string[];
+  /** What lies below it, its top first, as it was when the layer was added. */
+  readonly chain: readonly FrozenFile[];
 }
 
 const LAYER = /^[a-z0-9-]+-[0-9a-f]{16}\.qcow2$/;
@@ -50,6 +56,8 @@ export function isLayerOf(disk: string, path: string): boolean {
 
 export class LayerFolder {
   readonly path: string;
+  /** The machine that stands on the layers that are added; it is in their notes. */
+  qemu: ProcessName | undefined;
 
   constructor(path: string) {
     this.path = path;
@@ -64,12 +72,33 @@ export class LayerFolder {
   async addLayer(disk: string, sizeBytes: number, chain: readonly FrozenFile[]): Promise<ActiveLayer> {
     const path = `${disk}-${randomBytes(8).toString('hex')}.qcow2`;
     const image = overlayImage(sizeBytes, chain[0]!);
-    const layers = [path, ...chain.map((file) => file.path)];
-    const note: OwnerNote = { owner: await nameOf(process.pid), layers };
     // The note first: a layer without one is anybody's to collect.
-    await writeFile(join(this.path, path + OWNER), JSON.stringify(note), { mode: 0o600 });
+    await this.own({ path }, chain);
     await writeFile(join(this.path, path), image, { mode: 0o600, flag: 'wx' });
     return { path, emptyBytes: image.length };
+  }
+
+  /** A layer is active, for this process and its machine. */
+  async own({ path }: { readonly path: string }, chain: readonly FrozenFile[]): Promise<void> {
+    const layers = [path, ...chain.map((file) => file.path)];
+    const { qemu } = this;
+    const owner = await nameOf(process.pid);
+    const note: OwnerNote = { owner, layers, chain, ...(qemu === undefined ? {} : { qemu }) };
+    // Whoever reads it sees the old one or the new one.
+    const next = join(this.path, `${path}${OWNER}.next`);
+    await writeFile(next, JSON.stringify(note), { mode: 0o600 });
+    await rename(next, join(this.path, path + OWNER));
+  }
+
+  /** Layers that notes name as active for a machine, each with the chain that it was added to. */
+  async ownedBy(qemu: ProcessName): Promise<{ path: string; chain: readonly FrozenFile[] }[]> {
+    const owned: { path: string; chain: readonly FrozenFile[] }[] = [];
+    for (const path of (await readdir(this.path)).filter((name) => LAYER.test(name))) {
+      const note = await this.#noteOf(path);
+      const isIts = note?.qemu?.pid === qemu.pid && note.qemu.startedAt === qemu.startedAt;
+      if (isIts) owned.push({ path, chain: note.chain });
+    }
+    return owned;
   }
 
   /** Whether an active layer holds anything. QEMU has flushed it. */
@@ -148,7 +177,7 @@ export class LayerFolder {
     const kept = new Set<string>();
     for (const name of names) {
       const note = await this.#noteOf(name);
-      if (note !== undefined && (await isAlive(note.owner))) for (const path of note.layers) kept.add(path);
+      if (note !== undefined && (await isInUse(note))) for (const path of note.layers) kept.add(path);
     }
     for (const chain of await chainsOf()) for (const { path } of chain) kept.add(path);
     const removed = names.filter((name) => !kept.has(name));
@@ -163,4 +192,8 @@ export class LayerFolder {
       return undefined;
     }
   }
+}
+
+async function isInUse({ owner, qemu }: OwnerNote): Promise<boolean> {
+  return (await isAlive(owner)) || (qemu !== undefined && (await isAlive(qemu)));
 }

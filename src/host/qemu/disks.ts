@@ -13,6 +13,7 @@ import { decodeDiskRecord, encodeDiskRecord, isDiskRecord } from './disk-record.
 import type { DiskFormat } from './overlay-image.ts';
 import type { Qmp } from './qmp.ts';
 import type { BlockNode } from './qmp-commands.ts';
+import type { ProcessName } from './run-directory.ts';
 
 export interface DiskOptions {
   /** Up to 16 letters, digits and dashes; the guest sees it as the disk's serial number. */
@@ -22,7 +23,8 @@ export interface DiskOptions {
   readonly format: DiskFormat;
 }
 
-interface Disk {
+/** A disk of a machine. */
+export interface Disk {
   readonly name: string;
   readonly sizeBytes: number;
   /** The base it was opened with. */
@@ -53,7 +55,7 @@ const NAME = /^[a-z0-9][a-z0-9-]{0,15}$/;
 export async function openDisks(options: readonly DiskOptions[], folder: string): Promise<Disks> {
   const layers = new LayerFolder(folder);
   const disks: Disk[] = [];
-  const opened = new Disks(layers, disks);
+  const opened = new Disks(layers, disks, options);
   try {
     for (const { name, file, format } of options) {
       if (!NAME.test(name) || disks.some((disk) => disk.name === name)) {
@@ -75,11 +77,19 @@ export async function openDisks(options: readonly DiskOptions[], folder: string)
 export class Disks {
   readonly #layers: LayerFolder;
   readonly #disks: readonly Disk[];
+  readonly #files: readonly DiskOptions[];
   #qmp: Qmp | undefined;
+  #isLeft = false;
 
-  constructor(layers: LayerFolder, disks: readonly Disk[]) {
+  constructor(layers: LayerFolder, disks: readonly Disk[], files: readonly DiskOptions[]) {
     this.#layers = layers;
     this.#disks = disks;
+    this.#files = files;
+  }
+
+  /** What they were opened with. */
+  get options(): { readonly folder: string; readonly files: readonly DiskOptions[] } {
+    return { folder: this.#layers.path, files: this.#files };
   }
 
   /** QEMU's arguments that attach the disks. */
@@ -107,9 +117,16 @@ export class Disks {
     }
   }
 
-  /** The monitor of the machine that was started with them. */
-  attach(qmp: Qmp): void {
+  /** The machine that was started with them, and its monitor: what it stands on is its own, whoever owns it. */
+  async attach(qmp: Qmp, qemu: ProcessName): Promise<void> {
     this.#qmp = qmp;
+    this.#layers.qemu = qemu;
+    for (const { active, chain } of this.#disks) await this.#layers.own(active, chain);
+  }
+
+  /** The machine runs on without us: `close` leaves it what it stands on. */
+  leave(): void {
+    this.#isLeft = true;
   }
 
   /**
@@ -226,6 +243,7 @@ export class Disks {
 
   /** The machine is gone, or was never started: what it wrote and no snapshot names goes, too. */
   async close(): Promise<void> {
+    if (this.#isLeft) return;
     for (const { active } of this.#disks) await this.#layers.removeLayer(active);
   }
 
@@ -263,7 +281,7 @@ export class Disks {
 }
 
 /** Where there is no such node, there is nothing to delete. */
-async function deleteNode(qmp: Qmp, node: string): Promise<void> {
+export async function deleteNode(qmp: Qmp, node: string): Promise<void> {
   try {
     await qmp.execute('blockdev-del', { 'node-name': node });
   } catch (error) {
@@ -281,10 +299,10 @@ function fileNode(name: string, filename: string): BlockNode {
 }
 
 /** A layer's node: QEMU takes names of 31 bytes, and the digits of a layer are its own. */
-function nodeOf({ path }: ActiveLayer): string {
+export function nodeOf({ path }: Pick<ActiveLayer, 'path'>): string {
   return `layer-${path.slice(-22, -6)}`;
 }
 
-function deviceOf(disk: string): string {
+export function deviceOf(disk: string): string {
   return `vitrine-disk-${disk}`;
 }

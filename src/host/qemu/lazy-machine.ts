@@ -67,14 +67,19 @@ export async function openLazyMachine(
     await disks?.standOn(saved.disks);
     const args = [...(profile.args ?? []), '-incoming', 'defer'];
     process = await launchWith(disks, name, { ...profile, args }, options);
-    const serial = await connectSerial(process.files.serial);
+    const serial = await connectSerial(process.files);
     const socket = await connectIncoming(process);
     const server = servePages(socket, sourceOf(saved), {
       ahead,
       onlyNamed: options.onlyTouched ?? false,
     });
     const keep = (asked: readonly PageRef[]) => orders?.keep(id, ahead, asked);
-    const machine = new LazyMachine({ name, process, serial, disks, proof, vitrine }, server, options, keep);
+    const machine = new LazyMachine(
+      { name, profile, process, serial, disks, proof, vitrine },
+      server,
+      options,
+      keep,
+    );
     await machine.loaded;
     return machine;
   } catch (error) {

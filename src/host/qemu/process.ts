@@ -1,12 +1,13 @@
 // One QEMU process: started from a profile, connected, watched, and ended with nothing left behind.
 //
-// What it says on standard error is kept, to a bound, and stands in the error when it does not start or is lost.
+// What it says on standard error is kept, to a bound, and stands in the error when it does not start or is lost. A process may also
+// be found, with its files, after whoever started it has left it or was killed.
 
-import { type ChildProcess, spawn } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { access, rm } from 'node:fs/promises';
 import { isVitrineError, VitrineError } from '../../base/error.ts';
 import { KIB } from '../../base/limits.ts';
+import { AppendedFile } from './appended-file.ts';
 import {
   argumentsOf,
   type MachineFiles,
@@ -14,11 +15,22 @@ import {
   type ResolvedProfile,
   resolveProfile,
 } from './profile.ts';
+import { FoundChild, type QemuChild, spawnQemu } from './qemu-child.ts';
 import { connectQmp, type Qmp } from './qmp.ts';
-import { makeRunDirectory, nameOf, writeNote } from './run-directory.ts';
+import {
+  type KeptNote,
+  makeRunDirectory,
+  NOBODY,
+  nameOf,
+  type ProcessName,
+  readNote,
+  writeNote,
+} from './run-directory.ts';
 
 const START_TIMEOUT_MS = 30_000;
 const QUIT_TIMEOUT_MS = 5_000;
+/** Its monitor serves one client at a time: without an answer, another one is served. */
+const FIND_TIMEOUT_MS = 5_000;
 /** The end of what QEMU says: its reason comes last. */
 const KEPT_STDERR_BYTES = 16 * KIB;
 /** Of that, what goes into an error. */
@@ -27,8 +39,6 @@ const TOLD_STDERR_BYTES = 2 * KIB;
 export interface LaunchOptions {
   /** Where run directories are made. */
   readonly root?: string;
-  /** Whether the machine goes on when this process ends. Otherwise it is ended with it. */
-  readonly outlives?: boolean;
 }
 
 /** Machines that are to be ended when this process is. */
@@ -36,7 +46,7 @@ const ending = new Set<QemuProcess>();
 let isHooked = false;
 
 /**
- * Starts a QEMU that is connected and does not run yet.
+ * Starts a QEMU that is connected and does not run yet. It ends with this process unless it is kept.
  *
  * Throws `argument-invalid`, `memory-exhausted`, `guest-start` with what QEMU said; nothing is left behind then.
  */
@@ -46,14 +56,13 @@ export async function launchQemu(
   options: LaunchOptions = {},
 ): Promise<QemuProcess> {
   const resolved = resolveProfile(profile);
-  const outlives = options.outlives ?? false;
   // A clone's RAM is the image's until it writes.
   const ramBytes = resolved.ramImage === undefined ? resolved.memoryBytes : 0;
-  const files = await makeRunDirectory(name, outlives, options.root, ramBytes);
+  const files = await makeRunDirectory(name, options.root, ramBytes);
   const machine = new QemuProcess(resolved, files);
-  if (!outlives) endWithUs(machine);
+  endWithUs(machine);
   try {
-    await machine.start(name, outlives);
+    await machine.start(name);
     return machine;
   } catch (error) {
     await machine.close();
@@ -61,34 +70,44 @@ export async function launchQemu(
   }
 }
 
-/** How a process ended. */
-export interface QemuExit {
-  readonly exitCode: number | null;
-  readonly signal: string | null;
+/**
+ * Connects to a process that runs already, in a run directory that is ours by now; it is kept as it was.
+ *
+ * Throws `guest-lost`, and `guest-timeout` when its monitor serves another one. The process runs on then.
+ */
+export async function findQemu(
+  profile: ResolvedProfile,
+  files: MachineFiles,
+  name: ProcessName,
+): Promise<QemuProcess> {
+  const machine = new QemuProcess(profile, files);
+  try {
+    await machine.find(name);
+    return machine;
+  } catch (error) {
+    await machine.leave();
+    await machine.close();
+    throw error;
+  }
 }
 
 export class QemuProcess {
   readonly profile: ResolvedProfile;
   readonly files: MachineFiles;
   readonly #arguments: readonly string[];
-  #child: ChildProcess | undefined;
+  readonly #said: AppendedFile;
+  #child: QemuChild | undefined;
   #qmp: Qmp | undefined;
-  #stderr = Buffer.alloc(0);
-  /** All that it said, of which the end is kept. */
-  #saidBytes = 0;
-  #exit: QemuExit | undefined;
-  #spawnError: Error | undefined;
-  readonly #exited: Promise<void>;
-  #settleExited!: () => void;
+  /** Its words, once its files are gone. */
+  #lastWords = '';
+  #isLeft = false;
   #closing: Promise<void> | undefined;
 
   constructor(profile: ResolvedProfile, files: MachineFiles) {
     this.profile = profile;
     this.files = files;
     this.#arguments = argumentsOf(profile, files);
-    this.#exited = new Promise((resolve) => {
-      this.#settleExited = resolve;
-    });
+    this.#said = new AppendedFile(files.said);
   }
 
   /** The monitor. Throws `guest-closed` before it is connected. */
@@ -108,63 +127,68 @@ export class QemuProcess {
 
   /** The end of what it said on standard error. */
   get stderr(): string {
-    return this.#stderr.toString('utf8').trim();
+    return textOf(this.#said.tail(KEPT_STDERR_BYTES)) || this.#lastWords;
   }
 
   /** A place in what it says, for `saidSince`. */
   get saidBytes(): number {
-    return this.#saidBytes;
+    return this.#said.saidBytes;
   }
 
   /** What it said since; its end where that was more than is kept. */
   saidSince(saidBytes: number): string {
-    const count = Math.min(this.#saidBytes - saidBytes, this.#stderr.length);
-    return this.#stderr
-      .subarray(this.#stderr.length - count)
-      .toString('utf8')
-      .trim();
+    return textOf(this.#said.since(saidBytes));
   }
 
   /** Resolves when the process has ended, for whatever reason. */
   get exited(): Promise<void> {
-    return this.#exited;
+    return this.#child?.exited ?? Promise.resolve();
+  }
+
+  /** Whether another process started it. */
+  get wasFound(): boolean {
+    return this.#child instanceof FoundChild;
   }
 
   get isRunning(): boolean {
-    return this.#child !== undefined && this.#exit === undefined && this.#spawnError === undefined;
+    return this.#child !== undefined && !hasEnded(this.#child);
   }
 
   /** Spawns and connects. Throws `guest-start`. */
-  async start(name: string, outlives: boolean): Promise<void> {
-    const child = spawn(this.profile.program, this.#arguments, {
-      stdio: ['ignore', 'ignore', 'pipe'],
-      // A group of its own: an interrupt typed at a terminal is for us, not for it.
-      detached: true,
-    });
-    this.#child = child;
-    child.once('error', (error) => {
-      this.#spawnError = error;
-      this.#settleExited();
-    });
-    child.once('exit', (exitCode, signal) => {
-      this.#exit = { exitCode, signal };
-    });
-    // After `close` all that it said has arrived.
-    child.once('close', () => this.#settleExited());
-    child.stderr!.on('data', (chunk: Buffer) => {
-      this.#saidBytes += chunk.length;
-      this.#stderr = Buffer.concat([this.#stderr, chunk]).subarray(-KEPT_STDERR_BYTES);
-    });
-    await this.#socketsThere();
+  async start(name: string): Promise<void> {
+    this.#child = spawnQemu(this.profile.program, this.#arguments, this.#said.descriptor);
     const owner = await nameOf(process.pid);
-    await writeNote(this.files, { name, owner, qemu: await this.#name(), outlives });
+    // Before it is known to have come up: whoever finds it without us is to end it.
+    await writeNote(this.files, { name, owner, qemu: await this.#name(), kept: null });
+    await this.#socketsThere();
     try {
-      this.#qmp = await connectQmp(this.files.qmp, { explain: () => this.#reason() });
+      await this.#connect();
     } catch (error) {
       // It listens before it has looked at all that it was told.
       if (isVitrineError(error, 'guest-lost')) throw await this.#startError();
       throw error;
     }
+  }
+
+  /** Connects to a process that runs. */
+  async find(name: ProcessName): Promise<void> {
+    this.#child = new FoundChild(name);
+    await this.#connect(FIND_TIMEOUT_MS);
+  }
+
+  /** From now on it goes on when this process ends, and whoever has the same `home` finds it by this name. */
+  async keep(name: string, kept: KeptNote): Promise<void> {
+    const owner = await nameOf(process.pid);
+    await writeNote(this.files, { name, owner, qemu: await nameOf(this.pid), kept });
+    ending.delete(this);
+  }
+
+  /** It is nobody's from now on, and the next one may have it: `close` ends the connection alone. For one that is kept. */
+  async leave(): Promise<void> {
+    if (this.#isLeft || this.#closing !== undefined) return;
+    this.#isLeft = true;
+    const note = await readNote(this.files);
+    if (note !== undefined) await writeNote(this.files, { ...note, owner: NOBODY });
   }
 
   /** Ends it: asked first, then killed. Removes its files. May be called again. */
@@ -175,7 +199,7 @@ export class QemuProcess {
 
   /** Ends it without asking: one that waits for its own memory cannot answer. `close` removes its files. */
   kill(): void {
-    if (this.isRunning) this.#child?.kill('SIGKILL');
+    if (this.isRunning) this.#child?.kill();
   }
 
   /** As `close`, at once, where there is no time: when this process exits. */
@@ -185,15 +209,29 @@ export class QemuProcess {
   }
 
   async #end(): Promise<void> {
+    if (this.#isLeft) {
+      this.#child?.leave();
+      this.#qmp?.close();
+      this.#said.close();
+      return;
+    }
     if (this.isRunning) {
       const asked = this.#qmp?.execute('quit', undefined, { timeoutMs: QUIT_TIMEOUT_MS }).catch(() => {});
-      const kill = setTimeout(() => this.#child?.kill('SIGKILL'), asked === undefined ? 0 : QUIT_TIMEOUT_MS);
-      await this.#exited;
+      const kill = setTimeout(() => this.#child?.kill(), asked === undefined ? 0 : QUIT_TIMEOUT_MS);
+      await this.exited;
       clearTimeout(kill);
     }
     this.#qmp?.close();
+    this.#lastWords = this.stderr;
+    this.#said.close();
     await rm(this.files.directory, { recursive: true, force: true });
     ending.delete(this);
+  }
+
+  async #connect(timeoutMs?: number): Promise<void> {
+    const explain = () => this.#reason();
+    const options = timeoutMs === undefined ? { explain } : { explain, greetingTimeoutMs: timeoutMs };
+    this.#qmp = await connectQmp(this.files.qmp, options);
   }
 
   async #name(): Promise<{ pid: number; startedAt: string }> {
@@ -218,32 +256,42 @@ export class QemuProcess {
 
   async #startError(): Promise<VitrineError> {
     const { program } = this.profile;
-    const cause = this.#spawnError;
+    // One that could not be started has no id, and says why in a moment.
+    if (this.pid === 0) await this.exited;
+    const cause = this.#child?.spawnError;
     if (cause !== undefined) {
       const isMissing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
       const said = isMissing ? 'there is no such program; install QEMU' : cause.message;
       return new VitrineError('guest-start', { program, said }, { cause });
     }
-    if (this.#exit === undefined) this.#child?.kill('SIGKILL');
-    await this.#exited;
+    this.kill();
+    await this.exited;
     return new VitrineError('guest-start', { program, ...this.#told() });
   }
 
   /** Why the monitor's connection ended: the process's own words, once it is gone. */
   async #reason(): Promise<Readonly<Record<string, string | number>>> {
     const kept = new Promise<void>((resolve) => setTimeout(resolve, QUIT_TIMEOUT_MS).unref());
-    await Promise.race([this.#exited, kept]);
+    await Promise.race([this.exited, kept]);
     return this.#told();
   }
 
   #told(): Readonly<Record<string, string | number>> {
-    const { exitCode, signal } = this.#exit ?? { exitCode: null, signal: null };
+    const { exitCode, signal } = this.#child?.exit ?? { exitCode: null, signal: null };
     return {
       ...(exitCode === null ? {} : { exitCode }),
       ...(signal === null ? {} : { signal }),
       said: this.stderr.slice(-TOLD_STDERR_BYTES),
     };
   }
+}
+
+function hasEnded({ exit, spawnError }: QemuChild): boolean {
+  return exit !== undefined || spawnError !== undefined;
+}
+
+function textOf(bytes: Buffer): string {
+  return bytes.toString('utf8').trim();
 }
 
 function endWithUs(machine: QemuProcess): void {

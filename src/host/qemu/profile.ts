@@ -109,6 +109,12 @@ export interface MachineFiles {
   readonly serial: string;
   /** Where its picture is served, with `vnc`. */
   readonly vnc: string;
+  /** What its first serial line printed, also while nobody listened. */
+  readonly serialLog: string;
+  /** What it said on standard error. */
+  readonly said: string;
+  /** Whether it shall run, and whether it is whole. */
+  readonly intent: string;
   /** Who it is: its process and its owner's. */
   readonly note: string;
 }
@@ -121,6 +127,9 @@ export function filesIn(directory: string): MachineFiles {
     qmp: file('qmp'),
     serial: file('serial'),
     vnc: file('vnc'),
+    serialLog: file('serial.log'),
+    said: file('said'),
+    intent: file('intent'),
     note: file('machine.json'),
   };
 }
@@ -138,7 +147,7 @@ export function argumentsOf(profile: ResolvedProfile, files: MachineFiles): stri
     ...['-rtc', 'base=utc,clock=vm'],
     ...['-chardev', `socket,id=vitrine-qmp,path=${quoted(files.qmp)},server=on,wait=off`],
     ...['-mon', 'chardev=vitrine-qmp,mode=control'],
-    ...['-chardev', `socket,id=vitrine-serial,path=${quoted(files.serial)},server=on,wait=off`],
+    ...['-chardev', serialDevice(files)],
     ...['-serial', 'chardev:vitrine-serial'],
     ...(display === 'vga' ? ['-device', 'VGA'] : []),
     ...(profile.vnc ? ['-vnc', `unix:${quoted(files.vnc)}`] : []),
@@ -148,6 +157,12 @@ export function argumentsOf(profile: ResolvedProfile, files: MachineFiles): stri
     ...(append === undefined ? [] : ['-append', append]),
     ...profile.args,
   ];
+}
+
+/** What it prints while nobody is connected is in the log alone. */
+function serialDevice({ serial, serialLog }: MachineFiles): string {
+  const log = `logfile=${quoted(serialLog)},logappend=on`;
+  return `socket,id=vitrine-serial,path=${quoted(serial)},server=on,wait=off,${log}`;
 }
 
 function ramObject({ memoryBytes, ramImage }: ResolvedProfile, files: MachineFiles): string {

@@ -18,6 +18,7 @@ import type {
   GuestTraits,
   MachineDescription,
   PageTold,
+  PauseNeeds,
   StreamedInstant,
 } from '../../guest/guest.ts';
 import { PauseGuard } from '../../guest/pause-guard.ts';
@@ -36,6 +37,7 @@ import { RAM_BLOCK } from './profile.ts';
 import type { QmpEvent } from './qmp.ts';
 import type { RunState } from './qmp-commands.ts';
 import { RamFile } from './ram-file.ts';
+import type { RunIntent } from './run-intent.ts';
 import { IGNORE_SHARED, StateTransfer } from './state-transfer.ts';
 import { StreamedMemory } from './streamed-memory.ts';
 import { WholeRam } from './whole-ram.ts';
@@ -48,6 +50,8 @@ export interface QemuGuestOptions extends DeviceStateOptions {
   readonly live?: () => Promise<LiveVerdict>;
   /** Disks that are saved with it. */
   readonly disks?: Disks | undefined;
+  /** Where what its owner means to do with it is kept, for a machine that may outlive its owner. */
+  readonly intent?: RunIntent | undefined;
   /** `private` where RAM is no file that is shared with us, `monitor` where the process may not be looked into; or `file`. */
   readonly ram?: 'file' | 'private' | 'monitor';
   /** With `private`: what it was cloned from, where the kernel was proven to tell what it wrote since. */
@@ -128,6 +132,10 @@ export class QemuGuest implements Guest {
   readonly #devices: DeviceState;
   readonly #disks: Disks | undefined;
   readonly #live: () => Promise<LiveVerdict>;
+  readonly #intent: RunIntent | undefined;
+  /** Records of a machine that was found half-way into a restore: to load them again does not mend it. */
+  readonly #torn = new WeakSet<DeviceRecord>();
+  #isTorn: boolean;
   readonly #guard = new PauseGuard();
   /** Settles when the pauses and resumes so far have been served: they go one after another. */
   #turn: Promise<unknown> = Promise.resolve();
@@ -143,8 +151,10 @@ export class QemuGuest implements Guest {
     ram: Ram,
     ranges: readonly RamRange[],
     devices: DeviceState,
-    { disks, live = UNPROVEN }: Pick<QemuGuestOptions, 'disks' | 'live'>,
+    { disks, live = UNPROVEN, intent }: Pick<QemuGuestOptions, 'disks' | 'live' | 'intent'>,
   ) {
+    this.#intent = intent;
+    this.#isTorn = intent?.isBeingReplaced ?? false;
     this.#live = live;
     this.traits = {
       ...marksOf(ram),
@@ -183,10 +193,22 @@ export class QemuGuest implements Guest {
     return (await this.#process.qmp.execute('query-status')).running;
   }
 
-  /** Lets it run, now or when the last pause ends. */
+  /** Whether a restore of it was cut off, when its owner was killed: until the next restore it can neither run nor be saved. */
+  get isTorn(): boolean {
+    return this.#isTorn;
+  }
+
+  /** Whether its owner means it to run when nothing is done with it; for one that may outlive its owner. */
+  get shallRun(): boolean {
+    return this.#intent?.shallRun ?? false;
+  }
+
+  /** Lets it run, now or when the last pause ends. Throws `wrong-state` while it is torn. */
   start(): Promise<void> {
     return this.#inTurn(async () => {
       this.#guard.requireOpen();
+      this.#requireWhole();
+      this.#intent?.setShallRun(true);
       if (this.#guard.state === 'paused') this.#runsAfter = true;
       else await this.#process.qmp.execute('cont');
     });
@@ -198,6 +220,7 @@ export class QemuGuest implements Guest {
       this.#guard.requireOpen();
       if (this.#guard.state === 'paused') this.#runsAfter = false;
       else await this.#process.qmp.execute('stop');
+      this.#intent?.setShallRun(false);
     });
   }
 
@@ -206,9 +229,11 @@ export class QemuGuest implements Guest {
     return this.#process.qmp.onEvent(listener);
   }
 
-  pause(): Promise<void> {
+  pause({ devices }: PauseNeeds = {}): Promise<void> {
     return this.#inTurn(async () => {
       this.#guard.requireOpen();
+      // Devices are needed for what shall last.
+      if (devices) this.#requireWhole();
       if (this.#guard.state === 'running') {
         await this.#rest();
         this.#devices.forget();
@@ -223,6 +248,7 @@ export class QemuGuest implements Guest {
       if (!this.#guard.resume()) return;
       // What was written without a state after it.
       if (this.#wholeRam?.isPending) await this.#devices.load(this.#devices.read(await this.#devices.save()));
+      if (!this.#isTorn) this.#intent?.setBeingReplaced(false);
       if (this.#runsAfter) await this.#process.qmp.execute('cont');
     });
   }
@@ -259,6 +285,7 @@ export class QemuGuest implements Guest {
   writePages(span: Span, from: Uint8Array): void {
     this.#guard.requirePaused();
     const offsetBytes = this.#offsetOf(span);
+    this.#intent?.setBeingReplaced(true);
     this.#ram.write(offsetBytes, from.subarray(0, span.lengthBytes));
   }
 
@@ -286,6 +313,7 @@ export class QemuGuest implements Guest {
   async saveDevices(): Promise<DeviceRecord[]> {
     this.#guard.requirePaused();
     const devices = await this.#devices.save();
+    if (this.#isTorn) for (const record of devices) this.#torn.add(record);
     return this.#disks === undefined ? devices : [...devices, ...(await this.#disks.save())];
   }
 
@@ -304,6 +332,7 @@ export class QemuGuest implements Guest {
     this.#guard.requirePaused();
     const state = this.#devices.read(records.filter((record) => !isDiskRecord(record)));
     const read = await this.#disks?.read(records);
+    this.#intent?.setBeingReplaced(true);
     await this.#reviveEnded();
     const swap = read && (await this.#disks?.swapIn(read));
     try {
@@ -313,6 +342,8 @@ export class QemuGuest implements Guest {
       throw error;
     }
     await swap?.commit();
+    if (!records.some((record) => this.#torn.has(record))) this.#isTorn = false;
+    if (!this.#isTorn) this.#intent?.setBeingReplaced(false);
   }
 
   /** Memory that its RAM takes of the host's. */
@@ -323,6 +354,7 @@ export class QemuGuest implements Guest {
   async close(): Promise<void> {
     this.#guard.close();
     this.#ram.close();
+    this.#intent?.close();
     await this.#process.close();
     await this.#disks?.close();
   }
@@ -351,6 +383,11 @@ export class QemuGuest implements Guest {
     await reset.event;
     this.#status = 'paused';
     this.#runsAfter = true;
+  }
+
+  #requireWhole(): void {
+    if (!this.#isTorn) return;
+    throw new VitrineError('wrong-state', { actual: 'half-way into a restore', required: 'restored' });
   }
 
   #read(span: Span, into: Uint8Array): void {

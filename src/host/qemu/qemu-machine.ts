@@ -30,6 +30,8 @@ import { type LaunchOptions, launchQemu, type QemuProcess } from './process.ts';
 import { type QemuProfile, resolveProfile } from './profile.ts';
 import { openQemuGuest, type QemuGuest, type QemuGuestOptions } from './qemu-guest.ts';
 import type { RunState } from './qmp-commands.ts';
+import { nameOf } from './run-directory.ts';
+import { RunIntent } from './run-intent.ts';
 import { type SelfTestReport, selfTest, type Verdict } from './self-test.ts';
 import { connectSerial, type SerialLine } from './serial-line.ts';
 
@@ -45,6 +47,11 @@ export interface QemuMachineOptions extends LaunchOptions {
    * digest a page, for which the bridge takes 32 bytes a page and 128 MiB whatever its size. 1 GiB when left out.
    */
   readonly mostCopiedBytes?: number;
+  /**
+   * Where given, it goes on when this process ends or is killed, and whoever has the same home finds it (`kept-machine.ts`).
+   * Otherwise it ends with this process.
+   */
+  readonly keptFor?: string;
   /** Disks that are saved and restored with it, and the folder of the layers that hold what is written to them. */
   readonly disks?: { readonly folder: string; readonly files: readonly DiskOptions[] };
 }
@@ -92,8 +99,8 @@ export async function openQemuMachine(
   const disks = options.disks && (await openDisks(options.disks.files, options.disks.folder));
   const process = await launchWith(disks, name, profile, options);
   try {
-    const serial = await connectSerial(process.files.serial);
-    const opened = await adoptProcess({ name, process, serial, disks, proof, vitrine }, options);
+    const serial = await connectSerial(process.files);
+    const opened = await adoptProcess({ name, profile, process, serial, disks, proof, vitrine }, options);
     if (options.snapshot !== undefined) await opened.machine.restore(options.snapshot);
     return opened;
   } catch (error) {
@@ -106,6 +113,8 @@ export async function openQemuMachine(
 /** A process, at rest, that becomes a machine. */
 export interface LaunchedParts {
   readonly name: string;
+  /** What it was made of, without what its disks and its way of starting added. */
+  readonly profile: QemuProfile;
   readonly process: QemuProcess;
   readonly serial: SerialLine;
   readonly disks: Disks | undefined;
@@ -113,18 +122,19 @@ export interface LaunchedParts {
   readonly vitrine: Vitrine;
 }
 
-export type AdoptOptions = Pick<QemuMachineOptions, 'clock' | 'root' | 'mostCopiedBytes'> &
+export type AdoptOptions = Pick<QemuMachineOptions, 'clock' | 'root' | 'mostCopiedBytes' | 'keptFor'> &
   Pick<QemuGuestOptions, 'ram' | 'origin'>;
 
 /** Puts a process at rest under an engine. Whoever started it ends it where this throws. */
 export async function adoptProcess(
-  { name, process, serial, disks, proof, vitrine }: LaunchedParts,
+  { name, profile, process, serial, disks, proof, vitrine }: LaunchedParts,
   options: AdoptOptions,
 ): Promise<QemuMachine> {
   const guest = await openQemuGuest(process, {
     quickSave: proof.quickSave.works,
     restoreFault: proof.inPlace.works ? undefined : proof.inPlace.because,
     disks,
+    intent: new RunIntent(process.files.intent),
     // Streamed memory is compared with a file of it.
     ...(options.ram === 'private'
       ? { ram: 'private', origin: options.origin }
@@ -132,9 +142,18 @@ export async function adoptProcess(
   });
   try {
     const tracker = await openTracker(guest, process, options);
-    const machine = vitrine.adopt(name, tracker);
-    return new QemuMachine({ name, machine, guest, process, serial, vitrine, proof });
+    const { keptFor: home, ram = 'file' } = options;
+    if (home !== undefined && ram !== 'monitor') {
+      await process.keep(name, { home, profile, ram, disks: disks?.options ?? null });
+    }
+    const machine = vitrine.adopt(name, tracker, process.wasFound ? await vitrine.head(name) : null);
+    return new QemuMachine({ name, machine, guest, process, serial, disks, vitrine, proof });
   } catch (error) {
+    // One that was found runs on.
+    if (process.wasFound) {
+      await process.leave();
+      disks?.leave();
+    }
     await guest.close();
     throw error;
   }
@@ -167,7 +186,7 @@ export async function launchWith(
   const args = [...(disks?.arguments ?? []), ...(profile.args ?? [])];
   try {
     const process = await launchQemu(name, { ...profile, args }, options);
-    disks?.attach(process.qmp);
+    await disks?.attach(process.qmp, await nameOf(process.pid));
     return process;
   } catch (error) {
     await disks?.close();
@@ -188,6 +207,7 @@ interface QemuMachineParts {
   readonly guest: QemuGuest;
   readonly process: QemuProcess;
   readonly serial: SerialLine;
+  readonly disks: Disks | undefined;
   readonly vitrine: Vitrine;
   readonly proof: SelfTestReport;
 }
@@ -200,10 +220,12 @@ export class QemuMachine {
   readonly guest: QemuGuest;
   readonly process: QemuProcess;
   readonly serial: SerialLine;
+  readonly #disks: Disks | undefined;
   readonly #vitrine: Vitrine;
   readonly #proof: SelfTestReport;
 
-  constructor({ name, machine, guest, process, serial, vitrine, proof }: QemuMachineParts) {
+  constructor({ name, machine, guest, process, serial, disks, vitrine, proof }: QemuMachineParts) {
+    this.#disks = disks;
     this.name = name;
     this.machine = machine;
     this.guest = guest;
@@ -290,6 +312,13 @@ export class QemuMachine {
       restore: this.#proof.inPlace,
       said: stderr,
     };
+  }
+
+  /** Leaves a machine that is kept: it goes on, or rests, as it does. May be called again. */
+  async leave(): Promise<void> {
+    await this.process.leave();
+    this.#disks?.leave();
+    await this.close();
   }
 
   /** Ends the machine: its process, its files. Snapshots stay. May be called again. */

@@ -65,7 +65,10 @@ export interface QmpCommands {
     readonly { readonly capability: string; readonly state: boolean }[]
   >;
   readonly 'query-block': Command<None, readonly BlockDevice[]>;
-  readonly 'query-named-block-nodes': Command<{ readonly flat?: boolean }, readonly unknown[]>;
+  readonly 'query-named-block-nodes': Command<
+    { readonly flat?: boolean },
+    readonly { readonly 'node-name'?: string; readonly drv?: string; readonly file?: string }[]
+  >;
   readonly 'query-migrate': Command<
     None,
     {
@@ -130,7 +133,14 @@ export interface Version {
 export interface BlockDevice {
   readonly device: string;
   readonly qdev?: string;
-  readonly inserted?: { readonly ro: boolean };
+  readonly inserted?: { readonly ro: boolean; readonly image: BlockImage };
+}
+
+/** A file of a disk, with those behind it. */
+export interface BlockImage {
+  readonly filename: string;
+  readonly format: string;
+  readonly 'backing-image'?: BlockImage;
 }
 
 /** A memory backend. `id` is absent where nobody named it. */

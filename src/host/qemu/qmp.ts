@@ -34,6 +34,8 @@ export interface QmpEvent {
 
 export interface QmpOptions {
   readonly timeoutMs?: number;
+  /** How long QEMU may take to greet, where that is less: its monitor serves one client at a time. */
+  readonly greetingTimeoutMs?: number;
   readonly deadline?: Deadline;
   /** Why the connection was lost, where the owner of the process knows better: asked once it is. */
   readonly explain?: () => Promise<Readonly<Record<string, string | number>>>;
@@ -76,6 +78,7 @@ export async function connectQmp(path: string, options: QmpOptions = {}): Promis
 export class Qmp {
   readonly #socket: Socket;
   readonly #timeoutMs: number;
+  readonly #greetingTimeoutMs: number;
   readonly #deadline: Deadline;
   readonly #explain: QmpOptions['explain'];
   readonly #pending = new Map<number, Pending>();
@@ -92,6 +95,7 @@ export class Qmp {
   constructor(socket: Socket, options: QmpOptions) {
     this.#socket = socket;
     this.#timeoutMs = options.timeoutMs ?? CALL_TIMEOUT_MS;
+    this.#greetingTimeoutMs = options.greetingTimeoutMs ?? this.#timeoutMs;
     this.#deadline = options.deadline ?? systemDeadline;
     this.#explain = options.explain;
     this.#greeting = new Promise((resolve, reject) => {
@@ -127,8 +131,9 @@ export class Qmp {
 
   /** Waits for the greeting and leaves QEMU's negotiation mode. */
   async greet(): Promise<void> {
-    const stopClock = this.#deadline(this.#timeoutMs, () => {
-      this.#lose('guest-timeout', { command: 'greeting', timeoutMs: this.#timeoutMs });
+    const timeoutMs = this.#greetingTimeoutMs;
+    const stopClock = this.#deadline(timeoutMs, () => {
+      this.#lose('guest-timeout', { command: 'greeting', timeoutMs });
     });
     try {
       this.#version = await this.#greeting;

@@ -2,8 +2,9 @@
 // (`/dev/shm`) where there is some, since a machine's RAM is a file there.
 //
 // Each directory holds a note of who owns it. A machine whose owner is gone is ended and its files are removed by the next
-// owner that starts: so nothing stays behind even where a process was killed and could not clean up. A process id alone
-// says little, since it may be another's by now; with the time at which it started it is unique on this boot.
+// owner that starts: so nothing stays behind even where a process was killed and could not clean up. Kept machines are the
+// exception: they run on, and `kept-machine.ts` finds them. A process id alone says little, since it may be another's by
+// now; with the time at which it started it is unique on this boot.
 
 import { constants } from 'node:fs';
 import {
@@ -21,7 +22,8 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { VitrineError } from '../../base/error.ts';
-import { filesIn, type MachineFiles } from './profile.ts';
+import type { DiskOptions } from './disks.ts';
+import { filesIn, type MachineFiles, type QemuProfile } from './profile.ts';
 
 /** Where files are memory. */
 const MEMORY_FILES = '/dev/shm';
@@ -41,9 +43,22 @@ export interface MachineNote {
   /** Who started it; null before QEMU runs. */
   readonly owner: ProcessName;
   readonly qemu: ProcessName | null;
-  /** Whether it goes on when its owner is gone. Such a machine is left alone as long as it runs. */
-  readonly outlives: boolean;
+  /** For a machine that goes on when its owner is gone, and is left alone as long as it runs; null for others. */
+  readonly kept: KeptNote | null;
 }
+
+/** What the next owner of a machine has to know. */
+export interface KeptNote {
+  /** Whose it is, whatever process that is at the time: a bridge's store. Nobody else takes it. */
+  readonly home: string;
+  readonly profile: QemuProfile;
+  /** As in `QemuGuestOptions`. */
+  readonly ram: 'file' | 'private';
+  readonly disks: { readonly folder: string; readonly files: readonly DiskOptions[] } | null;
+}
+
+/** The owner of a machine that was left: nobody. */
+export const NOBODY: ProcessName = { pid: 0, startedAt: 'left' };
 
 /**
  * The directory of all machines of this user: in memory where there is room for `ramBytes` more, else among temporary files.
@@ -72,18 +87,9 @@ async function openRoot(path: string, ramBytes: number): Promise<string> {
  * A new directory for a machine with `ramBytes` of RAM in it, after what dead owners left was removed. Throws as
  * `openRunRoot`.
  */
-export async function makeRunDirectory(
-  name: string,
-  outlives: boolean,
-  root?: string,
-  ramBytes = 0,
-): Promise<MachineFiles> {
+export async function makeRunDirectory(name: string, root?: string, ramBytes = 0): Promise<MachineFiles> {
   // Before room is looked for: what was left may hold it.
-  for (const one of root === undefined ? usualRoots() : [root]) {
-    // One that is not ours alone is not looked into, and does not matter unless it is the one to be used.
-    const isOurs = (await isDirectory(one)) && (await openRoot(one, 0).catch(() => undefined)) !== undefined;
-    if (isOurs) await collectRunDirectories(one);
-  }
+  for (const one of await rootsThere(root)) await collectRunDirectories(one);
   const path = await openRunRoot(root, ramBytes);
   const files = filesIn(await mkdtemp(join(path, `${name}-`)));
   if (Buffer.byteLength(files.serial) > MAX_SOCKET_PATH_BYTES) {
@@ -94,8 +100,19 @@ export async function makeRunDirectory(
       path: files.serial,
     });
   }
-  await writeNote(files, { name, owner: await nameOf(process.pid), qemu: null, outlives });
+  await writeNote(files, { name, owner: await nameOf(process.pid), qemu: null, kept: null });
   return files;
+}
+
+/** The places where machines of this user may have their directories, of those that are there and ours alone. */
+export async function rootsThere(root?: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const one of root === undefined ? usualRoots() : [root]) {
+    // One that others may look into is not looked into, and does not matter unless it is the one to be used.
+    const isOurs = (await isDirectory(one)) && (await openRoot(one, 0).catch(() => undefined)) !== undefined;
+    if (isOurs) found.push(one);
+  }
+  return found;
 }
 
 /** Removes a directory that no process uses. */
@@ -119,7 +136,7 @@ export async function collectRunDirectories(root: string): Promise<string[]> {
     const note = await readNote(files);
     // Without a note it is being made at this moment, or its maker died in between: a minute decides.
     if (note === undefined ? !(await isOld(files.directory)) : await isInUse(note)) continue;
-    if (note?.qemu && (await isAlive(note.qemu))) await endProcess(note.qemu);
+    if (note?.qemu) await endProcess(note.qemu);
     await rm(files.directory, { recursive: true, force: true });
     removed.push(files.directory);
   }
@@ -130,7 +147,8 @@ export async function collectRunDirectories(root: string): Promise<string[]> {
 export async function readNote(files: MachineFiles): Promise<MachineNote | undefined> {
   try {
     const note = JSON.parse(await readFile(files.note, 'utf8')) as MachineNote;
-    return isProcessName(note.owner) && (note.qemu === null || isProcessName(note.qemu)) ? note : undefined;
+    if (!isProcessName(note.owner) || (note.qemu !== null && !isProcessName(note.qemu))) return undefined;
+    return { ...note, kept: isKept(note.kept) ? note.kept : null };
   } catch {
     return undefined;
   }
@@ -148,17 +166,19 @@ export async function isAlive({ pid, startedAt }: ProcessName): Promise<boolean>
   return (await startOf(pid)) === startedAt;
 }
 
-async function isInUse(note: MachineNote): Promise<boolean> {
-  if (await isAlive(note.owner)) return true;
-  return note.outlives && note.qemu !== null && (await isAlive(note.qemu));
-}
-
-async function endProcess(name: ProcessName): Promise<void> {
+/** Ends that very process, if it still runs. */
+export async function endProcess(name: ProcessName): Promise<void> {
+  if (!(await isAlive(name))) return;
   try {
     process.kill(name.pid, 'SIGKILL');
   } catch {
     // It ended by itself in the meantime.
   }
+}
+
+async function isInUse(note: MachineNote): Promise<boolean> {
+  if (await isAlive(note.owner)) return true;
+  return note.kept !== null && note.qemu !== null && (await isAlive(note.qemu));
 }
 
 /** Field 22 of `/proc/PID/stat`; a zombie counts as gone. */
@@ -215,6 +235,17 @@ async function isDirectory(path: string): Promise<boolean> {
 function isProcessName(value: unknown): value is ProcessName {
   const name = value as Partial<ProcessName> | null;
   return typeof name?.pid === 'number' && typeof name.startedAt === 'string';
+}
+
+/** Another version's note may have another form: such a machine is not adopted. */
+function isKept(value: unknown): value is KeptNote {
+  const kept = value as Partial<KeptNote> | null | undefined;
+  return (
+    typeof kept?.home === 'string' &&
+    typeof kept.profile === 'object' &&
+    (kept.ram === 'file' || kept.ram === 'private') &&
+    typeof kept.disks === 'object'
+  );
 }
 
 function refusal(path: string, reason: string): VitrineError {

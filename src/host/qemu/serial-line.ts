@@ -1,9 +1,11 @@
 // A machine's first serial line, over the socket on which QEMU serves it. What the machine wrote last is kept, to a bound,
-// for whoever comes later.
+// for whoever comes later; QEMU logs it as well, so that it is there for the next owner of a machine whose owner was killed.
 
 import { connect as connectSocket, type Socket } from 'node:net';
 import { VitrineError } from '../../base/error.ts';
 import { KIB } from '../../base/limits.ts';
+import { AppendedFile } from './appended-file.ts';
+import type { MachineFiles } from './profile.ts';
 
 /** Output kept for those who come later: some screens. */
 export const KEPT_OUTPUT_BYTES = 64 * KIB;
@@ -12,25 +14,32 @@ const MAX_WAITING_BYTES = 64 * KIB;
 
 export type OutputListener = (bytes: Uint8Array) => void;
 
-/** Connects to the line at `path`. Throws `guest-lost` when nobody listens there. */
-export function connectSerial(path: string): Promise<SerialLine> {
+/** Connects to a machine's line. Throws `guest-lost` when nobody listens there. */
+export function connectSerial({
+  serial: path,
+  serialLog,
+}: Pick<MachineFiles, 'serial' | 'serialLog'>): Promise<SerialLine> {
   return new Promise((resolve, reject) => {
     const socket = connectSocket({ path });
     socket.once('error', (cause) =>
       reject(new VitrineError('guest-lost', { reason: cause.message }, { cause })),
     );
-    socket.once('connect', () => resolve(new SerialLine(socket)));
+    socket.once('connect', () => resolve(new SerialLine(socket, new AppendedFile(serialLog))));
   });
 }
 
 export class SerialLine {
   readonly #socket: Socket;
   readonly #listeners = new Set<OutputListener>();
-  #kept = Buffer.alloc(0);
+  readonly #log: AppendedFile;
+  #kept: Buffer;
   #isOpen = true;
 
-  constructor(socket: Socket) {
+  /** `log` has what was written before; it is closed with the line. */
+  constructor(socket: Socket, log: AppendedFile) {
     this.#socket = socket;
+    this.#log = log;
+    this.#kept = log.tail(KEPT_OUTPUT_BYTES);
     socket.on('data', (chunk: Buffer) => {
       this.#kept = Buffer.concat([this.#kept, chunk]).subarray(-KEPT_OUTPUT_BYTES);
       for (const listener of [...this.#listeners]) listener(chunk);
@@ -64,6 +73,7 @@ export class SerialLine {
   close(): void {
     this.#isOpen = false;
     this.#listeners.clear();
+    this.#log.close();
     this.#socket.destroy();
   }
 }

@@ -38,7 +38,11 @@ describe.skipIf(process.env.VITRINE_WITHOUT_QEMU === '1')('the screen of a host 
       store: join(folder, 'store'),
       version: '0.0.0-test',
       log: () => {},
-      launcher: new QemuLauncher({ book: join(folder, 'machines.json'), diskFolder: folder }),
+      launcher: new QemuLauncher({
+        book: join(folder, 'machines.json'),
+        store: join(folder, 'store'),
+        diskFolder: folder,
+      }),
       runFolder: join(folder, 'run'),
     });
     await bridge.host.run?.({ name: 'desk', memoryBytes: 64 << 20, arguments: MENU }, {});

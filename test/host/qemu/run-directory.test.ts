@@ -21,6 +21,9 @@ import { codeOf } from '../../../src/testing/guest-suites/subject.ts';
 /** A process that has ended: its id may be another's by now, its start is not. */
 const GONE = { pid: process.pid, startedAt: '1' };
 
+/** A machine that goes on without its owner. */
+const KEPT = { home: '/store', profile: {}, ram: 'file', disks: null } as const;
+
 let parent: string;
 let root: string;
 const children: ChildProcess[] = [];
@@ -42,7 +45,7 @@ async function sleeper() {
 
 /** A run directory with that note. */
 async function left(note: Omit<MachineNote, 'name'>): Promise<string> {
-  const files = await makeRunDirectory('left', false, root);
+  const files = await makeRunDirectory('left', root);
   await writeNote(files, { name: 'left', ...note });
   return files.directory;
 }
@@ -63,14 +66,14 @@ describe('run directories', () => {
   });
 
   it('are ours alone', async () => {
-    const files = await makeRunDirectory('first', false, root);
+    const files = await makeRunDirectory('first', root);
     expect((await lstat(root)).mode & 0o777).toBe(0o700);
     expect((await lstat(files.directory)).mode & 0o777).toBe(0o700);
     expect(await readNote(files)).toEqual({
       name: 'first',
       owner: await nameOf(process.pid),
       qemu: null,
-      outlives: false,
+      kept: null,
     });
   });
 
@@ -86,26 +89,26 @@ describe('run directories', () => {
   it('whose sockets would have too long a name are refused, and leave nothing', async () => {
     const deep = join(root, 'x'.repeat(90));
     await mkdir(root, { mode: 0o700 });
-    expect(await codeOf(() => makeRunDirectory('first', false, deep))).toBe('argument-invalid');
+    expect(await codeOf(() => makeRunDirectory('first', deep))).toBe('argument-invalid');
     expect(await readdir(deep)).toEqual([]);
   });
 
   it('are made only where there is room for RAM, and leave nothing where there is none', async () => {
     const { bavail, bsize } = await statfs(parent);
-    const error = await makeRunDirectory('large', false, root, 4 * bavail * bsize).catch(
+    const error = await makeRunDirectory('large', root, 4 * bavail * bsize).catch(
       (reason: unknown) => reason,
     );
     expect(error).toMatchObject({ code: 'memory-exhausted', data: { path: root } });
     expect(await readdir(root)).toEqual([]);
     // Without a place that was named, the other usual one would do, if it had that room.
-    expect(await codeOf(() => makeRunDirectory('large', false, undefined, 2 ** 52))).toBe('memory-exhausted');
-    await makeRunDirectory('small', false, root, 4096);
+    expect(await codeOf(() => makeRunDirectory('large', undefined, 2 ** 52))).toBe('memory-exhausted');
+    await makeRunDirectory('small', root, 4096);
   });
 
   it('of living owners stay', async () => {
-    const mine = await makeRunDirectory('mine', false, root);
+    const mine = await makeRunDirectory('mine', root);
     const { name } = await sleeper();
-    const directory = await left({ owner: await nameOf(process.pid), qemu: name, outlives: false });
+    const directory = await left({ owner: await nameOf(process.pid), qemu: name, kept: null });
     expect(await collectRunDirectories(root)).toEqual([]);
     expect((await readdir(root)).map((entry) => join(root, entry)).sort()).toEqual(
       [mine.directory, directory].sort(),
@@ -116,7 +119,7 @@ describe('run directories', () => {
   it('of dead owners go, and their machines with them', async () => {
     const { child, name } = await sleeper();
     const ended = new Promise((resolve) => child.once('exit', (_, signal) => resolve(signal)));
-    const directory = await left({ owner: GONE, qemu: name, outlives: false });
+    const directory = await left({ owner: GONE, qemu: name, kept: null });
     expect(await collectRunDirectories(root)).toEqual([directory]);
     expect(await ended).toBe('SIGKILL');
     expect(await readdir(root)).toEqual([]);
@@ -124,7 +127,7 @@ describe('run directories', () => {
 
   it('of machines that outlive their owners stay while they run', async () => {
     const { child, name } = await sleeper();
-    const directory = await left({ owner: GONE, qemu: name, outlives: true });
+    const directory = await left({ owner: GONE, qemu: name, kept: KEPT });
     expect(await collectRunDirectories(root)).toEqual([]);
     const ended = new Promise((resolve) => child.once('exit', resolve));
     child.kill('SIGKILL');
@@ -134,7 +137,7 @@ describe('run directories', () => {
 
   it('never end a process that only has the id of a machine that is gone', async () => {
     const { child, name } = await sleeper();
-    await left({ owner: GONE, qemu: { pid: name.pid, startedAt: '2' }, outlives: false });
+    await left({ owner: GONE, qemu: { pid: name.pid, startedAt: '2' }, kept: null });
     expect(await collectRunDirectories(root)).toHaveLength(1);
     expect(child.exitCode).toBe(null);
     expect(await isAlive(name)).toBe(true);

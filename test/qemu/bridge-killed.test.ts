@@ -1,0 +1,175 @@
+// A bridge as an operator has it, in a process of its own, that is killed and started again: its machines go on, and the next one
+// has them under their names, with their past, their consoles, and what was being done to them ended.
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { build } from 'vite';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { findKeptMachines } from '../../src/host/qemu/kept-machine.ts';
+import { nameOf } from '../../src/host/qemu/run-directory.ts';
+import { pulseRomFile } from './pulse-machine.ts';
+import { pulseShell } from './pulse-shell.ts';
+
+let folder = '';
+let environment: NodeJS.ProcessEnv = {};
+let rom: Awaited<ReturnType<typeof pulseRomFile>>;
+let bridge: ChildProcess | undefined;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'vitrine-killed-'));
+  environment = {
+    VITRINE_RUN_DIR: join(folder, 'run'),
+    VITRINE_STORE: join(folder, 'store'),
+    VITRINE_MACHINES_DIR: join(folder, 'machines'),
+  };
+  rom = await pulseRomFile();
+  await build({
+    configFile: false,
+    logLevel: 'error',
+    ssr: { noExternal: true },
+    build: { ssr: 'src/host/cli/vitrine.ts', outDir: join(folder, 'program'), emptyOutDir: false },
+  });
+});
+
+afterAll(async () => {
+  await endBridge('SIGTERM');
+  await rom?.remove();
+  await rm(folder, { recursive: true, force: true });
+});
+
+async function startBridge(...more: string[]): Promise<void> {
+  const args = [join(folder, 'program/vitrine.js'), 'serve', '--listen', '127.0.0.1:0', '--json', ...more];
+  const child = spawn(process.execPath, args, {
+    env: { ...process.env, ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  bridge = child;
+  let said = '';
+  child.stderr.on('data', (text) => {
+    said += String(text);
+  });
+  const early = once(child, 'exit').then(() => Promise.reject(new Error(`the bridge ended: ${said}`)));
+  early.catch(() => {});
+  await Promise.race([once(child.stdout, 'data'), early]);
+}
+
+async function endBridge(signal: NodeJS.Signals): Promise<void> {
+  if (bridge?.exitCode !== null || bridge.signalCode !== null) return;
+  const exited = once(bridge, 'exit');
+  bridge.kill(signal);
+  await exited;
+}
+
+const { vitrine, done, json, pulseOf, untilMore, stateOf } = pulseShell(() => environment);
+
+const pidOf = async (name: string): Promise<number> => (await json('status', name)).facts.pid;
+
+/** Which of them run. */
+const running = (...pids: number[]): Promise<boolean[]> =>
+  Promise.all(
+    pids.map((pid) =>
+      nameOf(pid).then(
+        () => true,
+        () => false,
+      ),
+    ),
+  );
+
+it('goes on without its bridge, and the next one has it', async () => {
+  await startBridge();
+  await done('run', 'pulse', '--memory', '16M', '--', '-cpu', 'qemu64,-apic', '-bios', rom.bios);
+  await untilMore('pulse', 10);
+  const snapshot = await done('save', 'pulse', '--label', 'before');
+  await done('fork', snapshot, 'fork');
+  const { loops } = await pulseOf('fork');
+  await untilMore('fork', loops + 5);
+  await done('pause', 'fork');
+  const forkAt = await pulseOf('fork');
+  const [pid, forkPid] = [await pidOf('pulse'), await pidOf('fork')];
+  const at = await pulseOf('pulse');
+  await endBridge('SIGKILL');
+  expect(await running(pid, forkPid)).toEqual([true, true]);
+  await startBridge();
+  const { state, facts } = await json('status', 'pulse');
+  expect({ state, pid: facts.pid, found: facts.found }).toMatchObject({
+    state: 'running',
+    pid,
+    found: expect.stringContaining('took it over'),
+  });
+  await untilMore('pulse', at.loops + 5);
+  expect(await stateOf('fork')).toBe('paused');
+  expect(await pulseOf('fork')).toEqual(forkAt);
+  await done('resume', 'fork');
+  await untilMore('fork', forkAt.loops + 5);
+  const next = await done('save', 'pulse', '--label', 'after');
+  const log: { id: string; label: string; parent: string | null }[] = (await json('log', 'pulse')).snapshots;
+  expect(log.map(({ label }) => label)).toEqual(['before', 'after']);
+  expect(log[1]).toMatchObject({ id: next, parent: snapshot });
+  // Both ways: what it printed while nobody was there, and what it prints now.
+  await done('pause', 'pulse');
+  await done('restore', 'pulse', snapshot);
+  await done('resume', 'pulse');
+  await untilMore('pulse', loops + 5);
+  const forked = await done('save', 'fork');
+  expect((await json('verify', forked)).damaged ?? []).toEqual([]);
+});
+
+it('is kept when its bridge is told so, and ends with it otherwise', async () => {
+  const pids = [await pidOf('pulse'), await pidOf('fork')];
+  await endBridge('SIGKILL');
+  await startBridge('--keep-machines');
+  await done('pause', 'pulse');
+  const at = await pulseOf('pulse');
+  await endBridge('SIGTERM');
+  expect(bridge!.exitCode).toBe(0);
+  expect(await running(...pids)).toEqual([true, true]);
+  await startBridge();
+  expect(await stateOf('pulse')).toBe('paused');
+  expect(await pulseOf('pulse')).toEqual(at);
+  expect(await stateOf('fork')).toBe('running');
+  await endBridge('SIGTERM');
+  expect(await running(...pids)).toEqual([false, false]);
+  await startBridge();
+  expect([await stateOf('pulse'), await stateOf('fork')]).toEqual(['stopped', 'stopped']);
+});
+
+it('that cannot be taken over runs on, says why, and is not started twice', async () => {
+  await done('run', 'pulse');
+  await untilMore('pulse', 5);
+  const pid = await pidOf('pulse');
+  const [found] = await findKeptMachines(join(folder, 'store'), join(folder, 'machines'));
+  const { files } = found!;
+  await endBridge('SIGKILL');
+  // Its monitor serves one client at a time, and this is another one.
+  const other = connect(files.qmp);
+  await once(other, 'data');
+  await startBridge();
+  const { state, facts } = await json('status', 'pulse');
+  expect(state).toBe('lost');
+  expect(facts).toMatchObject({ pid, ended: expect.stringContaining('could not be taken over') });
+  expect(await vitrine('run', 'pulse')).toMatchObject({
+    code: 5,
+    error: expect.stringContaining('vitrine stop'),
+  });
+  expect(await stateOf('pulse')).toBe('lost');
+  expect(await running(pid)).toEqual([true]);
+  other.destroy();
+  await endBridge('SIGTERM');
+  expect(await running(pid)).toEqual([true]);
+  await startBridge();
+  expect(await stateOf('pulse')).toBe('running');
+  await endBridge('SIGKILL');
+  const again = connect(files.qmp);
+  await once(again, 'data');
+  await startBridge();
+  await done('stop', 'pulse');
+  await expect.poll(() => running(pid)).toEqual([false]);
+  again.destroy();
+  await done('run', 'pulse');
+  await untilMore('pulse', 5);
+  await done('stop', 'pulse');
+});

@@ -1,0 +1,91 @@
+// A program that owns a machine and is killed in the middle of its work, at a step that it is told: a call of the monitor that is
+// about to be made, or was made and not answered, or a write into RAM. Built and started by `kept-program.ts`.
+//
+//   argv: JSON of `OwnerTask`. It prints `ready` when the machine is there, `done` when the work ended before that step came.
+
+import { loadCodecs } from '../../src/codec/load.ts';
+import { openEngine, type Vitrine } from '../../src/engine/vitrine.ts';
+import { adoptKeptMachine, findKeptMachines } from '../../src/host/qemu/kept-machine.ts';
+import type { QemuProfile } from '../../src/host/qemu/profile.ts';
+import {
+  openQemuMachine,
+  type QemuMachine,
+  type QemuMachineOptions,
+} from '../../src/host/qemu/qemu-machine.ts';
+import { Qmp } from '../../src/host/qemu/qmp.ts';
+import { RamFile } from '../../src/host/qemu/ram-file.ts';
+import { loadKernels } from '../../src/kernel/load.ts';
+import { openFsStore } from '../../src/store/fs-store.ts';
+
+export interface OwnerTask {
+  readonly store: string;
+  readonly root: string;
+  /** Starts a machine; without it, the one that is there is taken over. */
+  readonly start?: { readonly profile: QemuProfile; readonly disks?: QemuMachineOptions['disks'] };
+  /** What it does with the machine. */
+  readonly work: 'nothing' | 'save' | 'save live' | 'restore' | 'reset';
+  readonly snapshot?: string;
+  /** The step at which it dies; absent, it lives. */
+  readonly step?: number;
+  /** Whether a call of the monitor has been sent by then. */
+  readonly isSent?: boolean;
+}
+
+const task = JSON.parse(process.argv[2]!) as OwnerTask;
+const [kernels, codecs] = await Promise.all([loadKernels(), loadCodecs()]);
+const store = await openFsStore(task.store);
+const vitrine = await openEngine({ store, kernels, codecs });
+const machine = await open(vitrine);
+process.stdout.write('ready\n');
+if (task.work === 'reset') await machine.machine.checkpoint();
+// What it has to prove first is no step of it.
+if (task.work === 'save live') await machine.machine.save({ live: {} });
+dieAtStep(task);
+await doWork(machine);
+process.stdout.write('done\n');
+// Until it is killed.
+setInterval(() => {}, 1_000);
+
+async function open(vitrine: Vitrine): Promise<QemuMachine> {
+  const { root, store: home } = task;
+  if (task.start === undefined) {
+    const [found] = await findKeptMachines(home, root);
+    return adoptKeptMachine(found!, vitrine, { root });
+  }
+  const { profile, disks } = task.start;
+  const options = disks === undefined ? {} : { disks };
+  const machine = await openQemuMachine('kept', profile, vitrine, { root, keptFor: home, ...options });
+  await machine.start();
+  return machine;
+}
+
+async function doWork({ machine }: QemuMachine): Promise<void> {
+  if (task.work === 'save') await machine.save();
+  if (task.work === 'save live') await machine.save({ live: {} });
+  if (task.work === 'restore') await machine.restore(task.snapshot!);
+  if (task.work === 'reset') await machine.reset();
+}
+
+function dieAtStep({ step, isSent = false }: OwnerTask): void {
+  if (step === undefined) return;
+  let next = 0;
+  const die = (): void => {
+    process.kill(process.pid, 'SIGKILL');
+  };
+  const { execute } = Qmp.prototype;
+  Qmp.prototype.execute = function (this: Qmp, ...call: Parameters<typeof execute>) {
+    const isIt = next++ === step;
+    if (isIt && !isSent) die();
+    const answer = execute.apply(this, call);
+    if (isIt) die();
+    return answer;
+  } as typeof execute;
+  const { write } = RamFile.prototype;
+  RamFile.prototype.write = function (this: RamFile, offsetBytes, from) {
+    const isIt = next++ === step;
+    // Half of it, where it is there to be cut.
+    if (isIt) write.call(this, offsetBytes, from.subarray(0, from.length / 2));
+    if (isIt) die();
+    write.call(this, offsetBytes, from);
+  };
+}
