@@ -24,23 +24,24 @@ import type {
 import { PauseGuard } from '../../guest/pause-guard.ts';
 import type { Region } from '../../memory/region.ts';
 import { regionOf, type Span } from '../../memory/span.ts';
-import { type CloneOrigin, CloneRam } from './clone-ram.ts';
+import type { CloneOrigin } from './clone-ram.ts';
 import { DeviceState, type DeviceStateOptions, type SavePath } from './device-state.ts';
 import { isDiskRecord } from './disk-record.ts';
 import type { Disks } from './disks.ts';
 import type { LiveVerdict } from './live-proof.ts';
 import { streamLive } from './live-stream.ts';
+import { openRam } from './open-ram.ts';
 import { type RamRange, ramRangesIn } from './physmap.ts';
 import type { QemuProcess } from './process.ts';
-import { openProcessRam, type Ram } from './process-ram.ts';
+import type { Ram } from './process-ram.ts';
 import { RAM_BLOCK } from './profile.ts';
 import type { QmpEvent } from './qmp.ts';
 import type { RunState } from './qmp-commands.ts';
-import { RamFile } from './ram-file.ts';
 import type { RunIntent } from './run-intent.ts';
 import { IGNORE_SHARED, StateTransfer } from './state-transfer.ts';
 import { StreamedMemory } from './streamed-memory.ts';
 import { WholeRam } from './whole-ram.ts';
+import { Wholeness } from './wholeness.ts';
 
 /** A machine in one of these states goes on only after a reset. */
 const ENDED_STATES: readonly RunState[] = ['shutdown', 'internal-error', 'guest-panicked'];
@@ -105,21 +106,6 @@ export async function openQemuGuest(process: QemuHost, options: QemuGuestOptions
   }
 }
 
-async function openRam(
-  { qmp, pid, profile, files }: QemuHost,
-  { ram, origin }: QemuGuestOptions,
-): Promise<Ram> {
-  if (ram !== 'private') return new RamFile(files.ram, profile.memoryBytes);
-  const own = await openProcessRam(qmp, pid, profile.memoryBytes);
-  if (origin === undefined) return own;
-  try {
-    return new CloneRam(own, origin.image);
-  } catch (error) {
-    own.close();
-    throw error;
-  }
-}
-
 export class QemuGuest implements Guest {
   readonly machine: MachineDescription;
   readonly regions: readonly Region[];
@@ -133,9 +119,7 @@ export class QemuGuest implements Guest {
   readonly #disks: Disks | undefined;
   readonly #live: () => Promise<LiveVerdict>;
   readonly #intent: RunIntent | undefined;
-  /** Records of a machine that was found half-way into a restore: to load them again does not mend it. */
-  readonly #torn = new WeakSet<DeviceRecord>();
-  #isTorn: boolean;
+  readonly #wholeness: Wholeness;
   readonly #guard = new PauseGuard();
   /** Settles when the pauses and resumes so far have been served: they go one after another. */
   #turn: Promise<unknown> = Promise.resolve();
@@ -154,7 +138,7 @@ export class QemuGuest implements Guest {
     { disks, live = UNPROVEN, intent }: Pick<QemuGuestOptions, 'disks' | 'live' | 'intent'>,
   ) {
     this.#intent = intent;
-    this.#isTorn = intent?.isBeingReplaced ?? false;
+    this.#wholeness = new Wholeness(intent);
     this.#live = live;
     this.traits = {
       ...marksOf(ram),
@@ -195,7 +179,7 @@ export class QemuGuest implements Guest {
 
   /** Whether a restore of it was cut off, when its owner was killed: until the next restore it can neither run nor be saved. */
   get isTorn(): boolean {
-    return this.#isTorn;
+    return this.#wholeness.isTorn;
   }
 
   /** Whether its owner means it to run when nothing is done with it; for one that may outlive its owner. */
@@ -207,7 +191,7 @@ export class QemuGuest implements Guest {
   start(): Promise<void> {
     return this.#inTurn(async () => {
       this.#guard.requireOpen();
-      this.#requireWhole();
+      this.#wholeness.require();
       this.#intent?.setShallRun(true);
       if (this.#guard.state === 'paused') this.#runsAfter = true;
       else await this.#process.qmp.execute('cont');
@@ -233,7 +217,7 @@ export class QemuGuest implements Guest {
     return this.#inTurn(async () => {
       this.#guard.requireOpen();
       // Devices are needed for what shall last.
-      if (devices) this.#requireWhole();
+      if (devices) this.#wholeness.require();
       if (this.#guard.state === 'running') {
         await this.#rest();
         this.#devices.forget();
@@ -248,7 +232,7 @@ export class QemuGuest implements Guest {
       if (!this.#guard.resume()) return;
       // What was written without a state after it.
       if (this.#wholeRam?.isPending) await this.#devices.load(this.#devices.read(await this.#devices.save()));
-      if (!this.#isTorn) this.#intent?.setBeingReplaced(false);
+      this.#wholeness.endReplacing();
       if (this.#runsAfter) await this.#process.qmp.execute('cont');
     });
   }
@@ -285,7 +269,7 @@ export class QemuGuest implements Guest {
   writePages(span: Span, from: Uint8Array): void {
     this.#guard.requirePaused();
     const offsetBytes = this.#offsetOf(span);
-    this.#intent?.setBeingReplaced(true);
+    this.#wholeness.beginReplacing();
     this.#ram.write(offsetBytes, from.subarray(0, span.lengthBytes));
   }
 
@@ -313,7 +297,7 @@ export class QemuGuest implements Guest {
   async saveDevices(): Promise<DeviceRecord[]> {
     this.#guard.requirePaused();
     const devices = await this.#devices.save();
-    if (this.#isTorn) for (const record of devices) this.#torn.add(record);
+    this.#wholeness.gave(devices);
     return this.#disks === undefined ? devices : [...devices, ...(await this.#disks.save())];
   }
 
@@ -332,7 +316,7 @@ export class QemuGuest implements Guest {
     this.#guard.requirePaused();
     const state = this.#devices.read(records.filter((record) => !isDiskRecord(record)));
     const read = await this.#disks?.read(records);
-    this.#intent?.setBeingReplaced(true);
+    this.#wholeness.beginReplacing();
     await this.#reviveEnded();
     const swap = read && (await this.#disks?.swapIn(read));
     try {
@@ -342,8 +326,7 @@ export class QemuGuest implements Guest {
       throw error;
     }
     await swap?.commit();
-    if (!records.some((record) => this.#torn.has(record))) this.#isTorn = false;
-    if (!this.#isTorn) this.#intent?.setBeingReplaced(false);
+    this.#wholeness.took(records);
   }
 
   /** Memory that its RAM takes of the host's. */
@@ -383,11 +366,6 @@ export class QemuGuest implements Guest {
     await reset.event;
     this.#status = 'paused';
     this.#runsAfter = true;
-  }
-
-  #requireWhole(): void {
-    if (!this.#isTorn) return;
-    throw new VitrineError('wrong-state', { actual: 'half-way into a restore', required: 'restored' });
   }
 
   #read(span: Span, into: Uint8Array): void {
