@@ -24,7 +24,7 @@ import type {
 import { PauseGuard } from '../../guest/pause-guard.ts';
 import type { Region } from '../../memory/region.ts';
 import { regionOf, type Span } from '../../memory/span.ts';
-import type { CloneOrigin } from './clone-ram.ts';
+import { type CloneOrigin, CloneRam } from './clone-ram.ts';
 import { DeviceState, type DeviceStateOptions, type SavePath } from './device-state.ts';
 import { isDiskRecord } from './disk-record.ts';
 import type { Disks } from './disks.ts';
