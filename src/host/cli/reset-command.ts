@@ -1,5 +1,6 @@
 // `vitrine checkpoint` and `vitrine reset`: a point in memory, and back to it as fast as what changed since can be written.
 
+import { isVitrineError, VitrineError } from '../../base/error.ts';
 import { throwIfAborted } from '../../base/work.ts';
 import { UsageError } from './command.ts';
 import { verbCommand } from './verb-command.ts';
@@ -41,13 +42,14 @@ Of a machine that was forked only what it wrote is looked at; one that was run i
   names: { least: 1, most: 2, what: 'the name of a machine, and a snapshot if you like' },
   async run({ client, names: [name, snapshot], values, work, result, say }) {
     const machine = client.machine(name!);
+    const reset = () => machine.reset().catch((error: unknown) => Promise.reject(withHint(error, name!)));
     if (values.loop !== undefined) {
       const count = countOf(values.loop);
       if (snapshot !== undefined) {
         await machine.restore(snapshot, work);
         await machine.checkpoint();
       }
-      const report = await loop(() => machine.reset(), count, work.signal);
+      const report = await loop(reset, count, work.signal);
       result(report, '');
       const { resets, perSecond, medianMs, pagesWritten } = report;
       say(
@@ -56,7 +58,7 @@ Of a machine that was forked only what it wrote is looked at; one that was run i
       return;
     }
     if (snapshot === undefined) {
-      const report = await machine.reset();
+      const report = await reset();
       result(report, '');
       say(`${name}: ${report.pagesWritten} pages written`);
       return;
@@ -67,6 +69,13 @@ Of a machine that was forked only what it wrote is looked at; one that was run i
     say(`${name}: ${restored.pagesWritten} pages written; "vitrine reset ${name}" comes back here`);
   },
 });
+
+/** A machine without a checkpoint: what to type to get one. */
+function withHint(error: unknown, name: string): unknown {
+  if (!isVitrineError(error, 'wrong-state') || error.data.required !== 'a checkpoint') return error;
+  const hint = `vitrine checkpoint ${name}, or vitrine reset ${name} SNAPSHOT`;
+  return new VitrineError('wrong-state', { ...error.data, hint }, { cause: error });
+}
 
 /** What a loop of resets came to. */
 interface LoopReport {
