@@ -2,4 +2,5 @@
 
 export type { Effort } from '../format/frame-codecs.ts';
 export type { Codec, Codecs } from './codec.ts';
-export { codecsOf, loadCodecs } from './load.ts';
+export { loadCodecs } from './load.ts';
+export { codecsOf } from './registry.ts';

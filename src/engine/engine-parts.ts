@@ -6,6 +6,7 @@ import type { Store } from '../store/store.ts';
 import type { Digester } from './digester.ts';
 import type { Lock } from './lock.ts';
 import type { Objects } from './objects.ts';
+import type { PageEncoder } from './page-encoder.ts';
 import type { TableReader } from './table-reader.ts';
 
 export interface EngineParts {
@@ -16,4 +17,6 @@ export interface EngineParts {
   readonly digester: Digester;
   readonly objects: Objects;
   readonly tables: TableReader;
+  /** Threads for large saves, where there are some. */
+  readonly encoder: PageEncoder | undefined;
 }

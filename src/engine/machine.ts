@@ -93,10 +93,12 @@ export class Machine {
     return this.#exclusively('save', () =>
       this.#sharing(async () => {
         const base = options.full ? null : await this.#presentBase();
+        const startMs = this.#parts.clock.nowMs();
         const ahead = await this.#storeAhead(base, options);
         const instant = await this.#capture(base === null, options);
         const parent = this.#base?.digest ?? this.#after;
-        const work = { name: this.name, tracker: this.#tracker, instant, base, ahead, parent, options };
+        const told = { instant, base, ahead, parent };
+        const work = { name: this.name, tracker: this.#tracker, ...told, options, startMs };
         const saved = await this.#settling(() => saveInstant(this.#parts, work));
         this.#base = saved;
         await this.#moveHead(saved.digest);

@@ -15,6 +15,7 @@ import { type FinishedPack, PackWriter } from '../format/pack-writer.ts';
 import type { Store } from '../store/store.ts';
 import type { Digester } from './digester.ts';
 import { INDEX_PREFIX, type Objects, PACK_PREFIX } from './objects.ts';
+import type { PageFrame } from './page-encoder.ts';
 
 /**
  * A pack up to this length is read whole for its index: that is one request as for a record of its own, which would be a
@@ -118,6 +119,28 @@ export class PackSink {
     const isLongest = base !== undefined && this.#objects.depthOf(base.digest) === LIMITS.maxDeltaDepth;
     if (isLongest && object.pattern === undefined) return this.#takeFromStart(object, base.digest);
     return this.#take(object);
+  }
+
+  /** Whether an object is to be taken: the store has it not, nor this sink. It must then be given, as it is or in a frame. */
+  wants(digest: Digest): boolean {
+    if (this.#objects.presence(digest) === 'present') {
+      this.#objectsKnown++;
+      return false;
+    }
+    return this.#added.add(digest);
+  }
+
+  /** Takes an object that it said it wants. */
+  addWanted(object: Omit<NewObject, 'base'>): undefined | Promise<void> {
+    return this.#take(object);
+  }
+
+  /** Takes pages that it said it wants, encoded by others: all of one length, one after another. */
+  async addFrame(frame: PageFrame, digests: readonly Digest[]): Promise<void> {
+    // Its entries take room in the index: twice the usual margin holds those of the smallest pages, too.
+    if (!this.#writer.hasRoomFor(2 * LIMITS.frameBytes)) await this.#flush();
+    this.#writer.addFrame(frame, digests);
+    await this.#flushFull();
   }
 
   /** As `add`, an object that the store may have in a pack that is to go: it is told from its base or from nothing. */

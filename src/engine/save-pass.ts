@@ -12,6 +12,7 @@ import { PageSet } from '../memory/page-set.ts';
 import { pageCountOf, type Region } from '../memory/region.ts';
 import type { EngineParts } from './engine-parts.ts';
 import type { NewObject, PackSink } from './pack-sink.ts';
+import { type LaneListener, PageLanes } from './page-lanes.ts';
 import type { InstantWork } from './save.ts';
 import { type ChangedPages, emptyTable, writeTable } from './table-writer.ts';
 
@@ -54,13 +55,18 @@ export class SavePass {
     const changed = new Changes(candidates.length);
     // What pages held before is told from the last committed capture: was that the base, it holds what the base names.
     const isOfBase = base?.epoch !== undefined && base.epoch === instant.epoch;
+    const lanes = this.#openLanes(region, changed);
     for (let first = 0; first < candidates.length; first += batchPages) {
       throwIfAborted(options.signal);
       const pages = candidates.subarray(first, first + batchPages);
       const { bytes, previous, previousOf, pauseMs } = await tracker.readPages(region.id, pages);
-      const batch = { before, pages, bytes, previous, previousOf, isOfBase };
-      const digests = await this.#storePages(batch, changed);
-      if (this.#work.tellStored === true) await tracker.storedAhead?.(region.id, pages, digests);
+      if (lanes !== undefined && previousOf.length === 0) await lanes.add({ before, pages }, bytes);
+      else {
+        await lanes?.drain();
+        const batch = { before, pages, bytes, previous, previousOf, isOfBase };
+        const digests = await this.#storePages(batch, changed);
+        if (this.#work.tellStored === true) await tracker.storedAhead?.(region.id, pages, digests);
+      }
       this.pauseMs = pauseMs ?? this.pauseMs;
       this.#donePages += pages.length;
       options.onProgress?.({
@@ -71,7 +77,22 @@ export class SavePass {
       });
       await this.#pacing.breathe();
     }
+    await lanes?.drain();
     return changed.list();
+  }
+
+  /** Other threads for the pages of a region, where there is enough to do for them. */
+  #openLanes(region: Region, changed: Changes): PageLanes | undefined {
+    const { encoder, tables } = this.#parts;
+    const { tracker, options, tellStored } = this.#work;
+    const effort = options.effort ?? 'fast';
+    if (encoder === undefined || !encoder.takes(effort) || this.#totalPages < encoder.fewestPages)
+      return undefined;
+    const listener: LaneListener = async ({ pages }, digests, indices) => {
+      for (const index of indices) changed.add(pages[index]!, digests, index * 32);
+      if (tellStored === true) await tracker.storedAhead?.(region.id, pages, digests);
+    };
+    return new PageLanes({ encoder, effort, sink: this.#sink, tables, listener });
   }
 
   /** Stores a device record as a table of its own. */

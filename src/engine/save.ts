@@ -43,6 +43,7 @@ export interface SaveReport {
   readonly snapshot: SnapshotInfo;
   /** How long the guest rested. */
   readonly pauseMs: number;
+  /** From the capture's begin to the durable ref. */
   readonly totalMs: number;
   readonly pagesScanned: number;
   /** Pages whose content differs from the parent's. */
@@ -90,6 +91,8 @@ export interface StoredAhead {
 /** Everything about one save that is not a part of the engine. */
 export interface SaveWork extends InstantWork {
   readonly name: string;
+  /** When it began, by the engine's clock. */
+  readonly startMs: number;
   /** What was stored before, if anything was. */
   readonly ahead: StoredAhead | null;
   /** The snapshot before this one in the machine's history. */
@@ -115,8 +118,7 @@ async function saveInto(
   parts: EngineParts,
   work: SaveWork,
 ): Promise<Base & { report: SaveReport }> {
-  const startMs = parts.clock.nowMs();
-  const { tracker, instant, ahead, options } = work;
+  const { tracker, instant, ahead, options, startMs } = work;
   const { machine, regions } = await tracker.describe();
   const pass = new SavePass(parts, work, sink);
   const { tables, changed } = await storeRegions(parts, work, pass, sink, ahead);

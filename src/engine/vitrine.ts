@@ -24,6 +24,7 @@ import { finishRemoval, type Generation, isSameGeneration, readGeneration } from
 import { LocalLock, type Lock } from './lock.ts';
 import { Machine } from './machine.ts';
 import { Objects } from './objects.ts';
+import type { PageEncoder } from './page-encoder.ts';
 import { type PeekRange, peekSnapshot } from './peek.ts';
 import { readDevices } from './restore.ts';
 import type { Base } from './save.ts';
@@ -50,6 +51,8 @@ export interface EngineOptions {
   readonly clock?: Clock;
   /** Needed where more than one engine uses the store at once. */
   readonly lock?: Lock;
+  /** Threads that digest and encode large saves; without them, this one does. */
+  readonly encoder?: PageEncoder;
 }
 
 /** Opens an engine over a store. Throws what the store throws, and `format-*` when an index is damaged. */
@@ -69,6 +72,7 @@ export async function openEngine(options: EngineOptions): Promise<Vitrine> {
     digester,
     objects,
     tables: new TableReader(objects),
+    encoder: options.encoder,
   };
   return new Vitrine(parts, generation);
 }

@@ -140,6 +140,33 @@ export class PackWriter {
     });
   }
 
+  /** Adds a frame of pages that was encoded elsewhere: plain objects of one length, one after another. */
+  addFrame(
+    frame: Omit<FrameEntry, 'lengthBytes'> & { readonly bytes: OwnedBytes },
+    digests: readonly Uint8Array[],
+  ): void {
+    const { codec, bytes, plainLengthBytes, checksum } = frame;
+    const lengthBytes = plainLengthBytes / digests.length;
+    assert(Number.isInteger(lengthBytes), 'a frame is a whole number of pages');
+    assert(bytes.length <= plainLengthBytes, 'a frame never grows');
+    const number = this.#frames.length;
+    this.#frames.push({ codec, lengthBytes: bytes.length, plainLengthBytes, checksum });
+    for (const [index, digest] of digests.entries()) {
+      const isNew = this.#learn(digest, lengthBytes);
+      assert(isNew, 'a frame from elsewhere holds what the pack has not');
+      const place = { frame: number, offsetBytes: index * lengthBytes };
+      this.#objects.push({
+        digest: copyBytes(digest),
+        kind: 'page',
+        lengthBytes,
+        transform: 'plain',
+        ...place,
+      });
+    }
+    this.#parts.push(bytes);
+    this.#closedBytes += bytes.length;
+  }
+
   /** Adds an object that repeats an 8-byte pattern; it takes no room outside the index. */
   addFill(object: {
     readonly digest: Uint8Array;

@@ -5,6 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { closeSync, fsyncSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { ThreadEncoder } from '../../src/host/pages/thread-encoder.ts';
 import { openQemuMachine, type QemuMachine } from '../../src/host/qemu/qemu-machine.ts';
 import { openVitrine } from '../../src/open-vitrine.ts';
 import { openFsStore } from '../../src/store/fs-store.ts';
@@ -82,7 +83,7 @@ async function measureOurs(folder: string, program: string) {
   const open = async (round: number): Promise<[QemuMachine, HostShell, () => Promise<void>]> => {
     const store = join(folder, `store-${round}`);
     stores.push(store);
-    const vitrine = await openVitrine({ store: await openFsStore(store) });
+    const vitrine = await openVitrine({ store: await openFsStore(store), encoder: new ThreadEncoder() });
     const machine = await openQemuMachine('linux', linuxProfile(program, MEMORY_MIB), vitrine);
     const shell = new HostShell(machine.serial);
     await machine.start();

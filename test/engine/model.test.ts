@@ -8,6 +8,7 @@ import { isVitrineError } from '../../src/base/error.ts';
 import type { Machine } from '../../src/engine/machine.ts';
 import type { Vitrine } from '../../src/engine/vitrine.ts';
 import type { FlatGuest } from '../../src/guest/flat.ts';
+import { ThreadEncoder } from '../../src/host/pages/thread-encoder.ts';
 import { openMemoryStore } from '../../src/store/memory-store.ts';
 import { adoptFlat, openTestEngine } from '../support/engine.ts';
 import { faulty } from '../support/faulty-store.ts';
@@ -152,7 +153,8 @@ class History {
   /** Another engine over the same store, as after a reload; its machines are new. */
   async #reopen(): Promise<void> {
     this.#store = new SwitchStore(this.#inner);
-    this.#engine = await openTestEngine(this.#store);
+    const encoder = this.#tracker === 'digests' ? new ThreadEncoder({ fewestPages: 1 }) : undefined;
+    this.#engine = await openTestEngine(this.#store, undefined, encoder);
     this.#subjects = [];
     await this.#adopt();
   }

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { MIB } from '../../src/base/limits.ts';
 import type { Vitrine } from '../../src/engine/vitrine.ts';
+import { ThreadEncoder } from '../../src/host/pages/thread-encoder.ts';
 import { openQemuMachine, type QemuMachine } from '../../src/host/qemu/qemu-machine.ts';
 import { openVitrine } from '../../src/open-vitrine.ts';
 import { openFsStore } from '../../src/store/fs-store.ts';
@@ -27,7 +28,10 @@ const opened: QemuMachine[] = [];
 beforeAll(async () => {
   rom = await pulseRomFile();
   folder = await mkdtemp(join(tmpdir(), 'vitrine-large-'));
-  vitrine = await openVitrine({ store: await openFsStore(join(folder, 'store')) });
+  vitrine = await openVitrine({
+    store: await openFsStore(join(folder, 'store')),
+    encoder: new ThreadEncoder(),
+  });
 });
 afterEach(async () => {
   for (const machine of opened.splice(0)) await machine.close();
@@ -139,7 +143,7 @@ describe('a large machine', () => {
     await machine.stop();
     const low = await lowOf(machine);
     const small = await machine.machine.save({ onProgress });
-    told.changedMs = small.totalMs + small.pauseMs;
+    told.changedMs = small.totalMs;
     told.changedPauseMs = small.pauseMs;
     expect(small.pagesChanged).toBeLessThan(MEMORY_BYTES / PAGE / 50);
     // A quarter is lost, a part of it is zeros now.
@@ -162,6 +166,7 @@ describe('a large machine', () => {
     await again.start();
     await letRun(again, 20);
     told.grownMiB = (most - before) / MIB;
+    if (process.env.VITRINE_LARGE_MIB) console.log(JSON.stringify(told));
     expect(most - before).toBeLessThan(MOST_GROWN_BYTES);
   });
 });

@@ -3,6 +3,7 @@
 import { loadCodecs } from '../../src/codec/load.ts';
 import type { Lock } from '../../src/engine/lock.ts';
 import type { Machine } from '../../src/engine/machine.ts';
+import type { PageEncoder } from '../../src/engine/page-encoder.ts';
 import { openEngine, type Vitrine } from '../../src/engine/vitrine.ts';
 import { FlatGuest, type FlatGuestOptions } from '../../src/guest/flat.ts';
 import { loadKernels } from '../../src/kernel/load.ts';
@@ -16,7 +17,11 @@ export function tickingClock() {
   return { nowMs: () => ms++, wallMs: () => ms++ };
 }
 
-export async function openTestEngine(store: Store = openMemoryStore(), lock?: Lock): Promise<Vitrine> {
+export async function openTestEngine(
+  store: Store = openMemoryStore(),
+  lock?: Lock,
+  encoder?: PageEncoder,
+): Promise<Vitrine> {
   const [kernels, codecs] = await Promise.all([loadKernels(), loadCodecs()]);
   return openEngine({
     store,
@@ -24,6 +29,7 @@ export async function openTestEngine(store: Store = openMemoryStore(), lock?: Lo
     codecs,
     clock: tickingClock(),
     ...(lock === undefined ? {} : { lock }),
+    ...(encoder === undefined ? {} : { encoder }),
   });
 }
 

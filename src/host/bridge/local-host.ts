@@ -10,6 +10,7 @@ import type { SnapshotId } from '../../engine/snapshot.ts';
 import { openEngine, type Vitrine } from '../../engine/vitrine.ts';
 import { loadKernels } from '../../kernel/load.ts';
 import type { Store } from '../../store/store.ts';
+import { ThreadEncoder } from '../pages/thread-encoder.ts';
 
 /** A machine that this host started or adopted. */
 export interface LaunchedMachine extends HostMachine {
@@ -39,7 +40,7 @@ export interface LocalHostOptions {
 /** Opens an engine over the store. Throws what it throws; the store is the caller's to close then. */
 export async function openLocalHost(options: LocalHostOptions): Promise<LocalHost> {
   const [kernels, codecs] = await Promise.all([loadKernels(), loadCodecs()]);
-  const engine = await openEngine({ store: options.store, kernels, codecs });
+  const engine = await openEngine({ store: options.store, kernels, codecs, encoder: new ThreadEncoder() });
   const known = (await options.launcher?.known(engine)) ?? [];
   return new LocalHost(engine, options, known);
 }

@@ -1,12 +1,29 @@
-// A thread that works on pages: it serves tasks one after another, as messages, with kernels of its own.
+// A thread that works on pages: it serves tasks one after another, as messages, with kernels and codecs of its own.
 
 import { parentPort } from 'node:worker_threads';
 import { isVitrineError } from '../../base/error.ts';
+import type { Codecs } from '../../codec/codec.ts';
+import { Digester } from '../../engine/digester.ts';
+import type { InspectedPages, PageFrame } from '../../engine/page-encoder.ts';
 import { loadKernels } from '../../kernel/load.ts';
-import { openScanWorkArea, type ScanTask, scanChunks } from './scan-chunks.ts';
+import {
+  type EncodeTask,
+  encodePages,
+  type InspectTask,
+  inspectPages,
+  loadThreadCodecs,
+} from './encode-pages.ts';
+import { openScanWorkArea, type ScanTask, type ScanWorkArea, scanChunks } from './scan-chunks.ts';
 
 /** What a thread can be asked for. */
-export type PageTask = ScanTask;
+export type PageTask = ScanTask | InspectTask | EncodeTask;
+
+/** What it answers with. */
+export type PageResult<Task extends PageTask> = Task extends InspectTask
+  ? InspectedPages
+  : Task extends EncodeTask
+    ? PageFrame[]
+    : undefined;
 
 export interface PageRequest {
   readonly id: number;
@@ -15,31 +32,51 @@ export interface PageRequest {
 
 /** What a thread answers: errors of ours by code and data, others as they are. */
 export type PageAnswer =
-  | { readonly id: number; readonly error?: undefined }
+  | { readonly id: number; readonly result: unknown; readonly error?: undefined }
   | {
       readonly id: number;
       readonly error: { readonly code?: string; readonly data?: object; readonly message: string };
     };
 
+interface Parts {
+  readonly scanning: ScanWorkArea;
+  readonly digester: Digester;
+  readonly codecs: Codecs;
+}
+
 /** Serves the thread that started this one. Throws `kernel-unavailable`. */
 export async function servePages(): Promise<void> {
   const port = parentPort;
   if (port === null) throw new Error('this runs in a thread');
-  const scanning = openScanWorkArea(await loadKernels());
+  const kernels = await loadKernels();
+  const parts = {
+    scanning: openScanWorkArea(kernels),
+    digester: new Digester(kernels),
+    codecs: await loadThreadCodecs(),
+  };
   port.on('message', ({ id, task }: PageRequest) => {
-    port.postMessage(answer(id, () => scanChunks(task, scanning)));
+    try {
+      const { result, transfer } = doTask(task, parts);
+      const answer: PageAnswer = { id, result };
+      port.postMessage(answer, transfer);
+    } catch (error) {
+      const answer: PageAnswer = { id, error: told(error) };
+      port.postMessage(answer);
+    }
   });
 }
 
-function answer(id: number, work: () => void): PageAnswer {
-  try {
-    work();
-    return { id };
-  } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    return {
-      id,
-      error: isVitrineError(error) ? { code: error.code, data: error.data, message } : { message },
-    };
+function doTask(task: PageTask, { scanning, digester, codecs }: Parts) {
+  if (task.kind === 'scan') return { result: scanChunks(task, scanning), transfer: [] };
+  if (task.kind === 'encode') {
+    const result = encodePages(task, codecs);
+    return { result, transfer: result.map(({ bytes }) => bytes.buffer) };
   }
+  const result = inspectPages(task, digester);
+  return { result, transfer: [result.bytes.buffer, result.digests.buffer] };
+}
+
+function told(error: unknown) {
+  const message = error instanceof Error ? error.message : String(error);
+  return isVitrineError(error) ? { code: error.code, data: error.data, message } : { message };
 }

@@ -7,13 +7,14 @@ import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { type ErrorCode, type ErrorData, isErrorCode, VitrineError } from '../../base/error.ts';
 import { PAGE_THREAD } from './generated/page-thread.ts';
-import type { PageAnswer, PageRequest, PageTask } from './page-thread.ts';
+import type { PageAnswer, PageRequest, PageResult, PageTask } from './page-thread.ts';
+import type { ScanTask } from './scan-chunks.ts';
 
 /** A thread takes some 15 MiB; memory is what holds more of them up. */
 const MOST_THREADS = 8;
 
 interface Pending {
-  readonly resolve: () => void;
+  readonly resolve: (result: unknown) => void;
   readonly reject: (error: unknown) => void;
 }
 
@@ -33,8 +34,19 @@ export class ThreadPool {
     this.#threads = new Array(size).fill(undefined);
   }
 
+  /**
+   * Lets the thread with the least to do do the task; `transfer` goes there and is gone here. Throws what the task throws, and
+   * `worker-lost`.
+   */
+  run<Task extends PageTask>(task: Task, transfer: readonly ArrayBuffer[] = []): Promise<PageResult<Task>> {
+    const loads = this.#threads.map((thread) => thread?.pending.size ?? 0);
+    const index = loads.indexOf(Math.min(...loads));
+    // Safe: a thread answers a task with its result.
+    return this.#run(index, task, transfer) as Promise<PageResult<Task>>;
+  }
+
   /** Lets every thread do the task; resolves when all have. On failure all have ended, too, and the first error is thrown. */
-  async runOnAll(task: PageTask): Promise<void> {
+  async runOnAll(task: ScanTask): Promise<void> {
     const runs = this.#threads.map((_, index) => this.#run(index, task));
     const results = await Promise.allSettled(runs);
     for (const result of results) if (result.status === 'rejected') throw result.reason;
@@ -46,7 +58,7 @@ export class ThreadPool {
     await Promise.all(this.#threads.map((thread) => thread?.worker.terminate()));
   }
 
-  #run(index: number, task: PageTask): Promise<void> {
+  #run(index: number, task: PageTask, transfer: readonly ArrayBuffer[] = []): Promise<unknown> {
     if (this.#isClosed) return Promise.reject(new VitrineError('worker-lost', { reason: 'closed' }));
     const thread = this.#threads[index] ?? this.#start(index);
     const id = ++this.#lastId;
@@ -54,7 +66,7 @@ export class ThreadPool {
       thread.pending.set(id, { resolve, reject });
       thread.worker.ref();
       const request: PageRequest = { id, task };
-      thread.worker.postMessage(request);
+      thread.worker.postMessage(request, transfer);
     });
   }
 
@@ -74,7 +86,7 @@ export class ThreadPool {
       const pending = thread.pending.get(answer.id);
       thread.pending.delete(answer.id);
       if (thread.pending.size === 0) worker.unref();
-      if (answer.error === undefined) pending?.resolve();
+      if (answer.error === undefined) pending?.resolve(answer.result);
       else pending?.reject(errorOf(answer.error));
     });
     worker.unref();

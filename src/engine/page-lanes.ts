@@ -1,0 +1,107 @@
+// Batches of pages on their way through other threads, several at a time, and back in the order in which they came:
+//
+//   pages ─inspect─▶ digests ─which are new?─▶ encode ─▶ frames ─▶ sink
+//
+// What is new is decided here, since only here it is known what the store and this save have. Pages that fill no whole frame
+// go into the sink's own.
+
+import type { OwnedBytes } from '../base/bytes.ts';
+import { LIMITS } from '../base/limits.ts';
+import { compareDigests, type Digest } from '../format/digest.ts';
+import type { Effort } from '../format/frame-codecs.ts';
+import type { Table } from '../format/table.ts';
+import type { PackSink } from './pack-sink.ts';
+import type { InspectedPages, PageEncoder, PageFrame } from './page-encoder.ts';
+import type { TableReader } from './table-reader.ts';
+
+/** Pages of a region, and the table that they are told from. */
+export interface LaneBatch {
+  readonly before: Table;
+  readonly pages: Uint32Array;
+}
+
+/** Hears of a batch, in order: the digests of all its pages, zeros for zeros, and the indices of those that changed. */
+export type LaneListener = (
+  batch: LaneBatch,
+  digests: OwnedBytes,
+  changed: readonly number[],
+) => Promise<void>;
+
+export interface LaneParts {
+  readonly encoder: PageEncoder;
+  readonly effort: Effort;
+  readonly sink: PackSink;
+  readonly tables: TableReader;
+  readonly listener: LaneListener;
+}
+
+export class PageLanes {
+  readonly #parts: LaneParts;
+  readonly #inspecting: { readonly batch: LaneBatch; readonly inspected: Promise<InspectedPages> }[] = [];
+  readonly #encoding: {
+    readonly digests: readonly Digest[];
+    readonly frames: Promise<readonly PageFrame[]>;
+  }[] = [];
+
+  constructor(parts: LaneParts) {
+    this.#parts = parts;
+  }
+
+  /** Takes a batch and its bytes, which are its own; waits while there are as many as are worth having. */
+  async add(batch: LaneBatch, bytes: OwnedBytes): Promise<void> {
+    const inspected = this.#parts.encoder.inspect(bytes, batch.before.pageBytes);
+    // Whoever waits for it hears of its failure; nobody may, where another one failed before.
+    inspected.catch(() => {});
+    this.#inspecting.push({ batch, inspected });
+    if (this.#inspecting.length >= this.#parts.encoder.lanes) await this.#takeInspected();
+  }
+
+  /** Waits until all batches are in the sink. Throws what the threads and the sink throw. */
+  async drain(): Promise<void> {
+    while (this.#inspecting.length > 0) await this.#takeInspected();
+    while (this.#encoding.length > 0) await this.#takeEncoded();
+  }
+
+  async #takeInspected(): Promise<void> {
+    const { encoder, effort, sink, tables, listener } = this.#parts;
+    const { batch, inspected } = this.#inspecting.shift()!;
+    const { bytes, digests, patterns } = await inspected;
+    const { before, pages } = batch;
+    const { pageBytes } = before;
+    const was = await tables.pageDigests(before, pages);
+    const changed: number[] = [];
+    const kept: number[] = [];
+    const digestAt = (index: number): Digest => digests.subarray(index * 32, index * 32 + 32) as Digest;
+    const bytesAt = (index: number): Uint8Array => bytes.subarray(index * pageBytes, (index + 1) * pageBytes);
+    for (let index = 0; index < pages.length; index++) {
+      const pattern = patterns.get(index);
+      const isZero = pattern?.every((byte) => byte === 0) ?? false;
+      if (isZero) digests.fill(0, index * 32, index * 32 + 32);
+      if (compareDigests(digests, was, index * 32, index * 32) === 0) continue;
+      changed.push(index);
+      if (isZero || !sink.wants(digestAt(index))) continue;
+      if (pattern === undefined) kept.push(index);
+      else await sink.addWanted({ digest: digestAt(index), kind: 'page', bytes: bytesAt(index), pattern });
+    }
+    await listener(batch, digests, changed);
+    const inFrames = kept.length - (kept.length % (LIMITS.frameBytes / pageBytes));
+    for (const index of kept.slice(inFrames)) {
+      await sink.addWanted({ digest: digestAt(index), kind: 'page', bytes: bytesAt(index) });
+    }
+    if (inFrames === 0) return;
+    const chosen = kept.slice(0, inFrames);
+    const frames = encoder.encode(bytes, pageBytes, Uint32Array.from(chosen), effort);
+    frames.catch(() => {});
+    this.#encoding.push({ digests: chosen.map(digestAt), frames });
+    if (this.#encoding.length >= encoder.lanes) await this.#takeEncoded();
+  }
+
+  async #takeEncoded(): Promise<void> {
+    const { digests, frames } = this.#encoding.shift()!;
+    const encoded = await frames;
+    const count = digests.length / encoded.length;
+    for (const [number, frame] of encoded.entries()) {
+      await this.#parts.sink.addFrame(frame, digests.slice(number * count, (number + 1) * count));
+    }
+  }
+}

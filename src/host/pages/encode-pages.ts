@@ -1,0 +1,59 @@
+// A thread's part of a save: pages digested, and pages encoded as full frames, by the codecs of the `fast` effort.
+
+import type { OwnedBytes } from '../../base/bytes.ts';
+import { LIMITS } from '../../base/limits.ts';
+import type { Codecs } from '../../codec/codec.ts';
+import { LZ4_ID, loadLz4 } from '../../codec/lz4.ts';
+import { RAW, RAW_ID } from '../../codec/raw.ts';
+import { openCodecs } from '../../codec/registry.ts';
+import { loadSparseLz4, SPARSE_LZ4_ID } from '../../codec/sparse.ts';
+import type { Digester } from '../../engine/digester.ts';
+import type { InspectedPages, PageFrame } from '../../engine/page-encoder.ts';
+import { crc32c } from '../../format/crc32c.ts';
+import type { Effort } from '../../format/frame-codecs.ts';
+
+/** zstd is not among them: it would be in the text of every thread, and is for saves that need not be fast. */
+export const THREAD_EFFORT = 'fast' satisfies Effort;
+
+export interface InspectTask {
+  readonly kind: 'inspect';
+  readonly bytes: OwnedBytes;
+  readonly pageBytes: number;
+}
+
+export interface EncodeTask {
+  readonly kind: 'encode';
+  readonly bytes: OwnedBytes;
+  readonly pageBytes: number;
+  /** Indices of pages, a whole number of frames of them. */
+  readonly pages: Uint32Array;
+}
+
+export function loadThreadCodecs(): Promise<Codecs> {
+  return openCodecs(
+    new Map([
+      [RAW_ID, async () => RAW],
+      [LZ4_ID, loadLz4],
+      [SPARSE_LZ4_ID, loadSparseLz4],
+    ]),
+  );
+}
+
+export function inspectPages({ bytes, pageBytes }: InspectTask, digester: Digester): InspectedPages {
+  return { bytes, ...digester.inspectPages(bytes, pageBytes) };
+}
+
+export function encodePages({ bytes, pageBytes, pages }: EncodeTask, codecs: Codecs): PageFrame[] {
+  const frames: PageFrame[] = [];
+  const plain = new Uint8Array(LIMITS.frameBytes);
+  const perFrame = LIMITS.frameBytes / pageBytes;
+  for (let first = 0; first < pages.length; first += perFrame) {
+    for (let index = 0; index < perFrame; index++) {
+      const page = pages[first + index]!;
+      plain.set(bytes.subarray(page * pageBytes, (page + 1) * pageBytes), index * pageBytes);
+    }
+    const { codec, bytes: encoded } = codecs.encodeSmallest(plain, THREAD_EFFORT);
+    frames.push({ codec, bytes: encoded, plainLengthBytes: plain.length, checksum: crc32c(encoded) });
+  }
+  return frames;
+}

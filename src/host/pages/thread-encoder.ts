@@ -1,0 +1,42 @@
+// The engine's PageEncoder over the threads of this process.
+
+import type { OwnedBytes } from '../../base/bytes.ts';
+import type { InspectedPages, PageEncoder, PageFrame } from '../../engine/page-encoder.ts';
+import type { Effort } from '../../format/frame-codecs.ts';
+import { THREAD_EFFORT } from './encode-pages.ts';
+import { pageThreads, type ThreadPool } from './thread-pool.ts';
+
+/** Batches a thread: one that it works on, and one that waits so that it need not. */
+const LANES_PER_THREAD = 2;
+
+/** 4 MiB of the usual size: about as long as a thread takes to start. */
+const FEWEST_PAGES = 1024;
+
+export interface ThreadEncoderOptions {
+  readonly threads?: ThreadPool;
+  readonly fewestPages?: number;
+}
+
+export class ThreadEncoder implements PageEncoder {
+  readonly lanes: number;
+  readonly fewestPages: number;
+  readonly #threads: ThreadPool;
+
+  constructor({ threads = pageThreads(), fewestPages = FEWEST_PAGES }: ThreadEncoderOptions = {}) {
+    this.fewestPages = fewestPages;
+    this.#threads = threads;
+    this.lanes = LANES_PER_THREAD * threads.size;
+  }
+
+  takes(effort: Effort): boolean {
+    return effort === THREAD_EFFORT;
+  }
+
+  inspect(bytes: OwnedBytes, pageBytes: number): Promise<InspectedPages> {
+    return this.#threads.run({ kind: 'inspect', bytes, pageBytes }, [bytes.buffer]);
+  }
+
+  encode(bytes: OwnedBytes, pageBytes: number, pages: Uint32Array): Promise<readonly PageFrame[]> {
+    return this.#threads.run({ kind: 'encode', bytes, pageBytes, pages }, [bytes.buffer]);
+  }
+}
