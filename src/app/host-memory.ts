@@ -7,7 +7,7 @@ import { button, element, field } from './dom.ts';
 import { HexView } from './hex-view.ts';
 import type { HostModel } from './host-model.ts';
 import type { Notices } from './notices.ts';
-import { formatAddress, formatMs, parseAddress } from './quantity.ts';
+import { formatAddress, formatCount, formatMs, parseAddress, parseBytes } from './quantity.ts';
 import { titleOf } from './snapshot-order.ts';
 
 /** Where the bytes shown begin. */
@@ -22,6 +22,16 @@ export class HostMemory {
     attributes: { type: 'text', spellcheck: 'false', autocomplete: 'off', size: 12, value: '0x1000' },
   });
   readonly #status = element('p', { className: 'hint', attributes: { role: 'status' } });
+  readonly #bytes = element('input', {
+    attributes: {
+      type: 'text',
+      spellcheck: 'false',
+      autocomplete: 'off',
+      size: 16,
+      placeholder: 'de ad be ef',
+    },
+  });
+  readonly #write = element('button', { attributes: { type: 'submit' } }, 'Poke');
   readonly #hex: HexView;
   #place: Place = { kind: 'address', at: 0x1000 };
   #snapshot: SnapshotInfo | null = null;
@@ -29,7 +39,8 @@ export class HostMemory {
 
   constructor(model: HostModel, notices: Notices) {
     this.#model = model;
-    const columns = matchMedia('(max-width: 600px)').matches ? 8 : 16;
+    // Beside another column sixteen bytes with their letters do not fit.
+    const columns = matchMedia('(max-width: 1500px)').matches ? 8 : 16;
     const look = (): void => void notices.guard('Reading memory', () => this.#look());
     this.#hex = new HexView(columns, (rows) => {
       this.#place = { ...this.#place, at: Math.max(0, this.#place.at + rows * columns) };
@@ -55,14 +66,36 @@ export class HostMemory {
       element('button', { attributes: { type: 'submit' } }, 'Peek'),
       button('Look again', look),
     );
-    this.element = element('div', { className: 'memory' }, form, this.#hex.element, this.#status);
+    const poke = element(
+      'form',
+      {
+        className: 'row-form',
+        on: {
+          submit: (event) => {
+            event.preventDefault();
+            void notices.guard('Writing memory', () => this.#poke());
+          },
+        },
+      },
+      field('Bytes to write there, hex', this.#bytes, 'field grow'),
+      this.#write,
+    );
+    this.element = element('div', { className: 'memory' }, form, this.#hex.element, this.#status, poke);
+    model.machines.watch(() => this.#allow());
     this.#hex.element.hidden = true;
     model.current.watch(() => {
       this.#snapshot = null;
       this.#last = null;
       this.#hex.element.hidden = true;
       this.#status.textContent = '';
+      this.#allow();
     });
+  }
+
+  #allow(): void {
+    const { machine } = this.#model;
+    const isUp = machine?.state === 'running' || machine?.state === 'paused';
+    this.#write.disabled = !isUp || !machine.permissions.includes('admin');
   }
 
   /** The same place in a snapshot. Throws what `peek` throws. */
@@ -71,11 +104,34 @@ export class HostMemory {
     await this.#look();
   }
 
+  /** The machine as it is now, at an address. Throws what `peek` throws. */
+  async showAddress(at: number): Promise<void> {
+    this.#snapshot = null;
+    this.#place = { kind: 'address', at };
+    await this.#look();
+  }
+
   /** A place of the machine as it is now. Throws what `peek` throws. */
   async showPage(region: string, offsetBytes: number): Promise<void> {
     this.#snapshot = null;
     this.#place = { kind: 'region', region, at: offsetBytes };
     await this.#look();
+  }
+
+  /** Writes at the place that is shown, and looks again. */
+  async #poke(): Promise<void> {
+    const name = this.#model.current.value;
+    const bytes = parseBytes(this.#bytes.value);
+    this.#bytes.setAttribute('aria-invalid', String(bytes === undefined));
+    if (name === null || bytes === undefined) return;
+    const place = this.#place;
+    const at =
+      place.kind === 'address' ? { address: place.at } : { region: place.region, offsetBytes: place.at };
+    this.#snapshot = null;
+    await this.#look();
+    await this.#model.bridge.machine(name).poke(at, bytes);
+    await this.#look();
+    this.#status.textContent = `${name}: ${formatCount(bytes.length, 'byte')} written`;
   }
 
   async #look(): Promise<void> {

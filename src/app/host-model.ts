@@ -59,6 +59,13 @@ export class HostModel {
     return this.#bridge;
   }
 
+  /** Whether the session may start machines. */
+  get mayRun(): boolean {
+    if (this.#bridge === null || this.state.value.kind !== 'open') return false;
+    const { runs, permissions } = this.#bridge.host;
+    return runs && permissions.includes('admin');
+  }
+
   get machine(): MachineInfo | null {
     return this.machines.value.find(({ name }) => name === this.current.value) ?? null;
   }

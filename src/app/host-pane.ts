@@ -5,8 +5,12 @@ import type { LinkState } from '../bridge/bridge-link.ts';
 import type { Permission } from '../bridge/grant.ts';
 import { button, element, field } from './dom.ts';
 import { HostConsole } from './host-console.ts';
+import { HostControls } from './host-controls.ts';
+import { HostInside } from './host-inside.ts';
+import { HostJobs } from './host-jobs.ts';
 import { HostMemory } from './host-memory.ts';
 import { HostModel } from './host-model.ts';
+import { HostRunForm } from './host-run-form.ts';
 import { HostScreen } from './host-screen.ts';
 import { HostSnapshots } from './host-snapshots.ts';
 import type { Job } from './job.ts';
@@ -37,7 +41,6 @@ export class HostPane {
   });
   readonly #live = element('input', { attributes: { type: 'checkbox' } });
   readonly #save = element('button', { className: 'primary', attributes: { type: 'submit' } }, 'Save');
-  readonly #hold = button('Pause', () => this.#toggleHeld());
   readonly #bar = element('progress');
   readonly #phase = element('span', { className: 'phase', attributes: { role: 'status' } });
   readonly #work: HTMLElement;
@@ -52,6 +55,8 @@ export class HostPane {
     this.model = model;
     this.#notices = notices;
     this.#memory = new HostMemory(model, notices);
+    const controls = new HostControls(model, notices);
+    const inside = new HostInside(model, notices, (address) => this.#memory.showAddress(address));
     const snapshots = new HostSnapshots(model, notices, this.#memory);
     const cancel = button('Cancel', () => model.job.value?.cancel());
     this.#work = element('div', { className: 'work' }, this.#bar, this.#phase, cancel);
@@ -74,20 +79,29 @@ export class HostPane {
         'Live',
       ),
       this.#save,
-      this.#hold,
     );
     this.#machine = element(
       'div',
       { className: 'saving' },
       this.#facts,
+      controls.element,
       this.#screenPlace,
       this.#terminalPlace,
       form,
       this.#work,
       snapshots.element,
       this.#memory.element,
+      inside.element,
     );
-    this.element = element('div', { className: 'host saving' }, this.#link, this.#tabs, this.#machine);
+    this.element = element(
+      'div',
+      { className: 'host saving' },
+      this.#link,
+      this.#tabs,
+      this.#machine,
+      new HostRunForm(model, notices).element,
+      new HostJobs(model, notices).element,
+    );
     model.state.watch((state) => this.#showLink(state));
     model.machines.watch(() => this.#showMachines());
     model.current.watch((name) => this.#openConsole(name));
@@ -122,16 +136,6 @@ export class HostPane {
     );
   }
 
-  #toggleHeld(): void {
-    const { machine } = this.model;
-    if (machine === null) return;
-    const remote = this.model.bridge.machine(machine.name);
-    void this.#notices.guard(`Holding ${machine.name}`, async () => {
-      await (machine.state === 'paused' ? remote.resume() : remote.pause());
-      await this.model.refresh();
-    });
-  }
-
   #showLink(state: LinkState): void {
     this.element.classList.toggle('offline', state.kind !== 'open');
     if (state.kind === 'open') {
@@ -153,9 +157,7 @@ export class HostPane {
     const machines = this.model.machines.value;
     this.#machine.hidden = machines.length === 0;
     if (machines.length === 0) {
-      this.#tabs.replaceChildren(
-        element('p', { className: 'hint' }, 'No machine runs there. “vitrine run” starts one.'),
-      );
+      this.#tabs.replaceChildren(element('p', { className: 'hint' }, 'No machine is known there.'));
       return;
     }
     this.#tabs.replaceChildren(
@@ -186,8 +188,6 @@ export class HostPane {
     const isUp = machine.state === 'running' || machine.state === 'paused';
     this.#save.textContent = `Save ${machine.name}`;
     this.#save.disabled = !isUp || !this.#may('save') || this.model.job.value !== null;
-    this.#hold.textContent = machine.state === 'paused' ? 'Resume' : 'Pause';
-    this.#hold.disabled = !isUp || !this.#may('admin');
     this.#facts.textContent = `${machine.name} is ${machine.state}. You may ${machine.permissions.join(', ')}.`;
     void this.#describe(machine.name);
   }

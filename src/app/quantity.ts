@@ -72,3 +72,10 @@ export function shortId(id: string): string {
 function twoDigits(value: number): string {
   return String(value).padStart(2, '0');
 }
+
+/** Bytes as people write them in hexadecimal, with or without spaces; undefined for anything else and for none. */
+export function parseBytes(text: string): Uint8Array<ArrayBuffer> | undefined {
+  const digits = text.replaceAll(/\s|0x/g, '');
+  if (!/^([0-9a-f]{2})+$/i.test(digits)) return undefined;
+  return Uint8Array.from(digits.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
+}

@@ -84,6 +84,25 @@ export function askAboutHostRestore(
   );
 }
 
+export function askAboutStop(machine: string): Promise<'save-first' | 'discard' | 'cancel'> {
+  return ask(
+    `Stop ${machine}?`,
+    [
+      element(
+        'p',
+        {},
+        `What ${machine} did since its last snapshot is lost unless it is saved first. Others may be using it.`,
+      ),
+    ],
+    [
+      { value: 'save-first', label: 'Save first, then stop', isPrimary: true },
+      { value: 'discard', label: 'Stop without saving' },
+      { value: 'cancel', label: 'Cancel' },
+    ],
+    'cancel',
+  );
+}
+
 export async function askAboutDelete(snapshot: SnapshotInfo): Promise<boolean> {
   const answer = await ask(
     `Delete “${titleOf(snapshot)}”?`,

@@ -40,6 +40,12 @@ export interface MachineScreen {
   open(): Promise<ScreenLine>;
 }
 
+/** What one processor holds, by the names of its makers, in the order that people know. */
+export interface ProcessorRegisters {
+  readonly processor: number;
+  readonly registers: readonly { readonly name: string; readonly value: bigint }[];
+}
+
 /** One machine of a host. What is left out it cannot do: its verbs then throw `unsupported`. */
 export interface HostMachine {
   /** As `MACHINE_NAME_PATTERN`. */
@@ -59,6 +65,8 @@ export interface HostMachine {
   poke?(range: PeekRange, bytes: OwnedBytes): Promise<void>;
   /** Restores in another way than in place; also what is stopped. */
   restore?(snapshot: SnapshotId, mode: 'fresh' | 'lazy', options: WorkOptions): Promise<RestoreReport>;
+  /** Of every processor, of one instant. */
+  registers?(): Promise<readonly ProcessorRegisters[]>;
   /** The physical ranges of a virtual one, by its present page tables. */
   translate?(address: bigint, lengthBytes: number): Promise<readonly PeekRange[]>;
 }

@@ -31,6 +31,7 @@ export type {
   MachineFacts,
   MachineScreen,
   MachineState,
+  ProcessorRegisters,
   RunRequest,
   ScreenLine,
 } from './host.ts';

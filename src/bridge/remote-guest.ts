@@ -10,6 +10,7 @@ import type { CheckpointReport, PeekOptions, ResetReport } from '../tracking/tra
 import type { BridgeClient, JobOptions } from './bridge-client.ts';
 import type { RequestOf, ResponseOf } from './bridge-connection.ts';
 import type { BridgeRange } from './fields.ts';
+import type { ProcessorRegisters } from './host.ts';
 import { type GatherOptions, gatherRanges } from './range-gatherer.ts';
 import { RemoteConsole, type RemoteConsoleOptions } from './remote-console.ts';
 import { RemoteScreen, type RemoteScreenOptions } from './remote-screen.ts';
@@ -96,6 +97,15 @@ export class RemoteGuest {
 
   async poke(at: RequestOf<'poke'>['at'], bytes: OwnedBytes): Promise<void> {
     await this.#connection.call('poke', { machine: this.name, at, bytes });
+  }
+
+  /** What its processors hold, of one instant. `unsupported` where the host cannot tell. */
+  async registers(): Promise<ProcessorRegisters[]> {
+    const { items } = await this.#connection.collect('registers', { machine: this.name });
+    return items.map(({ processor, registers }) => ({
+      processor,
+      registers: registers.map(({ name, value }) => ({ name, value: BigInt(value) })),
+    }));
   }
 
   diff(snapshot?: SnapshotId): Promise<DiffReport> {

@@ -21,6 +21,7 @@ import { peek } from './verbs/peek.ts';
 import { poke } from './verbs/poke.ts';
 import { pull } from './verbs/pull.ts';
 import { push } from './verbs/push.ts';
+import { registers } from './verbs/registers.ts';
 import { reset } from './verbs/reset.ts';
 import { restore } from './verbs/restore.ts';
 import { resume } from './verbs/resume.ts';
@@ -71,6 +72,7 @@ export const VERBS = {
   storeDelete,
   storeSwap,
   machineScreen,
+  registers,
 } as const;
 
 export type VerbName = keyof typeof VERBS;

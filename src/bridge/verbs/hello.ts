@@ -4,6 +4,7 @@ import * as v from 'valibot';
 import { LIMITS } from '../../base/limits.ts';
 import { BRIDGE_LIMITS } from '../bridge-limits.ts';
 import { COUNT } from '../fields.ts';
+import { PERMISSIONS } from '../grant.ts';
 import { defineVerb } from '../verb.ts';
 
 /** Of the protocol: the subprotocol's name has it too. */
@@ -24,6 +25,10 @@ export const hello = defineVerb({
     /** Another one each time the host starts: its jobs are gone then. */
     instance: v.string(),
     subject: v.string(),
+    /** What the session may do that concerns the host as a whole. Hosts of before it was told say nothing. */
+    permissions: v.optional(v.array(v.picklist(PERMISSIONS)), []),
+    /** Whether machines can be started here. */
+    runs: v.optional(v.boolean(), false),
     store: v.object({
       kind: v.string(),
       durability: v.picklist(['none', 'process', 'power']),
@@ -40,6 +45,8 @@ export const hello = defineVerb({
       software: call.host.software,
       instance: call.host.jobs.instance,
       subject: call.grant.subject,
+      permissions: PERMISSIONS.filter((permission) => call.allows(null, permission)),
+      runs: call.host.run !== undefined,
       store: { kind, durability, maxObjectBytes },
       limits: { maxRequests, maxCreditBytes, dataFrameBytes },
     } as const;

@@ -12,12 +12,14 @@ import type {
   MachineFacts,
   MachineScreen,
   MachineState,
+  ProcessorRegisters,
 } from '../../bridge/host.ts';
 import type { Machine } from '../../engine/machine.ts';
 import type { PeekRange } from '../../engine/peek.ts';
 import type { RestoreReport } from '../../engine/restore.ts';
 import type { SnapshotId } from '../../engine/snapshot.ts';
 import type { Vitrine } from '../../engine/vitrine.ts';
+import type { CpuRegisters } from '../qemu/cpu-record.ts';
 import type { KeptMachine } from '../qemu/kept-machine.ts';
 import { type LazyMachine, openLazyMachine } from '../qemu/lazy-machine.ts';
 import { resolveProfile } from '../qemu/profile.ts';
@@ -216,6 +218,10 @@ export class QemuHostMachine implements HostMachine {
     return this.#running().translate(address, lengthBytes);
   }
 
+  async registers(): Promise<readonly ProcessorRegisters[]> {
+    return this.#running().inspect(async ({ registers }) => registers.map(namedRegisters));
+  }
+
   async poke(range: PeekRange, bytes: OwnedBytes): Promise<void> {
     await pokeGuest(this.#running().guest, range, bytes);
   }
@@ -353,4 +359,11 @@ export class QemuHostMachine implements HostMachine {
     const own = Uint8Array.from(bytes);
     for (const listener of [...this.#listeners]) listener(own);
   }
+}
+
+function namedRegisters({ index, general, ...others }: CpuRegisters): ProcessorRegisters {
+  const all = { rip: others.rip, rflags: others.rflags, ...general };
+  const { cr0, cr2, cr3, cr4, efer } = others;
+  const registers = Object.entries({ ...all, cr0, cr2, cr3, cr4, efer });
+  return { processor: index, registers: registers.map(([name, value]) => ({ name, value })) };
 }
