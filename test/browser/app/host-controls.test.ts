@@ -38,7 +38,11 @@ describe.skipIf(process.env.VITRINE_WITHOUT_QEMU === '1')('a host machine on the
       store: join(folder, 'store'),
       version: '0.0.0-test',
       log: () => {},
-      launcher: new QemuLauncher({ book: join(folder, 'machines.json'), diskFolder: folder }),
+      launcher: new QemuLauncher({
+        book: join(folder, 'machines.json'),
+        store: join(folder, 'store'),
+        diskFolder: folder,
+      }),
       runFolder: join(folder, 'run'),
     });
     const menu = ['-boot', 'menu=on,splash-time=65535'];
