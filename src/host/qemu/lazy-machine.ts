@@ -57,18 +57,22 @@ export async function openLazyMachine(
 ): Promise<LazyMachine> {
   const resolved = resolveProfile(profile);
   const proof = await selfTest(resolved, options.root);
-  const saved = await readSavedMachine(vitrine, snapshot, resolved);
-  const { id } = saved;
   const orders = options.touchFolder === undefined ? undefined : new TouchOrders(options.touchFolder);
-  const ahead = (await orders?.load(id)) ?? [];
+  // While QEMU starts, which takes most of the time.
+  const reading = readSavedMachine(vitrine, snapshot, resolved).then(async (saved) => ({
+    saved,
+    ahead: (await orders?.load(saved.id)) ?? [],
+  }));
+  reading.catch(() => {});
   const disks = options.disks && (await openDisks(options.disks.files, options.disks.folder));
   let process: QemuProcess | undefined;
   try {
-    await disks?.standOn(saved.disks);
+    if (disks !== undefined) await disks.standOn((await reading).saved.disks);
     const args = [...(profile.args ?? []), '-incoming', 'defer'];
     process = await launchWith(disks, name, { ...profile, args }, options);
-    const serial = await connectSerial(process.files);
-    const socket = await connectIncoming(process);
+    const { saved, ahead } = await reading;
+    const { id } = saved;
+    const [serial, socket] = await Promise.all([connectSerial(process.files), connectIncoming(process)]);
     const server = servePages(socket, sourceOf(saved), {
       ahead,
       onlyNamed: options.onlyTouched ?? false,
@@ -185,13 +189,16 @@ export class LazyMachine {
 
 /** Connects to where the process waits for its migration. */
 async function connectIncoming({ qmp, files }: QemuProcess): Promise<Socket> {
-  try {
-    await setPostcopy(qmp, true);
-  } catch (cause) {
-    throw new VitrineError('unsupported', { missing: 'postcopy: userfaultfd' }, { cause });
-  }
   const path = join(files.directory, 'incoming');
-  await qmp.execute('migrate-incoming', { uri: `unix:${path}` });
+  // One exchange: whoever refuses the first is ended, whatever it says to the second.
+  const [postcopy, incoming] = await Promise.allSettled([
+    setPostcopy(qmp, true),
+    qmp.execute('migrate-incoming', { uri: `unix:${path}` }),
+  ]);
+  if (postcopy.status === 'rejected') {
+    throw new VitrineError('unsupported', { missing: 'postcopy: userfaultfd' }, { cause: postcopy.reason });
+  }
+  if (incoming.status === 'rejected') throw incoming.reason;
   const socket = connect(path);
   await once(socket, 'connect').catch((cause: Error) => {
     throw new VitrineError('guest-lost', { reason: cause.message }, { cause });
