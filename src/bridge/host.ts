@@ -100,6 +100,8 @@ export interface BridgeHost {
   machine(name: string): HostMachine | undefined;
   run?(request: RunRequest, options: WorkOptions): Promise<HostMachine>;
   attach?(request: AttachRequest, options: WorkOptions): Promise<HostMachine>;
+  /** The physical ranges of a virtual one in a snapshot, by the page tables in it. */
+  translate?(snapshot: SnapshotId, address: bigint, lengthBytes: number): Promise<readonly PeekRange[]>;
   /** A new machine that goes on from a snapshot. */
   fork?(snapshot: SnapshotId, name: string, options: WorkOptions): Promise<HostMachine>;
 }

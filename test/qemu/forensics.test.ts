@@ -13,6 +13,7 @@ import { readProcesses } from '../../src/host/forensics/processes.ts';
 import { memoryOfSnapshot } from '../../src/host/forensics/snapshot-memory.ts';
 import { registersIn } from '../../src/host/qemu/cpu-record.ts';
 import { openQemuMachine, type QemuMachine } from '../../src/host/qemu/qemu-machine.ts';
+import { translateInSnapshot } from '../../src/host/qemu/snapshot-addresses.ts';
 import { loadKernels } from '../../src/kernel/load.ts';
 import { openFsStore } from '../../src/store/fs-store.ts';
 import { codeOf } from '../../src/testing/guest-suites/subject.ts';
@@ -173,6 +174,20 @@ describe('a Linux, from outside', () => {
       if (said !== undefined) mapped++;
     }
     expect(mapped).toBeGreaterThan(2);
+    // And in a snapshot of that instant.
+    const { id } = (await machine.machine.save()).snapshot;
+    const stored = await translateInSnapshot(vitrine, id, kernelText - 100n, 300_000);
+    expect(stored).toEqual(await machine.translate(kernelText - 100n, 300_000));
+    expect(await codeOf(() => translateInSnapshot(vitrine, id, 0n, 1))).toBe('span-out-of-range');
+    const peeked = await runCommand(
+      ['peek', id, `0x${kernelText.toString(16)}`, '8', '--virtual', '--format', 'json', '--store', folder],
+      { VITRINE_RUN_DIR: join(folder, 'none') },
+    );
+    const [text] = await vitrine.peek(id, await translateInSnapshot(vitrine, id, kernelText, 8));
+    expect(JSON.parse(peeked.out)).toMatchObject({
+      hex: Buffer.from(text!).toString('hex'),
+      source: 'store',
+    });
     expect(await codeOf(() => machine.translate(0n, 1))).toBe('span-out-of-range');
     expect(await codeOf(() => machine.translate(0xc000_0000n, 1, 7))).toBe('not-found');
     await machine.start();

@@ -9,9 +9,10 @@ import { MIB } from '../../base/limits.ts';
 import type { PeekRange } from '../../engine/peek.ts';
 import { BRIDGE_LIMITS } from '../bridge-limits.ts';
 import { type BridgeRange, COUNT, MACHINE_NAME, MS, RANGES, SNAPSHOT } from '../fields.ts';
-import type { HostMachine } from '../host.ts';
 import { provided, running } from '../running.ts';
 import { type Call, defineVerb } from '../verb.ts';
+
+type VirtualRange = [address: bigint, lengthBytes: number];
 
 /** Of a snapshot so much is read and proven at a time. */
 const STORED_PART_BYTES = MIB;
@@ -44,11 +45,13 @@ export const peek = defineVerb({
     }
     if ('snapshot' in of) {
       const { id } = await call.snapshot(of.snapshot);
-      await peekStored(call, id, ranges);
+      const { host } = call;
+      const translate = host.translate && ((...range: VirtualRange) => host.translate!(id, ...range));
+      await peekStored(call, id, await physicalRanges(translate, ranges));
       return { lengthBytes, consistency: 'instant', pauseMs: 0, source: 'store' } as const;
     }
     const machine = call.machine(of.machine);
-    const physical = await physicalRanges(machine, ranges);
+    const physical = await physicalRanges(machine.translate?.bind(machine), ranges);
     if (lengthBytes > BRIDGE_LIMITS.peekCopyBytes) {
       const { pauseMs } = await running(machine).peekInParts(physical, (part) => call.sendBytes(part), {
         signal: call.signal,
@@ -72,7 +75,7 @@ export const peek = defineVerb({
 });
 
 /** A snapshot does not change, so its parts are of one instant whenever they are read. */
-async function peekStored(call: Call, snapshot: string, ranges: readonly BridgeRange[]): Promise<void> {
+async function peekStored(call: Call, snapshot: string, ranges: readonly PeekRange[]): Promise<void> {
   for (const range of ranges) {
     for (let at = 0; at < range.lengthBytes; at += STORED_PART_BYTES) {
       const lengthBytes = Math.min(STORED_PART_BYTES, range.lengthBytes - at);
@@ -83,22 +86,22 @@ async function peekStored(call: Call, snapshot: string, ranges: readonly BridgeR
   }
 }
 
-function partOf(range: BridgeRange, at: number, lengthBytes: number): PeekRange {
-  if ('virtualAddress' in range) {
-    throw new VitrineError('unsupported', { missing: 'virtual addresses in a snapshot' });
-  }
+function partOf(range: PeekRange, at: number, lengthBytes: number): PeekRange {
   return 'address' in range
     ? { address: range.address + at, lengthBytes }
     : { region: range.region, offsetBytes: range.offsetBytes + at, lengthBytes };
 }
 
-async function physicalRanges(machine: HostMachine, ranges: readonly BridgeRange[]): Promise<PeekRange[]> {
+async function physicalRanges(
+  translate: ((...range: VirtualRange) => Promise<readonly PeekRange[]>) | undefined,
+  ranges: readonly BridgeRange[],
+): Promise<PeekRange[]> {
   const physical: PeekRange[] = [];
   for (const range of ranges) {
     if (!('virtualAddress' in range)) physical.push(range);
     else {
-      const translate = provided(machine.translate?.bind(machine), 'virtual addresses');
-      physical.push(...(await translate(BigInt(range.virtualAddress), range.lengthBytes)));
+      const find = provided(translate, 'virtual addresses');
+      physical.push(...(await find(BigInt(range.virtualAddress), range.lengthBytes)));
     }
   }
   return physical;

@@ -6,11 +6,13 @@ import type { WorkOptions } from '../../base/work.ts';
 import type { AttachRequest, BridgeHost, HostMachine, RunRequest } from '../../bridge/host.ts';
 import { Jobs } from '../../bridge/jobs.ts';
 import { loadCodecs } from '../../codec/load.ts';
+import type { PeekRange } from '../../engine/peek.ts';
 import type { SnapshotId } from '../../engine/snapshot.ts';
 import { openEngine, type Vitrine } from '../../engine/vitrine.ts';
 import { loadKernels } from '../../kernel/load.ts';
 import type { Store } from '../../store/store.ts';
 import { ThreadEncoder } from '../pages/thread-encoder.ts';
+import { translateInSnapshot } from '../qemu/snapshot-addresses.ts';
 
 /** A machine that this host started or adopted. */
 export interface LaunchedMachine extends HostMachine {
@@ -82,6 +84,10 @@ export class LocalHost implements BridgeHost {
 
   machine(name: string): HostMachine | undefined {
     return this.#machines.get(name);
+  }
+
+  translate(snapshot: SnapshotId, address: bigint, lengthBytes: number): Promise<readonly PeekRange[]> {
+    return translateInSnapshot(this.engine, snapshot, address, lengthBytes);
   }
 
   /** Ends jobs, then machines, but for those that are kept. May be called again. */

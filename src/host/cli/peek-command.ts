@@ -20,13 +20,14 @@ export const peekCommand = verbCommand({
 vitrine peek 3f9a 0x100000 4K --format raw | strings
 vitrine peek web ram.high+0 1G -o high.bin
 vitrine peek web 0xffffffff81000000 64 --virtual
+vitrine peek 3f9a 0xc1000000 64 --virtual
 vitrine peek web --dmesg
 vitrine peek 3f9a --ps
 
 Addresses are guest physical; REGION+OFFSET counts from a region's start. Bytes are all of one instant: the machine rests while
 they are copied, and standard error says how long.
 
-  --virtual             the address is virtual, by the machine's present page tables
+  --virtual             the address is virtual, by the page tables of its first processor
   --dmesg               the log of the Linux in it, out of its memory, without its help
   --ps                  its processes
   --uname               its name and version
