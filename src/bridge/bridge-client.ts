@@ -151,13 +151,14 @@ export class BridgeClient {
   }
 
   async run({ arguments: given, ...request }: RunRequest, options: JobOptions = {}): Promise<RemoteGuest> {
-    const { name, profile, memoryBytes } = request;
+    const { name, profile, memoryBytes, freePages } = request;
     await this.runJob(
       'run',
       {
         name,
         ...(profile === undefined ? {} : { profile }),
         ...(memoryBytes === undefined ? {} : { memoryBytes }),
+        ...(freePages === undefined ? {} : { freePages }),
         ...(given === undefined ? {} : { arguments: [...given] }),
       },
       options,

@@ -77,6 +77,8 @@ export interface RunRequest {
   /** A way of starting that the host knows by that name. */
   readonly profile?: string | undefined;
   readonly memoryBytes?: number | undefined;
+  /** Whether its kernel shall tell what memory is free. */
+  readonly freePages?: boolean | undefined;
   readonly arguments?: readonly string[] | undefined;
 }
 

@@ -16,6 +16,7 @@ export const run = defineVerb({
     name: MACHINE_NAME,
     profile: v.exactOptional(MACHINE_NAME),
     memoryBytes: v.exactOptional(LENGTH),
+    freePages: v.exactOptional(v.boolean()),
     arguments: v.exactOptional(v.pipe(v.array(v.pipe(v.string(), v.maxBytes(1024))), v.maxLength(128))),
     job: v.exactOptional(JOB_ID),
   }),

@@ -50,11 +50,19 @@ const OURS = [
 /** Disks of QEMU's short options, which are always written. */
 const SHORT_DISKS = ['hda', 'hdb', 'hdc', 'hdd', 'fda', 'fdb', 'sd', 'mtdblock', 'pflash'];
 
+/** What is told of a machine beside QEMU's own arguments. */
+export interface MachineWishes {
+  /** Goes before `-m`. */
+  readonly memoryBytes?: number | undefined;
+  readonly freePages?: boolean | undefined;
+}
+
 /**
- * What a command line for QEMU makes; `memoryBytes` goes before its `-m`. Throws `argument-invalid` for an option that a
+ * What a command line for QEMU makes, with what is wished beside it. Throws `argument-invalid` for an option that a
  * bridge has to have for itself, for a disk that would not be saved, and for values that no machine has.
  */
-export function recipeOf(args: readonly string[], memoryBytes?: number): MachineRecipe {
+export function recipeOf(args: readonly string[], wishes: MachineWishes = {}): MachineRecipe {
+  const { memoryBytes, freePages } = wishes;
   let profile: QemuProfile = {};
   const rest: string[] = [];
   const disks: DiskOptions[] = [];
@@ -90,6 +98,7 @@ export function recipeOf(args: readonly string[], memoryBytes?: number): Machine
     profile: {
       ...profile,
       ...(memoryBytes === undefined ? {} : { memoryBytes }),
+      ...(freePages === undefined ? {} : { freePages }),
       ...(rest.length === 0 ? {} : { args: rest }),
     },
     disks,

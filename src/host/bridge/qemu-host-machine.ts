@@ -123,6 +123,7 @@ export class QemuHostMachine implements HostMachine {
       cpus: status.cpus,
       memoryBytes: status.memoryBytes,
       usedMemoryBytes: status.usedMemoryBytes,
+      ...(status.freePages === null ? {} : { freePages: status.freePages }),
       savedBy: status.save.by,
       savedByBecause: status.save.because,
       restoresInPlace: status.restore.works,

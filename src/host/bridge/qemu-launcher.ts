@@ -26,6 +26,9 @@ type Book = Readonly<Record<string, MachineRecipe>>;
 /** What `mkdtemp` puts behind a machine's name, with the dash before it. */
 const RUN_SUFFIX_LENGTH = 7;
 
+/** Our balloon in the description of a snapshot, by the place where it stands. */
+const BALLOON = /^device\..*:1d\.0\/virtio-balloon@/;
+
 export interface QemuLauncherOptions {
   /** The file of recipes; it need not be there. */
   readonly book: string;
@@ -62,11 +65,11 @@ export class QemuLauncher implements Launcher {
   }
 
   async run(request: RunRequest, engine: Vitrine): Promise<LaunchedMachine> {
-    const { name, memoryBytes, arguments: args } = request;
+    const { name, memoryBytes, freePages, arguments: args } = request;
     // A machine that is named alone is the one that it was.
-    const isNamedAlone = memoryBytes === undefined && args === undefined;
+    const isNamedAlone = [memoryBytes, freePages, args].every((one) => one === undefined);
     const before = isNamedAlone ? await this.#recipeOf(name) : undefined;
-    const recipe = before ?? recipeOf(args ?? [], memoryBytes);
+    const recipe = before ?? recipeOf(args ?? [], { memoryBytes, freePages });
     return this.#start(name, recipe, engine, (machine) => machine.start());
   }
 
@@ -181,6 +184,7 @@ function profileOf(config: Readonly<Record<string, ConfigValue>>): QemuProfile {
     memoryBytes: Number(config.memoryBytes),
     cpus: Number(config.cpus),
     accelerator: config.accelerator === 'kvm' ? 'kvm' : 'tcg',
+    ...(Object.keys(config).some((name) => BALLOON.test(name)) ? { freePages: true } : {}),
     ...(machine === undefined ? {} : { machine }),
     ...(cpu === undefined ? {} : { cpu }),
   };

@@ -20,10 +20,12 @@ as it was started last. It ends with the bridge, unless that is killed or was to
 
   --memory SIZE         128M when left out
   --vga std|none        a VGA adapter, whose picture the page shows and types into; none when left out
+  --free-pages          a balloon by which a Linux kernel tells what memory is free: that takes no room, here and in snapshots.
+                        Forks of it do not share RAM
 `,
   needs: 'machines',
   names: { least: 1, most: 1, what: 'one name; QEMU arguments go after "--"' },
-  options: { memory: { type: 'string' }, vga: { type: 'string' } },
+  options: { memory: { type: 'string' }, vga: { type: 'string' }, 'free-pages': { type: 'boolean' } },
   takesRest: true,
   async run({ client, names: [name], rest, values, work, result, say }) {
     const memoryBytes =
@@ -33,6 +35,7 @@ as it was started last. It ends with the bridge, unless that is killed or was to
       {
         name: name!,
         ...(memoryBytes === undefined ? {} : { memoryBytes }),
+        ...(values['free-pages'] === true ? { freePages: true } : {}),
         ...(args.length === 0 ? {} : { arguments: args }),
       },
       work,

@@ -19,8 +19,7 @@ import { openDisks } from './disks.ts';
 import { provePageMap } from './page-map-proof.ts';
 import type { QemuProcess } from './process.ts';
 import { openProcessRam } from './process-ram.ts';
-import type { MachineFiles } from './profile.ts';
-import { type QemuProfile, resolveProfile } from './profile.ts';
+import { givesMemoryBack, type MachineFiles, type QemuProfile, resolveProfile } from './profile.ts';
 import type { QemuGuestOptions } from './qemu-guest.ts';
 import {
   adoptProcess,
@@ -38,8 +37,6 @@ import { type StreamPage, synthesizeStream } from './stream/index.ts';
 
 const PAGE_BYTES = 4096;
 const DEFAULT_SPARE = 1;
-/** A balloon gives pages back by making holes in the file that it maps: in the image of all clones. */
-const BALLOON = /\bvirtio-balloon\b/;
 
 export interface ClonePoolOptions extends Omit<QemuMachineOptions, 'snapshot'> {
   /** Processes that wait; 1 when left out. Each takes what QEMU takes without RAM, some 30 MiB. */
@@ -60,7 +57,8 @@ export async function openClonePool(
   options: ClonePoolOptions = {},
 ): Promise<ClonePool> {
   const resolved = resolveProfile(profile);
-  if (profile.args?.some((arg) => BALLOON.test(arg))) {
+  // It would make holes in the image of all.
+  if (givesMemoryBack(profile)) {
     throw new VitrineError('unsupported', { missing: 'clones of a machine with a balloon' });
   }
   const proof = await selfTest(resolved, options.root);

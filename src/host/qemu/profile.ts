@@ -10,6 +10,7 @@
 //   -rtc clock=vm                            the clock chip rests with the machine; the host's would change while it is saved
 //   -S                                       nothing runs before we are connected
 //   -no-shutdown                             a machine that turns itself off can still be looked at and put back
+//   addr= of our own devices                 where nobody else's are put, so that those stay where they were
 
 import { join } from 'node:path';
 import { VitrineError } from '../../base/error.ts';
@@ -17,6 +18,12 @@ import { MIB } from '../../base/limits.ts';
 
 /** The RAM block, and the object, that holds all of a machine's memory. */
 export const RAM_BLOCK = 'pc.ram';
+
+/** The name that QEMU knows our balloon by. */
+export const BALLOON_ID = 'vitrine-balloon';
+const BALLOON_DEVICE = `virtio-balloon-pci,id=${BALLOON_ID},free-page-reporting=on,addr=0x1d`;
+/** A balloon, or memory that comes and goes: devices that give RAM back without having written it. */
+const DISCARDS = /\bvirtio-(balloon|mem)\b/;
 
 /** Short names of machine types. Both QEMU 7.2 and 10 know these, so that snapshots go from one to the other. */
 const MACHINE_TYPES = { pc: 'pc-i440fx-7.2', q35: 'pc-q35-7.2' } as const;
@@ -42,6 +49,11 @@ export interface QemuProfile {
   readonly kernel?: string;
   readonly initrd?: string;
   readonly append?: string;
+  /**
+   * Whether its kernel tells which memory is free (Linux from 5.7 on), by a balloon that reports: what is free takes no room, here
+   * and in snapshots. It is a device more, so snapshots of a machine with it go into machines with it. False when left out.
+   */
+  readonly freePages?: boolean;
   /** An image of RAM to start from, as long as memory. It is never written: pages are the machine's own once it writes them. */
   readonly ramImage?: string;
   /** More of QEMU's own arguments, as they are: disks, network cards. */
@@ -64,6 +76,7 @@ export function resolveProfile(profile: QemuProfile): ResolvedProfile {
     accelerator = 'tcg',
     display = 'none',
     vnc = false,
+    freePages = false,
   } = profile;
   const refuse = (name: string, value: string | number): never => {
     throw new VitrineError('argument-invalid', { name, value });
@@ -88,6 +101,7 @@ export function resolveProfile(profile: QemuProfile): ResolvedProfile {
     accelerator,
     display,
     vnc,
+    freePages,
     args: profile.args ?? [],
     program: profile.program ?? 'qemu-system-x86_64',
     ...(bios === undefined ? {} : { bios }),
@@ -96,6 +110,16 @@ export function resolveProfile(profile: QemuProfile): ResolvedProfile {
     ...(append === undefined ? {} : { append }),
     ...(ramImage === undefined ? {} : { ramImage }),
   };
+}
+
+/** Whether a machine can give memory back, as a balloon does: by making holes in what it maps. */
+export function givesMemoryBack({ freePages, args }: Pick<QemuProfile, 'freePages' | 'args'>): boolean {
+  return freePages === true || hasDiscarding(args ?? []);
+}
+
+/** Whether some of these names, of devices or of arguments, are of devices that give memory back. */
+export function hasDiscarding(names: readonly string[]): boolean {
+  return names.some((name) => DISCARDS.test(name));
 }
 
 /** Files of one running machine, all in its run directory. */
@@ -151,6 +175,7 @@ export function argumentsOf(profile: ResolvedProfile, files: MachineFiles): stri
     ...['-serial', 'chardev:vitrine-serial'],
     ...(display === 'vga' ? ['-device', 'VGA'] : []),
     ...(profile.vnc ? ['-vnc', `unix:${quoted(files.vnc)}`] : []),
+    ...(profile.freePages ? ['-device', BALLOON_DEVICE] : []),
     ...(bios === undefined ? [] : ['-bios', bios]),
     ...(kernel === undefined ? [] : ['-kernel', kernel]),
     ...(initrd === undefined ? [] : ['-initrd', initrd]),

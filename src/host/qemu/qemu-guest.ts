@@ -34,7 +34,7 @@ import { openRam } from './open-ram.ts';
 import { type RamRange, ramRangesIn } from './physmap.ts';
 import type { QemuProcess } from './process.ts';
 import type { Ram } from './process-ram.ts';
-import { RAM_BLOCK } from './profile.ts';
+import { hasDiscarding, RAM_BLOCK } from './profile.ts';
 import type { QmpEvent } from './qmp.ts';
 import type { RunState } from './qmp-commands.ts';
 import type { RunIntent } from './run-intent.ts';
@@ -67,6 +67,10 @@ export type QemuHost = Pick<
 
 /** Nobody outside can ask QEMU what was written, nor, where a file is shared, the kernel. */
 const NO_MARKS = { tracking: 'none', trackingReason: 'its RAM is a file that it shares with us' } as const;
+const NO_MARKS_OF_HOLES = {
+  tracking: 'none',
+  trackingReason: 'its balloon gives pages back that nobody wrote',
+} as const;
 /** What the kernel tells is tried like marks that others put in, unless it was proven: the first scans compare. */
 const MARKS = { tracking: 'marks', auditScans: 2 } as const;
 const PROVEN_MARKS = { tracking: 'marks' } as const;
@@ -120,6 +124,8 @@ export class QemuGuest implements Guest {
   readonly #live: () => Promise<LiveVerdict>;
   readonly #intent: RunIntent | undefined;
   readonly #wholeness: Wholeness;
+  /** Whether `Ram.writtenPages` has all that changed. */
+  readonly #hasMarks: boolean;
   readonly #guard = new PauseGuard();
   /** Settles when the pauses and resumes so far have been served: they go one after another. */
   #turn: Promise<unknown> = Promise.resolve();
@@ -140,8 +146,10 @@ export class QemuGuest implements Guest {
     this.#intent = intent;
     this.#wholeness = new Wholeness(intent);
     this.#live = live;
+    const discards = hasDiscarding(Object.keys(devices.config));
+    this.#hasMarks = ram.writtenPages !== undefined && !discards;
     this.traits = {
-      ...marksOf(ram),
+      ...(discards ? NO_MARKS_OF_HOLES : marksOf(ram)),
       sharedMemory: false,
       sharedMemoryReason: 'its memory belongs to another process',
     };
@@ -239,9 +247,9 @@ export class QemuGuest implements Guest {
 
   takeDirty(): DirtyTake {
     this.#guard.requirePaused();
-    const isSeen = this.#isSeen;
+    const canTell = this.#isSeen && this.#hasMarks;
     const pages = this.#ranges.map(({ offsetBytes, sizeBytes }) =>
-      isSeen ? (this.#ram.writtenPages?.(offsetBytes, sizeBytes) ?? null) : null,
+      canTell ? (this.#ram.writtenPages?.(offsetBytes, sizeBytes) ?? null) : null,
     );
     const commit = (): void => {
       this.#isSeen = true;

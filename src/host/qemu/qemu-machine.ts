@@ -25,6 +25,7 @@ import { StagingFile } from '../pages/staging-file.ts';
 import { type CpuRegisters, registersIn } from './cpu-record.ts';
 import type { SavePath } from './device-state.ts';
 import { type DiskOptions, type Disks, openDisks } from './disks.ts';
+import { type FreePagesState, freePagesState } from './free-pages.ts';
 import { proveLive } from './live-proof.ts';
 import { type LaunchOptions, launchQemu, type QemuProcess } from './process.ts';
 import { type QemuProfile, resolveProfile } from './profile.ts';
@@ -72,6 +73,8 @@ export interface QemuMachineStatus {
   readonly memoryBytes: number;
   /** Memory that its RAM takes of the host's. */
   readonly usedMemoryBytes: number;
+  /** Whether its kernel tells what is free; null without a balloon for it. */
+  readonly freePages: FreePagesState | null;
   /** The snapshot it goes on from. */
   readonly base: SnapshotId | null;
   /** How device state gets out and in, and why that way: what the self-test saw on this QEMU. */
@@ -307,6 +310,7 @@ export class QemuMachine {
       cpus: profile.cpus,
       memoryBytes: profile.memoryBytes,
       usedMemoryBytes: this.guest.usedRamBytes,
+      freePages: profile.freePages ? await freePagesState(qmp).catch(() => 'unknown' as const) : null,
       base: this.machine.base,
       save: this.guest.savePath,
       restore: this.#proof.inPlace,

@@ -111,6 +111,7 @@ export interface QmpCommands {
     { readonly actions: readonly { readonly type: string; readonly data: unknown }[] },
     None
   >;
+  readonly 'x-query-virtio-status': Command<{ readonly path: string }, VirtioStatus>;
   readonly pmemsave: Command<
     { readonly val: number; readonly size: number; readonly filename: string },
     None
@@ -141,6 +142,12 @@ export interface BlockImage {
   readonly filename: string;
   readonly format: string;
   readonly 'backing-image'?: BlockImage;
+}
+
+/** A virtio device: what its driver said of itself, and which features the two agreed on, each a name and what it is. */
+export interface VirtioStatus {
+  readonly status?: { readonly statuses?: readonly string[] };
+  readonly 'guest-features'?: { readonly 'dev-features'?: readonly string[] };
 }
 
 /** A memory backend. `id` is absent where nobody named it. */

@@ -23,7 +23,8 @@ describe('a command line for QEMU', () => {
       },
       disks: [],
     });
-    expect(recipeOf(['-m', '1G'], 64 * MIB).profile.memoryBytes).toBe(64 * MIB);
+    expect(recipeOf(['-m', '1G'], { memoryBytes: 64 * MIB }).profile.memoryBytes).toBe(64 * MIB);
+    expect(recipeOf([], { freePages: true }).profile).toEqual({ freePages: true });
     expect(recipeOf(['-enable-kvm']).profile).toEqual({ accelerator: 'kvm' });
     expect(recipeOf([])).toEqual({ profile: {}, disks: [] });
   });

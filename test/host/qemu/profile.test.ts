@@ -1,7 +1,13 @@
 // Launch profiles: defaults, refusals, and that a path with a comma in it does not become another option.
 
 import { describe, expect, it } from 'vitest';
-import { argumentsOf, filesIn, type QemuProfile, resolveProfile } from '../../../src/host/qemu/profile.ts';
+import {
+  argumentsOf,
+  filesIn,
+  givesMemoryBack,
+  type QemuProfile,
+  resolveProfile,
+} from '../../../src/host/qemu/profile.ts';
 import { codeOf } from '../../../src/testing/guest-suites/subject.ts';
 
 const MIB = 2 ** 20;
@@ -50,6 +56,16 @@ describe('a profile', () => {
     expect(optionOf(line, '-append')).toBe('console=ttyS0 a="b c"');
     expect(line.filter((word) => word === '-device')).toHaveLength(2);
     expect(line.slice(-2)).toEqual(['-device', 'virtio-balloon-pci']);
+  });
+
+  it('has a balloon where free pages are to be told, in a place of its own', () => {
+    const line = lineOf({ freePages: true, args: ['-device', 'e1000'] });
+    expect(line.filter((word) => word === '-device')).toHaveLength(2);
+    expect(line).toContain('virtio-balloon-pci,id=vitrine-balloon,free-page-reporting=on,addr=0x1d');
+    expect(givesMemoryBack({ freePages: true, args: [] })).toBe(true);
+    expect(givesMemoryBack({ args: ['-device', 'virtio-balloon-pci'] })).toBe(true);
+    expect(givesMemoryBack({ args: ['-device', 'virtio-mem-pci,memdev=m'] })).toBe(true);
+    expect(givesMemoryBack({ args: ['-device', 'virtio-net-pci'] })).toBe(false);
   });
 
   it('doubles commas in paths', () => {
