@@ -29,7 +29,7 @@ describe.each(QEMUS)('the screen of a machine of QEMU $version', ({ program }) =
     const launcher: Launcher = {
       known: async () => [],
       async run({ name }, engine) {
-        const { profile, disks } = recipeOf(MENU, 64 << 20);
+        const { profile, disks } = recipeOf(MENU, { memoryBytes: 64 << 20 });
         const recipe = { profile: { ...profile, program }, disks };
         const machine = new QemuHostMachine({ name, recipe, engine, diskFolder: folder });
         await machine.start();
