@@ -151,7 +151,7 @@ export class BridgeClient {
   }
 
   async run({ arguments: given, ...request }: RunRequest, options: JobOptions = {}): Promise<RemoteGuest> {
-    const { name, profile, memoryBytes, freePages } = request;
+    const { name, profile, memoryBytes, freePages, doorbell } = request;
     await this.runJob(
       'run',
       {
@@ -159,6 +159,7 @@ export class BridgeClient {
         ...(profile === undefined ? {} : { profile }),
         ...(memoryBytes === undefined ? {} : { memoryBytes }),
         ...(freePages === undefined ? {} : { freePages }),
+        ...(doorbell === undefined ? {} : { doorbell: [...doorbell] }),
         ...(given === undefined ? {} : { arguments: [...given] }),
       },
       options,

@@ -79,6 +79,8 @@ export interface RunRequest {
   readonly memoryBytes?: number | undefined;
   /** Whether its kernel shall tell what memory is free. */
   readonly freePages?: boolean | undefined;
+  /** What its guest may ask for by itself; nothing when left out. */
+  readonly doorbell?: readonly ('save' | 'checkpoint' | 'reset')[] | undefined;
   readonly arguments?: readonly string[] | undefined;
 }
 

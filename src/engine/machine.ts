@@ -49,6 +49,7 @@ export class Machine {
   readonly #after: Digest | null;
   #base: Base | null = null;
   #work: string | null = null;
+  #target: SnapshotId | null = null;
 
   constructor(
     name: string,
@@ -69,6 +70,11 @@ export class Machine {
   /** The snapshot the guest goes on from: the last one saved or restored. */
   get base(): SnapshotId | null {
     return this.#base?.id ?? null;
+  }
+
+  /** The snapshot that the guest is just being brought to; null at other times. */
+  get target(): SnapshotId | null {
+    return this.#target;
   }
 
   describe(): Promise<TrackerDescription> {
@@ -119,12 +125,15 @@ export class Machine {
       this.#sharing(async () => {
         const target = await this.#find(snapshot);
         const base = await this.#presentBase();
+        this.#target = target.id;
         const report = await restoreSnapshot(this.#parts, this.#tracker, base, target, options);
         this.#base = target;
         await this.#moveHead(target.digest);
         return report;
       }),
-    );
+    ).finally(() => {
+      this.#target = null;
+    });
   }
 
   /**

@@ -56,9 +56,9 @@ export interface Doorbell {
   readonly place: string;
   /**
    * Which instant a ring means: that right behind the instruction that rang, or, where the guest's stack cannot be captured,
-   * that of its next return to the host.
+   * that of its next return to the host. Where the guest itself runs on, one at which its program waits for the answer.
    */
-  readonly instant: 'the instruction' | 'the next return';
+  readonly instant: 'the instruction' | 'the next return' | 'the wait';
   /** Of a guest in another worker those of the last `refresh`. */
   readonly counts: DoorbellCounts;
   /** Brings the counts here, where they are kept in another worker. */

@@ -10,7 +10,7 @@ import { VITRINE_PROGRAM_BASE64 } from './vitrine-program.mjs';
 
 const FOLDERS = ['bin', 'dev', 'etc', 'lib', 'lib/modules', 'proc', 'root', 'sys', 'tmp'];
 
-/** The balloon's driver and what it needs, in the order in which they are loaded. */
+/** The drivers of the balloon and of serial ports, and what they need, in the order in which they are loaded. */
 export const MODULES = [
   'virtio',
   'virtio_ring',
@@ -18,6 +18,7 @@ export const MODULES = [
   'virtio_pci_modern_dev',
   'virtio_pci',
   'virtio_balloon',
+  'virtio_console',
 ];
 
 /** The drivers of IDE disks and of ext2, in the order in which they are loaded. */
@@ -41,6 +42,20 @@ export const DISK_MODULES = [
 
 const LOAD_DISK = `#!/bin/sh
 for module in ${DISK_MODULES.join(' ')}; do insmod /lib/modules/$module.ko || exit 1; done
+`;
+
+/** Rings at the port of a QEMU machine, and says the answer that is its own: `bell save LABEL`, `bell reset`. */
+const BELL = `#!/bin/sh
+for port in /sys/class/virtio-ports/*; do
+  [ "$(cat $port/name 2>/dev/null)" = org.vitrine.bell ] && device=/dev/\${port##*/}
+done
+[ -n "$device" ] || { echo nobody; exit 4; }
+exec 3<>$device || exit 1
+echo "$* #$$" >&3
+while read -r answer <&3; do
+  case $answer in *" #$$") answer=\${answer% #*}; echo "$answer"; break;; esac
+done
+case $answer in saved*|restored*) exit 0;; refused*) exit 3;; *) exit 4;; esac
 `;
 
 const INIT = `#!/bin/sh
@@ -69,6 +84,7 @@ export function buildInitrd(busybox, applets, modules) {
     if (applet !== 'busybox') entry(`bin/${applet}`, 0o120777, Buffer.from('busybox'));
   }
   entry('bin/vitrine', 0o100755, Buffer.from(VITRINE_PROGRAM_BASE64, 'base64'));
+  entry('bin/bell', 0o100755, Buffer.from(BELL));
   for (const [name, bytes] of Object.entries(modules)) entry(`lib/modules/${name}.ko`, 0o100644, bytes);
   entry('init', 0o100755, Buffer.from(INIT));
   return finish();

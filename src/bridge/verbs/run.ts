@@ -17,6 +17,7 @@ export const run = defineVerb({
     profile: v.exactOptional(MACHINE_NAME),
     memoryBytes: v.exactOptional(LENGTH),
     freePages: v.exactOptional(v.boolean()),
+    doorbell: v.exactOptional(v.pipe(v.array(v.picklist(['save', 'checkpoint', 'reset'])), v.maxLength(3))),
     arguments: v.exactOptional(v.pipe(v.array(v.pipe(v.string(), v.maxBytes(1024))), v.maxLength(128))),
     job: v.exactOptional(JOB_ID),
   }),
@@ -24,7 +25,13 @@ export const run = defineVerb({
   async run(call, { job: id, ...request }) {
     call.require(null);
     const { name } = request;
-    call.note({ machine: name, profile: request.profile ?? null, arguments: request.arguments ?? [] });
+    const { profile = null, arguments: given = [], doorbell } = request;
+    call.note({
+      machine: name,
+      profile,
+      arguments: given,
+      ...(doorbell === undefined ? {} : { doorbell }),
+    });
     const way = provided(call.host.run?.bind(call.host), 'run');
     const { job } = await call.job({ job: id, machine: name }, async (work) => {
       const known = call.host.machine(name);

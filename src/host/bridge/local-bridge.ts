@@ -4,10 +4,11 @@ import { mkdir, readFile, realpath } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { SYSTEM_CLOCK } from '../../base/clock.ts';
 import { VitrineError } from '../../base/error.ts';
-import { serveSession, type VerbEvent } from '../../bridge/session.ts';
+import { serveSession } from '../../bridge/session.ts';
 import { openFsStore } from '../../store/fs-store.ts';
-import { type Audit, openAuditFile } from './audit.ts';
-import { type BridgeServer, openBridgeServer, type Visitor } from './bridge-server.ts';
+import { type Audit, type AuditEntry, openAuditFile } from './audit.ts';
+import { openBellAudit } from './bell-audit.ts';
+import { type BridgeServer, openBridgeServer } from './bridge-server.ts';
 import type { EventLog } from './event-log.ts';
 import { type Launcher, type LocalHost, openLocalHost } from './local-host.ts';
 import { Metrics } from './metrics.ts';
@@ -58,6 +59,10 @@ export async function openLocalBridge(
     }
     const audit = config.audit === undefined ? undefined : await openAudit(config.audit);
     undo.push(() => audit?.close());
+    if (options.launcher !== undefined) {
+      const write = (entry: AuditEntry): void => writeAudit(audit, entry, options.log);
+      options.launcher.onRing = openBellAudit(write, () => SYSTEM_CLOCK.nowMs());
+    }
     const token = newSecret();
     await ensureRunFolder(run);
     const socket = socketIn(run);
@@ -152,7 +157,8 @@ async function openServer(
         onVerb: (event) => {
           metrics.add('vitrine_bridge_verbs_total', { verb: event.verb, result: event.outcome });
           metrics.add('vitrine_bridge_verb_seconds_total', { verb: event.verb }, event.durationMs / 1_000);
-          if (event.permission !== 'observe') writeAudit(audit, event, visitor, log);
+          const { id, remote } = visitor;
+          if (event.permission !== 'observe') writeAudit(audit, { ...event, visitor: id, remote }, log);
         },
         onInternalError: (error, verb) => log('error', 'verb-failed', { verb, message: String(error) }),
       });
@@ -161,16 +167,11 @@ async function openServer(
 }
 
 /** The verb has been done by then: an audit that cannot be written is the operator's to hear of at once. */
-function writeAudit(
-  audit: Audit | undefined,
-  event: VerbEvent,
-  { id, remote }: Visitor,
-  log: EventLog,
-): void {
+function writeAudit(audit: Audit | undefined, entry: AuditEntry, log: EventLog): void {
   try {
-    audit?.write({ ...event, visitor: id, remote });
+    audit?.write(entry);
   } catch (error) {
-    log('error', 'audit-failed', { verb: event.verb, message: String(error) });
+    log('error', 'audit-failed', { verb: entry.verb, message: String(error) });
   }
 }
 

@@ -12,6 +12,7 @@ import { openEngine, type Vitrine } from '../../engine/vitrine.ts';
 import { loadKernels } from '../../kernel/load.ts';
 import type { Store } from '../../store/store.ts';
 import { ThreadEncoder } from '../pages/thread-encoder.ts';
+import type { ServedBellRing } from '../qemu/bell-service.ts';
 import { translateInSnapshot } from '../qemu/snapshot-addresses.ts';
 
 /** A machine that this host started or adopted. */
@@ -31,6 +32,8 @@ export interface Launcher {
   /** From a snapshot, in the shape of the machine that it is of. */
   fork(snapshot: SnapshotId, name: string, engine: Vitrine, options: WorkOptions): Promise<LaunchedMachine>;
   attach?(request: AttachRequest, engine: Vitrine): Promise<LaunchedMachine>;
+  /** Hears what guests asked for by their doorbells. */
+  onRing?: ((machine: string, ring: ServedBellRing) => void) | undefined;
 }
 
 export interface LocalHostOptions {

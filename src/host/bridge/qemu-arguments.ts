@@ -7,6 +7,7 @@
 
 import { VitrineError } from '../../base/error.ts';
 import { MIB } from '../../base/limits.ts';
+import type { BellWord } from '../qemu/bell-line.ts';
 import type { DiskOptions } from '../qemu/disks.ts';
 import type { QemuProfile } from '../qemu/profile.ts';
 
@@ -15,6 +16,8 @@ export interface MachineRecipe {
   readonly profile: QemuProfile;
   /** Disks that are saved with it. */
   readonly disks: readonly DiskOptions[];
+  /** What its guest may ask for by its doorbell; nothing, and no doorbell, when left out. */
+  readonly doorbell?: readonly BellWord[];
 }
 
 type Change = (value: string) => Partial<QemuProfile>;
@@ -55,6 +58,8 @@ export interface MachineWishes {
   /** Goes before `-m`. */
   readonly memoryBytes?: number | undefined;
   readonly freePages?: boolean | undefined;
+  /** What its guest may ask for. */
+  readonly doorbell?: readonly BellWord[] | undefined;
 }
 
 /**
@@ -62,7 +67,8 @@ export interface MachineWishes {
  * bridge has to have for itself, for a disk that would not be saved, and for values that no machine has.
  */
 export function recipeOf(args: readonly string[], wishes: MachineWishes = {}): MachineRecipe {
-  const { memoryBytes, freePages } = wishes;
+  const { memoryBytes, freePages, doorbell = [] } = wishes;
+  const hasBell = doorbell.length > 0;
   let profile: QemuProfile = {};
   const rest: string[] = [];
   const disks: DiskOptions[] = [];
@@ -99,9 +105,11 @@ export function recipeOf(args: readonly string[], wishes: MachineWishes = {}): M
       ...profile,
       ...(memoryBytes === undefined ? {} : { memoryBytes }),
       ...(freePages === undefined ? {} : { freePages }),
+      ...(hasBell ? { bell: true } : {}),
       ...(rest.length === 0 ? {} : { args: rest }),
     },
     disks,
+    ...(hasBell ? { doorbell } : {}),
   };
 }
 

@@ -19,6 +19,7 @@ import type { PeekRange } from '../../engine/peek.ts';
 import type { RestoreReport } from '../../engine/restore.ts';
 import type { SnapshotId } from '../../engine/snapshot.ts';
 import type { Vitrine } from '../../engine/vitrine.ts';
+import { type ServedBellRing, serveBell } from '../qemu/bell-service.ts';
 import type { CpuRegisters } from '../qemu/cpu-record.ts';
 import type { KeptMachine } from '../qemu/kept-machine.ts';
 import { type LazyMachine, openLazyMachine } from '../qemu/lazy-machine.ts';
@@ -53,6 +54,7 @@ export class QemuHostMachine implements HostMachine {
   #state: MachineState = 'stopped';
   /** Why it does not run. */
   #ended: string;
+  readonly #onRing: ((ring: ServedBellRing) => void) | undefined;
   readonly #listeners = new Set<(bytes: OwnedBytes) => void>();
 
   constructor(options: {
@@ -66,7 +68,10 @@ export class QemuHostMachine implements HostMachine {
     readonly runRoot?: string | undefined;
     /** Why it does not run, where it did. */
     readonly ended?: string | undefined;
+    /** Hears what its guest asked for. */
+    readonly onRing?: ((ring: ServedBellRing) => void) | undefined;
   }) {
+    this.#onRing = options.onRing;
     this.name = options.name;
     this.recipe = options.recipe;
     this.#engine = options.engine;
@@ -123,6 +128,7 @@ export class QemuHostMachine implements HostMachine {
       cpus: status.cpus,
       memoryBytes: status.memoryBytes,
       usedMemoryBytes: status.usedMemoryBytes,
+      ...this.#bellFacts(this.#qemu),
       ...(status.freePages === null ? {} : { freePages: status.freePages }),
       savedBy: status.save.by,
       savedByBecause: status.save.because,
@@ -146,6 +152,7 @@ export class QemuHostMachine implements HostMachine {
     this.#wasFound = true;
     this.#foundSharing = ram === 'private';
     this.#follow(qemu);
+    this.#serveBell(qemu);
     this.#state = (await qemu.guest.isRunning()) ? 'running' : 'paused';
   }
 
@@ -178,6 +185,7 @@ export class QemuHostMachine implements HostMachine {
     this.#follow(qemu);
     try {
       const report = snapshot === undefined ? undefined : await qemu.machine.restore(snapshot, options);
+      this.#serveBell(qemu);
       await qemu.start();
       this.#state = 'running';
       return report;
@@ -299,7 +307,21 @@ export class QemuHostMachine implements HostMachine {
     if (this.#lazy !== lazy) return;
     this.#lazy = null;
     this.#qemu = qemu;
+    this.#serveBell(qemu);
     void qemu.lost.then((reason) => this.#lose(qemu, reason));
+  }
+
+  #serveBell({ machine, guest }: QemuMachine): void {
+    const { doorbell: allow = [] } = this.recipe;
+    if (guest.doorbell === undefined || allow.length === 0) return;
+    serveBell(machine, guest.doorbell, { allow, onServed: this.#onRing });
+  }
+
+  #bellFacts({ guest }: QemuMachine): MachineFacts {
+    if (guest.doorbell === undefined) return {};
+    const { rings, saves, resets, refused } = guest.doorbell.counts;
+    const doorbell = this.recipe.doorbell?.join(', ') ?? 'nobody serves it';
+    return { doorbell, bellRings: rings, bellSaves: saves, bellResets: resets, bellRefused: refused };
   }
 
   #loseLazy(lazy: LazyMachine, reason: unknown): void {

@@ -12,6 +12,7 @@ import type { AttachRequest, RunRequest } from '../../bridge/host.ts';
 import type { SnapshotId } from '../../engine/snapshot.ts';
 import type { Vitrine } from '../../engine/vitrine.ts';
 import type { ConfigValue } from '../../guest/guest.ts';
+import type { ServedBellRing } from '../qemu/bell-service.ts';
 import { adoptKeptMachine, findKeptMachines, type KeptMachine } from '../qemu/kept-machine.ts';
 import type { QemuProfile } from '../qemu/profile.ts';
 import { collectRunDirectories, rootsThere } from '../qemu/run-directory.ts';
@@ -28,6 +29,8 @@ const RUN_SUFFIX_LENGTH = 7;
 
 /** Our balloon in the description of a snapshot, by the place where it stands. */
 const BALLOON = /^device\..*:1d\.0\/virtio-balloon@/;
+/** And our doorbell, which nobody serves there. */
+const BELL = /^device\..*:1e\.0\/virtio-console@/;
 
 export interface QemuLauncherOptions {
   /** The file of recipes; it need not be there. */
@@ -43,6 +46,7 @@ export interface QemuLauncherOptions {
 export class QemuLauncher implements Launcher {
   readonly #options: QemuLauncherOptions;
   readonly #pools = new ClonePools();
+  onRing: Launcher['onRing'];
 
   constructor(options: QemuLauncherOptions) {
     this.#options = options;
@@ -65,11 +69,11 @@ export class QemuLauncher implements Launcher {
   }
 
   async run(request: RunRequest, engine: Vitrine): Promise<LaunchedMachine> {
-    const { name, memoryBytes, freePages, arguments: args } = request;
+    const { name, memoryBytes, freePages, doorbell, arguments: args } = request;
     // A machine that is named alone is the one that it was.
-    const isNamedAlone = [memoryBytes, freePages, args].every((one) => one === undefined);
+    const isNamedAlone = [memoryBytes, freePages, doorbell, args].every((one) => one === undefined);
     const before = isNamedAlone ? await this.#recipeOf(name) : undefined;
-    const recipe = before ?? recipeOf(args ?? [], { memoryBytes, freePages });
+    const recipe = before ?? recipeOf(args ?? [], { memoryBytes, freePages, doorbell });
     return this.#start(name, recipe, engine, (machine) => machine.start());
   }
 
@@ -115,7 +119,13 @@ export class QemuLauncher implements Launcher {
   /** A machine as its bridge before left it. */
   async #adopt(found: KeptMachine, engine: Vitrine): Promise<QemuHostMachine> {
     const { name, kept } = found;
-    const recipe = { profile: kept.profile, disks: kept.disks?.files ?? [] };
+    // What its guest may ask for is its operator's to say, and stands in the book alone.
+    const doorbell = (await this.#recipeOf(name))?.doorbell;
+    const recipe = {
+      profile: kept.profile,
+      disks: kept.disks?.files ?? [],
+      ...(doorbell === undefined ? {} : { doorbell }),
+    };
     const machine = this.#machine(name, recipe, engine, { home: kept.home });
     const { runRoot } = this.#options;
     const options = runRoot === undefined ? {} : { root: runRoot };
@@ -135,7 +145,8 @@ export class QemuLauncher implements Launcher {
     more: { readonly home?: string; readonly ended?: string | undefined } = {},
   ): QemuHostMachine {
     const { diskFolder, runRoot } = this.#options;
-    return new QemuHostMachine({ name, recipe, engine, diskFolder, runRoot, ...more });
+    const onRing = (ring: ServedBellRing): void => this.onRing?.(name, ring);
+    return new QemuHostMachine({ name, recipe, engine, diskFolder, runRoot, onRing, ...more });
   }
 
   /** The store's folder is there by the time a machine is. */
@@ -179,12 +190,14 @@ function profileOf(config: Readonly<Record<string, ConfigValue>>): QemuProfile {
     const value = config[name];
     return typeof value === 'string' ? value : undefined;
   };
+  const has = (device: RegExp): boolean => Object.keys(config).some((name) => device.test(name));
   const [machine, cpu] = [text('machine'), text('cpu')];
   return {
     memoryBytes: Number(config.memoryBytes),
     cpus: Number(config.cpus),
     accelerator: config.accelerator === 'kvm' ? 'kvm' : 'tcg',
-    ...(Object.keys(config).some((name) => BALLOON.test(name)) ? { freePages: true } : {}),
+    ...(has(BALLOON) ? { freePages: true } : {}),
+    ...(has(BELL) ? { bell: true } : {}),
     ...(machine === undefined ? {} : { machine }),
     ...(cpu === undefined ? {} : { cpu }),
   };

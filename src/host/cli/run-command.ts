@@ -2,6 +2,8 @@
 
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { BELL_WORDS, type BellWord } from '../qemu/bell-line.ts';
+import { UsageError } from './command.ts';
 import { readNumber } from './quantity.ts';
 import { verbCommand } from './verb-command.ts';
 
@@ -22,10 +24,17 @@ as it was started last. It ends with the bridge, unless that is killed or was to
   --vga std|none        a VGA adapter, whose picture the page shows and types into; none when left out
   --free-pages          a balloon by which a Linux kernel tells what memory is free: that takes no room, here and in snapshots.
                         Forks of it do not share RAM
+  --doorbell WORDS      what programs of the guest may ask for at the port org.vitrine.bell, of save,checkpoint,reset; nothing when
+                        left out. Two snapshots at once, then one a second, and they are yours to remove
 `,
   needs: 'machines',
   names: { least: 1, most: 1, what: 'one name; QEMU arguments go after "--"' },
-  options: { memory: { type: 'string' }, vga: { type: 'string' }, 'free-pages': { type: 'boolean' } },
+  options: {
+    memory: { type: 'string' },
+    vga: { type: 'string' },
+    'free-pages': { type: 'boolean' },
+    doorbell: { type: 'string' },
+  },
   takesRest: true,
   async run({ client, names: [name], rest, values, work, result, say }) {
     const memoryBytes =
@@ -35,6 +44,7 @@ as it was started last. It ends with the bridge, unless that is killed or was to
       {
         name: name!,
         ...(memoryBytes === undefined ? {} : { memoryBytes }),
+        ...(values.doorbell === undefined ? {} : { doorbell: readDoorbell(String(values.doorbell)) }),
         ...(values['free-pages'] === true ? { freePages: true } : {}),
         ...(args.length === 0 ? {} : { arguments: args }),
       },
@@ -107,6 +117,15 @@ export const resumeCommand = verbCommand({
     result({ name }, '');
   },
 });
+
+/** `save,reset`. Throws `UsageError`. */
+function readDoorbell(text: string): BellWord[] {
+  return text.split(',').map((word) => {
+    const known = BELL_WORDS.find((one) => one === word);
+    if (known === undefined) throw new UsageError(`--doorbell takes ${BELL_WORDS.join(',')}, not "${word}"`);
+    return known;
+  });
+}
 
 /** An argument that is a file here, or names one as `file=…`, by its whole path. */
 function nameFiles(argument: string): string {

@@ -133,6 +133,8 @@ class AttachedHost implements QemuHost {
   readonly pid: number;
   readonly profile: ResolvedProfile;
   readonly files: QemuHost['files'];
+  /** What rings in it is its owner's. */
+  readonly bell = undefined;
   /** It is not ours to hear. */
   readonly saidBytes = 0;
   readonly #ignoredShared: boolean;

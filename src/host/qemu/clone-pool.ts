@@ -122,6 +122,7 @@ export class ClonePool {
     const parts = await waiting;
     try {
       await sendStream(parts.process, this.#stream);
+      parts.process.bell?.loaded(this.#parts.saved.waits, this.#parts.saved.id);
       const { isTold, saved, files, options } = this.#parts;
       const { sections, contents: blocks } = saved;
       const origin = isTold ? { image: files.ram, loaded: { sections, blocks } } : undefined;

@@ -85,6 +85,7 @@ export async function openLazyMachine(
       keep,
     );
     await machine.loaded;
+    process.bell?.loaded(saved.waits, id);
     return machine;
   } catch (error) {
     process?.kill();

@@ -8,6 +8,7 @@ import { access, rm } from 'node:fs/promises';
 import { isVitrineError, VitrineError } from '../../base/error.ts';
 import { KIB } from '../../base/limits.ts';
 import { AppendedFile } from './appended-file.ts';
+import { connectBell, type QemuBell } from './bell.ts';
 import {
   argumentsOf,
   type MachineFiles,
@@ -98,6 +99,7 @@ export class QemuProcess {
   readonly #said: AppendedFile;
   #child: QemuChild | undefined;
   #qmp: Qmp | undefined;
+  #bell: QemuBell | undefined;
   /** Its words, once its files are gone. */
   #lastWords = '';
   #isLeft = false;
@@ -114,6 +116,11 @@ export class QemuProcess {
   get qmp(): Qmp {
     if (this.#qmp === undefined) throw new VitrineError('guest-closed');
     return this.#qmp;
+  }
+
+  /** Its doorbell, where its profile has one. */
+  get bell(): QemuBell | undefined {
+    return this.#bell;
   }
 
   get pid(): number {
@@ -211,6 +218,7 @@ export class QemuProcess {
   async #end(): Promise<void> {
     if (this.#isLeft) {
       this.#child?.leave();
+      this.#bell?.close();
       this.#qmp?.close();
       this.#said.close();
       return;
@@ -221,6 +229,7 @@ export class QemuProcess {
       await this.exited;
       clearTimeout(kill);
     }
+    this.#bell?.close();
     this.#qmp?.close();
     this.#lastWords = this.stderr;
     this.#said.close();
@@ -232,6 +241,8 @@ export class QemuProcess {
     const explain = () => this.#reason();
     const options = timeoutMs === undefined ? { explain } : { explain, greetingTimeoutMs: timeoutMs };
     this.#qmp = await connectQmp(this.files.qmp, options);
+    // Before any state is loaded: it says that somebody is there.
+    if (this.profile.bell) this.#bell = await connectBell(this.files.bell, this.#qmp);
   }
 
   async #name(): Promise<{ pid: number; startedAt: string }> {

@@ -19,6 +19,10 @@ import { MIB } from '../../base/limits.ts';
 /** The RAM block, and the object, that holds all of a machine's memory. */
 export const RAM_BLOCK = 'pc.ram';
 
+/** A virtio-serial port by which programs of the guest ring: its name in the guest, and that of its end in QEMU. */
+export const BELL_PORT_NAME = 'org.vitrine.bell';
+export const BELL_CHARDEV = 'vitrine-bell';
+const BELL_BUS = 'vitrine-bell-bus';
 /** The name that QEMU knows our balloon by. */
 export const BALLOON_ID = 'vitrine-balloon';
 const BALLOON_DEVICE = `virtio-balloon-pci,id=${BALLOON_ID},free-page-reporting=on,addr=0x1d`;
@@ -54,6 +58,11 @@ export interface QemuProfile {
    * and in snapshots. It is a device more, so snapshots of a machine with it go into machines with it. False when left out.
    */
   readonly freePages?: boolean;
+  /**
+   * Whether programs of the guest can ring, at a port that `bell.ts` serves. It is a device more, as the balloon is. False when left
+   * out.
+   */
+  readonly bell?: boolean;
   /** An image of RAM to start from, as long as memory. It is never written: pages are the machine's own once it writes them. */
   readonly ramImage?: string;
   /** More of QEMU's own arguments, as they are: disks, network cards. */
@@ -77,6 +86,7 @@ export function resolveProfile(profile: QemuProfile): ResolvedProfile {
     display = 'none',
     vnc = false,
     freePages = false,
+    bell = false,
   } = profile;
   const refuse = (name: string, value: string | number): never => {
     throw new VitrineError('argument-invalid', { name, value });
@@ -102,6 +112,7 @@ export function resolveProfile(profile: QemuProfile): ResolvedProfile {
     display,
     vnc,
     freePages,
+    bell,
     args: profile.args ?? [],
     program: profile.program ?? 'qemu-system-x86_64',
     ...(bios === undefined ? {} : { bios }),
@@ -131,6 +142,8 @@ export interface MachineFiles {
   readonly qmp: string;
   /** Where its first serial line listens. */
   readonly serial: string;
+  /** Where its bell listens, where it has one. */
+  readonly bell: string;
   /** Where its picture is served, with `vnc`. */
   readonly vnc: string;
   /** What its first serial line printed, also while nobody listened. */
@@ -150,6 +163,7 @@ export function filesIn(directory: string): MachineFiles {
     ram: file('ram'),
     qmp: file('qmp'),
     serial: file('serial'),
+    bell: file('bell'),
     vnc: file('vnc'),
     serialLog: file('serial.log'),
     said: file('said'),
@@ -176,6 +190,7 @@ export function argumentsOf(profile: ResolvedProfile, files: MachineFiles): stri
     ...(display === 'vga' ? ['-device', 'VGA'] : []),
     ...(profile.vnc ? ['-vnc', `unix:${quoted(files.vnc)}`] : []),
     ...(profile.freePages ? ['-device', BALLOON_DEVICE] : []),
+    ...(profile.bell ? bellArguments(files) : []),
     ...(bios === undefined ? [] : ['-bios', bios]),
     ...(kernel === undefined ? [] : ['-kernel', kernel]),
     ...(initrd === undefined ? [] : ['-initrd', initrd]),
@@ -188,6 +203,15 @@ export function argumentsOf(profile: ResolvedProfile, files: MachineFiles): stri
 function serialDevice({ serial, serialLog }: MachineFiles): string {
   const log = `logfile=${quoted(serialLog)},logappend=on`;
   return `socket,id=vitrine-serial,path=${quoted(serial)},server=on,wait=off,${log}`;
+}
+
+function bellArguments(files: MachineFiles): string[] {
+  const port = `virtserialport,id=${BELL_CHARDEV},bus=${BELL_BUS}.0,chardev=${BELL_CHARDEV},name=${BELL_PORT_NAME}`;
+  return [
+    ...['-chardev', `socket,id=${BELL_CHARDEV},path=${quoted(files.bell)},server=on,wait=off`],
+    ...['-device', `virtio-serial-pci,id=${BELL_BUS},addr=0x1e`],
+    ...['-device', port],
+  ];
 }
 
 function ramObject({ memoryBytes, ramImage }: ResolvedProfile, files: MachineFiles): string {

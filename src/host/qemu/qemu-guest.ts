@@ -24,7 +24,9 @@ import type {
 import { PauseGuard } from '../../guest/pause-guard.ts';
 import type { Region } from '../../memory/region.ts';
 import { regionOf, type Span } from '../../memory/span.ts';
-import { type CloneOrigin, CloneRam } from './clone-ram.ts';
+import type { QemuBell } from './bell.ts';
+import { decodeBellRecord, isBellRecord, NOBODY_WAITS } from './bell-line.ts';
+import type { CloneOrigin } from './clone-ram.ts';
 import { DeviceState, type DeviceStateOptions, type SavePath } from './device-state.ts';
 import { isDiskRecord } from './disk-record.ts';
 import type { Disks } from './disks.ts';
@@ -34,9 +36,10 @@ import { openRam } from './open-ram.ts';
 import { type RamRange, ramRangesIn } from './physmap.ts';
 import type { QemuProcess } from './process.ts';
 import type { Ram } from './process-ram.ts';
-import { hasDiscarding, RAM_BLOCK } from './profile.ts';
+import { RAM_BLOCK } from './profile.ts';
 import type { QmpEvent } from './qmp.ts';
 import type { RunState } from './qmp-commands.ts';
+import { marksOf } from './ram-marks.ts';
 import type { RunIntent } from './run-intent.ts';
 import { IGNORE_SHARED, StateTransfer } from './state-transfer.ts';
 import { StreamedMemory } from './streamed-memory.ts';
@@ -62,18 +65,8 @@ export interface QemuGuestOptions extends DeviceStateOptions {
 /** The process of a machine, as its guest needs it: one of ours, or one that others started. */
 export type QemuHost = Pick<
   QemuProcess,
-  'qmp' | 'profile' | 'files' | 'pid' | 'saidBytes' | 'saidSince' | 'close'
+  'qmp' | 'profile' | 'files' | 'pid' | 'saidBytes' | 'saidSince' | 'close' | 'bell'
 >;
-
-/** Nobody outside can ask QEMU what was written, nor, where a file is shared, the kernel. */
-const NO_MARKS = { tracking: 'none', trackingReason: 'its RAM is a file that it shares with us' } as const;
-const NO_MARKS_OF_HOLES = {
-  tracking: 'none',
-  trackingReason: 'its balloon gives pages back that nobody wrote',
-} as const;
-/** What the kernel tells is tried like marks that others put in, unless it was proven: the first scans compare. */
-const MARKS = { tracking: 'marks', auditScans: 2 } as const;
-const PROVEN_MARKS = { tracking: 'marks' } as const;
 
 const UNPROVEN = async (): Promise<LiveVerdict> => ({ because: 'nobody has proven a way for it' });
 
@@ -114,6 +107,7 @@ export class QemuGuest implements Guest {
   readonly machine: MachineDescription;
   readonly regions: readonly Region[];
   readonly traits: GuestTraits;
+  readonly doorbell: QemuBell | undefined;
   readonly #process: QemuHost;
   readonly #ram: Ram;
   /** Where RAM comes and goes with states alone. */
@@ -124,8 +118,6 @@ export class QemuGuest implements Guest {
   readonly #live: () => Promise<LiveVerdict>;
   readonly #intent: RunIntent | undefined;
   readonly #wholeness: Wholeness;
-  /** Whether `Ram.writtenPages` has all that changed. */
-  readonly #hasMarks: boolean;
   readonly #guard = new PauseGuard();
   /** Settles when the pauses and resumes so far have been served: they go one after another. */
   #turn: Promise<unknown> = Promise.resolve();
@@ -146,14 +138,13 @@ export class QemuGuest implements Guest {
     this.#intent = intent;
     this.#wholeness = new Wholeness(intent);
     this.#live = live;
-    const discards = hasDiscarding(Object.keys(devices.config));
-    this.#hasMarks = ram.writtenPages !== undefined && !discards;
     this.traits = {
-      ...(discards ? NO_MARKS_OF_HOLES : marksOf(ram)),
+      ...marksOf(ram, Object.keys(devices.config)),
       sharedMemory: false,
       sharedMemoryReason: 'its memory belongs to another process',
     };
     this.#process = process;
+    this.doorbell = process.bell;
     this.#ram = ram;
     this.#wholeRam = ram instanceof WholeRam ? ram : undefined;
     this.#ranges = ranges;
@@ -228,6 +219,7 @@ export class QemuGuest implements Guest {
       if (devices) this.#wholeness.require();
       if (this.#guard.state === 'running') {
         await this.#rest();
+        await this.doorbell?.settle();
         this.#devices.forget();
         await this.#wholeRam?.refresh();
       }
@@ -247,7 +239,7 @@ export class QemuGuest implements Guest {
 
   takeDirty(): DirtyTake {
     this.#guard.requirePaused();
-    const canTell = this.#isSeen && this.#hasMarks;
+    const canTell = this.#isSeen && this.traits.tracking === 'marks';
     const pages = this.#ranges.map(({ offsetBytes, sizeBytes }) =>
       canTell ? (this.#ram.writtenPages?.(offsetBytes, sizeBytes) ?? null) : null,
     );
@@ -290,6 +282,7 @@ export class QemuGuest implements Guest {
       this.#guard.requireOpen();
       if (this.#guard.state === 'paused') return { reason: 'it is paused' };
       if (!(await this.isRunning())) return { reason: 'it does not run' };
+      if (this.doorbell?.ring !== undefined) return { reason: 'a program in it waits for its doorbell' };
       if (this.#disks !== undefined) return { reason: 'its disks are of the same instant only at rest' };
       const { method, because } = await this.#live();
       if (method === undefined) return { reason: because };
@@ -298,7 +291,8 @@ export class QemuGuest implements Guest {
       this.#devices.forget();
       const { stream, pauseMs } = await streamLive(qmp, files.directory, method, memory, signal);
       memory.requireRam();
-      return { devices: this.#devices.recordsOfStream(stream, memory.blocks), pauseMs };
+      const devices = this.#devices.recordsOfStream(stream, memory.blocks);
+      return { devices: this.doorbell === undefined ? devices : [...devices, NOBODY_WAITS], pauseMs };
     });
   }
 
@@ -306,7 +300,8 @@ export class QemuGuest implements Guest {
     this.#guard.requirePaused();
     const devices = await this.#devices.save();
     this.#wholeness.gave(devices);
-    return this.#disks === undefined ? devices : [...devices, ...(await this.#disks.save())];
+    const disks = (await this.#disks?.save()) ?? [];
+    return [...devices, ...disks, ...(this.doorbell === undefined ? [] : [this.doorbell.record()])];
   }
 
   /** As `saveDevices`, by the way that takes longer; for the self-test, which compares the two. */
@@ -322,7 +317,10 @@ export class QemuGuest implements Guest {
 
   async loadDevices(records: readonly DeviceRecord[]): Promise<void> {
     this.#guard.requirePaused();
-    const state = this.#devices.read(records.filter((record) => !isDiskRecord(record)));
+    const state = this.#devices.read(
+      records.filter((record) => !isDiskRecord(record) && !isBellRecord(record)),
+    );
+    const waits = decodeBellRecord(records.find(isBellRecord) ?? NOBODY_WAITS);
     const read = await this.#disks?.read(records);
     this.#wholeness.beginReplacing();
     await this.#reviveEnded();
@@ -335,6 +333,7 @@ export class QemuGuest implements Guest {
     }
     await swap?.commit();
     this.#wholeness.took(records);
+    this.doorbell?.loaded(waits);
   }
 
   /** Memory that its RAM takes of the host's. */
@@ -391,9 +390,4 @@ export class QemuGuest implements Guest {
     this.#turn = done.catch(() => {});
     return done;
   }
-}
-
-function marksOf(ram: Ram): typeof NO_MARKS | typeof MARKS | typeof PROVEN_MARKS {
-  if (ram instanceof CloneRam) return PROVEN_MARKS;
-  return ram.writtenPages === undefined ? NO_MARKS : MARKS;
 }

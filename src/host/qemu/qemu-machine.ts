@@ -232,6 +232,7 @@ export class QemuMachine {
     this.name = name;
     this.machine = machine;
     this.guest = guest;
+    guest.doorbell?.nameSnapshotsBy(() => machine.target);
     this.process = process;
     this.serial = serial;
     this.#vitrine = vitrine;

@@ -50,6 +50,10 @@ export interface QmpCommands {
   readonly 'query-version': Command<None, { readonly qemu: Version; readonly package: string }>;
   readonly 'query-status': Command<None, { readonly status: RunState; readonly running: boolean }>;
   readonly 'query-jobs': Command<None, readonly JobInfo[]>;
+  readonly 'query-chardev': Command<
+    None,
+    readonly { readonly label: string; readonly 'frontend-open': boolean }[]
+  >;
   readonly 'query-memdev': Command<None, readonly MemoryDevice[]>;
   readonly 'query-cpus-fast': Command<
     None,

@@ -5,6 +5,7 @@ import type { PeekRange } from '../../engine/peek.ts';
 import type { SnapshotId } from '../../engine/snapshot.ts';
 import type { Vitrine } from '../../engine/vitrine.ts';
 import type { DeviceRecord } from '../../guest/guest.ts';
+import { decodeBellRecord, isBellRecord, NOBODY_WAITS } from './bell-line.ts';
 import { type BlockContent, readRecord } from './device-records.ts';
 import { isDiskRecord } from './disk-record.ts';
 import { RAM_BLOCK, type ResolvedProfile } from './profile.ts';
@@ -21,6 +22,8 @@ export interface SavedMachine {
   /** Blocks that are not RAM. */
   readonly contents: readonly BlockContent[];
   readonly disks: readonly DeviceRecord[];
+  /** The tag of whoever waits for an answer of the bell; null for nobody. */
+  readonly waits: string | null;
   readonly ramBytes: number;
   /** Pieces of RAM, by their place in its block. */
   readRam(
@@ -47,7 +50,7 @@ export async function readSavedMachine(
   const records = await vitrine.devices(id);
   const sections: DeviceSection[] = [];
   const contents: BlockContent[] = [];
-  for (const record of records.filter((one) => !isDiskRecord(one))) {
+  for (const record of records.filter((one) => !isDiskRecord(one) && !isBellRecord(one))) {
     const read = readRecord(record);
     if ('section' in read) sections.push(read.section);
     else contents.push(read.block);
@@ -64,6 +67,7 @@ export async function readSavedMachine(
     sections,
     contents,
     disks: records.filter(isDiskRecord),
+    waits: decodeBellRecord(records.find(isBellRecord) ?? NOBODY_WAITS),
     ramBytes,
     readRam: (pieces) =>
       vitrine.peek(

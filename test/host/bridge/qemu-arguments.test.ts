@@ -25,6 +25,12 @@ describe('a command line for QEMU', () => {
     });
     expect(recipeOf(['-m', '1G'], { memoryBytes: 64 * MIB }).profile.memoryBytes).toBe(64 * MIB);
     expect(recipeOf([], { freePages: true }).profile).toEqual({ freePages: true });
+    expect(recipeOf([], { doorbell: ['save'] })).toEqual({
+      profile: { bell: true },
+      disks: [],
+      doorbell: ['save'],
+    });
+    expect(recipeOf([], { doorbell: [] })).toEqual({ profile: {}, disks: [] });
     expect(recipeOf(['-enable-kvm']).profile).toEqual({ accelerator: 'kvm' });
     expect(recipeOf([])).toEqual({ profile: {}, disks: [] });
   });

@@ -68,6 +68,14 @@ describe('a profile', () => {
     expect(givesMemoryBack({ args: ['-device', 'virtio-net-pci'] })).toBe(false);
   });
 
+  it('has a bell on a socket of its own', () => {
+    const line = lineOf({ bell: true }, '/run/a,b');
+    expect(line).toContain('virtio-serial-pci,id=vitrine-bell-bus,addr=0x1e');
+    expect(line).toContain('socket,id=vitrine-bell,path=/run/a,,b/bell,server=on,wait=off');
+    expect(line.find((word) => word.startsWith('virtserialport,'))).toContain('name=org.vitrine.bell');
+    expect(lineOf({}).join(' ')).not.toContain('bell');
+  });
+
   it('doubles commas in paths', () => {
     const line = lineOf({}, '/run/a,share=off');
     expect(optionOf(line, '-object')).toContain('mem-path=/run/a,,share=off/ram,share=on');

@@ -1,0 +1,140 @@
+// The host's end of a bell: the socket on which QEMU serves a virtio-serial port.
+//
+// What goes through such a port moves in guest memory, and QEMU moves it also while the machine rests. A save must not look at
+// memory in which that goes on. So nothing is said while the machine rests, and `settle` waits, once it rests, until all has moved
+// that can: QEMU has looked at the socket when it has answered two questions that were asked one after another (in the turn of its
+// loop that reads the first one it may look at the socket later; in the next turn it has), each look moves up to 4 KiB, and the guest,
+// which rests, makes no more room.
+//
+// The guest may write without an end. What is not read waits in QEMU and then in the guest, so a flood stops there.
+
+import { connect as connectSocket, type Socket } from 'node:net';
+import { VitrineError } from '../../base/error.ts';
+import { BELL_CHARDEV } from './profile.ts';
+import type { Qmp } from './qmp.ts';
+
+/** What QEMU takes from a socket in one look. */
+const LOOK_BYTES = 4096;
+const LINE_END = 0x0a;
+
+export interface BellPortOptions {
+  readonly maxLineBytes: number;
+  /** A line without its end, or undefined for one that is too long or no text. */
+  readonly onLine: (line: string | undefined) => void;
+}
+
+/** Connects to the port at `path`. Throws `guest-lost` when nobody listens there. */
+export function connectBellPort(path: string, qmp: Qmp, options: BellPortOptions): Promise<BellPort> {
+  return new Promise((resolve, reject) => {
+    const socket = connectSocket({ path });
+    socket.once('error', (cause) =>
+      reject(new VitrineError('guest-lost', { reason: cause.message }, { cause })),
+    );
+    socket.once('connect', () => resolve(new BellPort(socket, qmp, options)));
+  });
+}
+
+export class BellPort {
+  readonly #socket: Socket;
+  readonly #qmp: Qmp;
+  readonly #options: BellPortOptions;
+  /** The line that has begun; undefined where it is too long already. */
+  #line: Buffer | undefined = Buffer.alloc(0);
+  #receivedBytes = 0;
+  /** Said since the last `settle`. */
+  #saidBytes = 0;
+  #isUsed = false;
+
+  constructor(socket: Socket, qmp: Qmp, options: BellPortOptions) {
+    this.#socket = socket;
+    this.#qmp = qmp;
+    this.#options = options;
+    socket.on('data', (chunk: Buffer) => this.#take(chunk));
+    // That it ended is told by the monitor.
+    socket.on('error', () => {});
+  }
+
+  /** Whether a program of the guest has the port open at the moment. */
+  async isOpen(): Promise<boolean> {
+    const devices = await this.#qmp.execute('query-chardev');
+    return devices.find(({ label }) => label === BELL_CHARDEV)?.['frontend-open'] ?? false;
+  }
+
+  /** Only while the machine runs. */
+  say(text: string): void {
+    const bytes = Buffer.from(text);
+    this.#isUsed = true;
+    this.#saidBytes += bytes.length;
+    this.#socket.write(bytes);
+  }
+
+  /** Lets what the guest writes wait, in QEMU and then in the guest. */
+  hold(): void {
+    this.#socket.pause();
+  }
+
+  goOn(): void {
+    this.#socket.resume();
+  }
+
+  /** The machine rests: resolves when nothing moves any more, and all that the guest wrote before has been heard. */
+  async settle(): Promise<void> {
+    this.#socket.resume();
+    await roundTheLoop();
+    if (!this.#isUsed) return;
+    for (;;) {
+      const before = this.#receivedBytes;
+      await this.#qmp.execute('query-status');
+      await this.#qmp.execute('query-status');
+      await roundTheLoop();
+      this.#saidBytes -= LOOK_BYTES;
+      if (this.#saidBytes <= 0 && this.#receivedBytes === before) break;
+    }
+    this.#saidBytes = 0;
+  }
+
+  /** Forgets a line that has begun: the guest was brought to another instant. */
+  forget(): void {
+    this.#line = Buffer.alloc(0);
+    // Something may wait in the state that was loaded.
+    this.#isUsed = true;
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  #take(chunk: Buffer): void {
+    this.#isUsed = true;
+    this.#receivedBytes += chunk.length;
+    for (let at = 0; ; ) {
+      const end = chunk.indexOf(LINE_END, at);
+      const part = chunk.subarray(at, end < 0 ? chunk.length : end);
+      const lengthBytes = (this.#line?.length ?? 0) + part.length;
+      const line =
+        this.#line === undefined || lengthBytes > this.#options.maxLineBytes
+          ? undefined
+          : Buffer.concat([this.#line, part]);
+      if (end < 0) {
+        this.#line = line;
+        return;
+      }
+      this.#line = Buffer.alloc(0);
+      at = end + 1;
+      this.#options.onLine(line && textOf(line));
+    }
+  }
+}
+
+/** What had come to our sockets by now has been read when this resolves. */
+async function roundTheLoop(): Promise<void> {
+  for (let round = 0; round < 2; round++) await new Promise((resolve) => setImmediate(resolve));
+}
+
+function textOf(bytes: Uint8Array): string | undefined {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
