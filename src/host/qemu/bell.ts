@@ -175,7 +175,7 @@ export class QemuBell implements Doorbell {
     else this.#reason = isKnown ? 'too-often' : 'not-understood';
     const { word } = this.#desk;
     const isFirst = word === DOORBELL_WORDS.first;
-    if (!isFirst) await rest(REFUSAL_REST_MS);
+    if (!isFirst && word !== DOORBELL_WORDS.restored) await rest(REFUSAL_REST_MS);
     // Whoever asked to be put back reads the answer of the instant that it was put back to.
     if (this.#era !== era) return;
     this.#ring = undefined;
