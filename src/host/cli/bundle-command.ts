@@ -1,19 +1,23 @@
-// `vitrine export` and `vitrine import`: a snapshot as one file, out of a store or a bridge and into another.
+// `vitrine export` and `vitrine import`: a snapshot as one file, out of a store or a bridge and into another; or its memory
+// alone, as a file that other tools read.
 
 import { createReadStream } from 'node:fs';
 import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
-import type { OwnedBytes } from '../../base/bytes.ts';
 import { VitrineError } from '../../base/error.ts';
+import { throwIfAborted } from '../../base/work.ts';
 import { sync } from '../../bridge/sync.ts';
 import { bundleTarget } from '../../bundle/bundle-target.ts';
 import { openBundle } from '../../bundle/open-bundle.ts';
 import type { Effort } from '../../format/frame-codecs.ts';
 import type { Manifest } from '../../format/manifest.ts';
+import { IMAGE_FORMATS, memoryImage } from '../forensics/memory-image.ts';
 import { UsageError } from './command.ts';
 import { bytesText } from './quantity.ts';
+import { storedMemory } from './stored-memory.ts';
 import { verbCommand } from './verb-command.ts';
 
+const FORMATS = ['vitrine', ...IMAGE_FORMATS] as const;
 const EFFORTS: readonly Effort[] = ['fast', 'balanced', 'small'];
 const READ_BYTES = 256 * 1024;
 
@@ -22,10 +26,13 @@ export const exportCommand = verbCommand({
   summary: 'a snapshot as one file, with all that it stands on',
   help: `vitrine export 3f9a -o booted.vitrine
 vitrine export 3f9a -o booted.vitrine --effort small --store snapshots
+vitrine export 3f9a --format elf -o booted.core
 
 Whoever has the file can read the machine's memory: it is not encrypted. Disks are not in it: the snapshot names their files.
 
   -o, --output FILE     where; it is there when it is whole. MACHINE-ID.vitrine when left out
+  --format FORMAT       vitrine, to be imported again; or memory alone, for other tools: elf (a core, with the Linux kernel's
+                        own note), lime, raw. vitrine when left out
   --effort EFFORT       fast, balanced or small: how hard to compress; balanced when left out
   --force               replaces a file that is there
 `,
@@ -33,16 +40,34 @@ Whoever has the file can read the machine's memory: it is not encrypted. Disks a
   names: { least: 1, most: 1, what: 'a snapshot' },
   options: {
     output: { type: 'string', short: 'o' },
+    format: { type: 'string' },
     effort: { type: 'string' },
     force: { type: 'boolean' },
   },
   async run({ client, names: [name], values, work, result, say }) {
     const effort = EFFORTS.find((one) => one === (values.effort ?? 'balanced'));
     if (effort === undefined) throw new UsageError('--effort takes fast, balanced or small');
-    const { id, machine, manifest } = await client.show(name!);
-    const file = String(values.output ?? `${machine}-${id.slice(0, 12)}.vitrine`);
+    const format = FORMATS.find((one) => one === (values.format ?? 'vitrine'));
+    if (format === undefined) throw new UsageError(`--format takes ${FORMATS.join(', ')}`);
+    const shown = await client.show(name!);
+    const { id, machine, manifest } = shown;
+    const file = String(values.output ?? `${machine}-${id.slice(0, 12)}.${format}`);
     const isNew = values.force !== true;
     if (isNew && (await isThere(file))) refuseToReplace(file);
+    if (format !== 'vitrine') {
+      const memory = storedMemory(client, shown);
+      if (memory.ranges.length === 0)
+        throw new VitrineError('unsupported', { missing: 'RAM at physical addresses' });
+      const sizeBytes = await writeWhole(file, isNew, async (out) => {
+        for await (const piece of memoryImage(memory, format)) {
+          throwIfAborted(work.signal);
+          await writeAll(out, piece);
+        }
+      });
+      result({ snapshot: id, file, format, sizeBytes }, `${file}\n`);
+      say(`${bytesText(sizeBytes)}: memory alone, for other tools`);
+      return;
+    }
     const sizeBytes = await writeWhole(file, isNew, (out) =>
       sync(
         client,
@@ -52,7 +77,7 @@ Whoever has the file can read the machine's memory: it is not encrypted. Disks a
       ),
     );
     const disks = disksOf(manifest);
-    result({ snapshot: id, file, sizeBytes, disks }, `${file}\n`);
+    result({ snapshot: id, file, format, sizeBytes, disks }, `${file}\n`);
     say(`${bytesText(sizeBytes)}; "vitrine import ${basename(file)}" brings it into another store`);
     if (disks.length > 0)
       say(`Not in it: the disks ${disks.join(', ')}. Where it goes it needs their files.`);
@@ -120,7 +145,7 @@ async function writeWhole(
   }
 }
 
-async function writeAll(out: FileHandle, bytes: OwnedBytes): Promise<void> {
+async function writeAll(out: FileHandle, bytes: Uint8Array): Promise<void> {
   for (let at = 0; at < bytes.length; ) at += (await out.write(bytes, at)).bytesWritten;
 }
 

@@ -6,6 +6,7 @@ import { linesOfLog, readLog } from '../forensics/kernel-log.ts';
 import { LinuxKernel } from '../forensics/linux-kernel.ts';
 import { PhysicalMemory, type PhysicalRange } from '../forensics/physical-memory.ts';
 import { readProcesses } from '../forensics/processes.ts';
+import { ramIn, storedMemory } from './stored-memory.ts';
 import { plainText, textTable } from './text-table.ts';
 import type { VerbCall } from './verb-command.ts';
 
@@ -28,8 +29,7 @@ export async function peekLinux(call: VerbCall, of: PeekTarget, view: LinuxView)
 }
 
 async function ofSnapshot({ client }: VerbCall, snapshot: string, view: LinuxView): Promise<Shown> {
-  const { manifest } = await client.show(snapshot);
-  return show(view, ramIn(manifest.regions), async (range) => (await client.peek(snapshot, [range]))[0]!);
+  return show(view, storedMemory(client, await client.show(snapshot)));
 }
 
 async function whileHeld({ client }: VerbCall, name: string, view: LinuxView): Promise<Shown> {
@@ -41,30 +41,16 @@ async function whileHeld({ client }: VerbCall, name: string, view: LinuxView): P
   if (isRunning) await machine.pause();
   try {
     const read = async (range: PhysicalRange) => (await machine.peek([range])).bytes[0]!;
-    return await show(view, ramIn(description.regions), read);
+    const memory = new PhysicalMemory(ramIn(description.regions), (address, lengthBytes) =>
+      read({ address, lengthBytes }),
+    );
+    return await show(view, memory);
   } finally {
     if (isRunning) await machine.resume();
   }
 }
 
-function ramIn(
-  regions: readonly {
-    readonly kind: string;
-    readonly guestAddress: number | null;
-    readonly sizeBytes: number;
-  }[],
-): PhysicalRange[] {
-  return regions.flatMap(({ kind, guestAddress, sizeBytes }) =>
-    kind === 'ram' && guestAddress !== null ? [{ address: guestAddress, lengthBytes: sizeBytes }] : [],
-  );
-}
-
-async function show(
-  view: LinuxView,
-  ranges: readonly PhysicalRange[],
-  read: (range: PhysicalRange) => Promise<Uint8Array>,
-): Promise<Shown> {
-  const memory = new PhysicalMemory(ranges, (address, lengthBytes) => read({ address, lengthBytes }));
+async function show(view: LinuxView, memory: PhysicalMemory): Promise<Shown> {
   const kernel = await LinuxKernel.find(memory);
   switch (view) {
     case 'uname': {

@@ -79,3 +79,32 @@ it('takes no file that was cut off, damaged, or is something else', async () => 
   expect((await refused()).code).not.toBe(0);
   expect(await logOf('empty')).toEqual([]);
 });
+
+it('writes memory alone for other tools, with each byte where its address says', async () => {
+  const store = ['--store', place('here')];
+  for (const format of ['raw', 'lime', 'elf']) {
+    const out = await vitrine(
+      'export',
+      snapshot,
+      '--format',
+      format,
+      '-o',
+      place(format),
+      ...store,
+      '--json',
+    );
+    expect(out.code, out.error).toBe(0);
+    expect(JSON.parse(out.out)).toMatchObject({
+      snapshot,
+      format,
+      sizeBytes: (await stat(place(format))).size,
+    });
+  }
+  const raw = await readFile(place('raw'));
+  expect((await readFile(place('lime'))).subarray(32).equals(raw)).toBe(true);
+  expect((await readFile(place('elf'))).subarray(-raw.length).equals(raw)).toBe(true);
+  await vitrine('peek', snapshot, '0', String(raw.length), '-o', place('peeked'), ...store);
+  expect((await readFile(place('peeked'))).equals(raw)).toBe(true);
+  expect(new Set(raw).size).toBeGreaterThan(1);
+  expect((await vitrine('export', snapshot, '--format', 'zip', ...store)).code).toBe(2);
+});
