@@ -12,7 +12,7 @@ const HEADERS = {
   'X-Content-Type-Options': 'nosniff',
 };
 
-/** What the built page may do. README.md of `src/app` says why each line is there. */
+/** What the built page may do. PLATFORM.md of `src/app` says why each line is there. */
 const CONTENT_SECURITY_POLICY = [
   "default-src 'none'",
   "script-src 'self' 'wasm-unsafe-eval'",

@@ -1,4 +1,4 @@
-// What is wrong in v86's own save and restore, one test each: see the table in src/guest/v86/README.md.
+// What is wrong in v86's own save and restore, one test each: see the table in src/guest/v86/UPSTREAM.md.
 
 import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, it, vi } from 'vitest';
