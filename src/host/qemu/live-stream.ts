@@ -3,6 +3,12 @@
 //
 //   migrate ──▶ pages, pages again, … │ STOP ── last pages, devices ──▶ completed │ cont
 //
+//   background-snapshot:  STOP ── devices ── RESUME │ pages, those about to be written first ──▶ completed
+//
+// What belongs to the machine and is not in the stream, its disks, is taken at the same instant: `atInstant` runs while it rests.
+// For a background snapshot we stop it before that, and let it go on when its first page comes: from then on QEMU watches what
+// it writes. For the other way QEMU itself waits for us at the end (`pause-before-switchover`).
+//
 // RAM has to be in the stream, so `x-ignore-shared` is off for as long. A machine that writes faster than it is read never comes
 // to a rest that short; it is given a longer one step by step, and what it took is reported.
 
@@ -38,6 +44,12 @@ export interface LiveStream {
   readonly pauseMs: number;
 }
 
+export interface LiveOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Runs at the instant, while the machine rests. Where it throws, nothing was streamed and the machine goes on. */
+  readonly atInstant?: (() => Promise<void>) | undefined;
+}
+
 /**
  * Streams a running machine's state; listeners hear of every page, the last time as it was at the instant.
  *
@@ -49,7 +61,7 @@ export async function streamLive(
   directory: string,
   method: LiveMethod,
   listeners: Pick<ParseOptions, 'onBlocks' | 'onPage'>,
-  signal?: AbortSignal,
+  { signal, atInstant }: LiveOptions = {},
 ): Promise<LiveStream> {
   throwIfAborted(signal);
   const path = join(directory, 'live');
@@ -58,16 +70,27 @@ export async function streamLive(
   const rest = new Rest(qmp);
   try {
     await listen(server, path);
-    await setCapabilities(qmp, method, true);
+    await setCapabilities(qmp, { method, isLive: true, waits: atInstant !== undefined });
     const ours = new AbortController();
-    const reading = parseStream(incoming(server, ours.signal), listeners);
+    const first = new FirstPage();
+    const reading = parseStream(incoming(server, ours.signal), {
+      ...listeners,
+      onPage: first.before(listeners),
+    });
     try {
       await qmp.execute('migrate-set-parameters', {
         'max-bandwidth': BANDWIDTH,
         'downtime-limit': FIRST_REST_MS,
       });
+      if (atInstant !== undefined && method === 'background-snapshot') {
+        await qmp.execute('stop');
+        await atInstant();
+        // Where the machine goes on by itself after its devices were saved, this changes nothing.
+        first.followedBy(() => qmp.execute('cont'));
+      }
       await qmp.execute('migrate', { uri: `unix:${path}` });
-      await untilCompleted(qmp, rest, reading, signal);
+      await untilCompleted(qmp, { rest, reading, signal, atInstant, method });
+      await first.done;
       if (method === 'precopy') await qmp.execute('cont');
       return { stream: await reading, pauseMs: rest.tookMs };
     } catch (error) {
@@ -80,7 +103,7 @@ export async function streamLive(
     rest.close();
     server.close();
     await rm(path, { force: true });
-    if (qmp.isOpen) await setCapabilities(qmp, method, false);
+    if (qmp.isOpen) await setCapabilities(qmp, { method, isLive: false, waits: atInstant !== undefined });
   }
 }
 
@@ -114,9 +137,37 @@ class Rest {
   }
 }
 
-function setCapabilities(qmp: Qmp, method: LiveMethod, isLive: boolean): Promise<unknown> {
+/** Tells when the first page has come. */
+class FirstPage {
+  /** Settles when what was to follow it has been done. */
+  done: Promise<unknown> = Promise.resolve();
+  #hasCome = (): void => {};
+
+  /** `work` follows the first page. */
+  followedBy(work: () => Promise<unknown>): void {
+    this.done = new Promise<void>((resolve) => {
+      this.#hasCome = resolve;
+    }).then(work);
+    // Whoever waits for it hears of it.
+    this.done.catch(() => {});
+  }
+
+  /** A listener that notes the first page and passes all on. */
+  before({ onPage }: Pick<ParseOptions, 'onPage'>): NonNullable<ParseOptions['onPage']> {
+    return (block, offset, content) => {
+      this.#hasCome();
+      return onPage?.(block, offset, content);
+    };
+  }
+}
+
+function setCapabilities(
+  qmp: Qmp,
+  { method, isLive, waits }: { method: LiveMethod; isLive: boolean; waits: boolean },
+): Promise<unknown> {
   const capabilities = [{ capability: IGNORE_SHARED, state: !isLive }];
   if (method === 'background-snapshot') capabilities.push({ capability: method, state: isLive });
+  else if (waits) capabilities.push({ capability: 'pause-before-switchover', state: isLive });
   return qmp.execute('migrate-set-capabilities', { capabilities });
 }
 
@@ -126,7 +177,14 @@ async function giveUp(qmp: Qmp): Promise<void> {
   await qmp.execute('migrate_cancel');
   for (;;) {
     const { status } = await qmp.execute('query-migrate');
-    if (status !== 'cancelling' && status !== 'active' && status !== 'setup' && status !== 'device') break;
+    if (
+      status !== 'cancelling' &&
+      status !== 'active' &&
+      status !== 'setup' &&
+      status !== 'device' &&
+      status !== 'pre-switchover'
+    )
+      break;
     await wait(POLL_MS);
   }
   const { running, status } = await qmp.execute('query-status');
@@ -134,12 +192,16 @@ async function giveUp(qmp: Qmp): Promise<void> {
     await qmp.execute('cont');
 }
 
+interface Streaming extends LiveOptions {
+  readonly rest: Rest;
+  readonly reading: Promise<unknown>;
+  readonly method: LiveMethod;
+}
+
 /** Resolves when QEMU has sent everything; the machine rests then. Rejects when the reader fails first. */
 async function untilCompleted(
   qmp: Qmp,
-  rest: Rest,
-  reading: Promise<unknown>,
-  signal: AbortSignal | undefined,
+  { rest, reading, signal, atInstant, method }: Streaming,
 ): Promise<void> {
   let failure: { readonly error: unknown } | undefined;
   reading.catch((error: unknown) => {
@@ -157,6 +219,15 @@ async function untilCompleted(
         command: 'migrate',
         said: answer['error-desc'] ?? answer.status,
       });
+    }
+    if (answer.status === 'pre-switchover') {
+      await atInstant?.();
+      await qmp.execute('migrate-continue', { state: 'pre-switchover' });
+      continue;
+    }
+    if (method === 'background-snapshot') {
+      await wait(POLL_MS);
+      continue;
     }
     if (rest.hasBegun) {
       await nextTask();

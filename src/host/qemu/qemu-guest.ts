@@ -283,15 +283,22 @@ export class QemuGuest implements Guest {
       if (this.#guard.state === 'paused') return { reason: 'it is paused' };
       if (!(await this.isRunning())) return { reason: 'it does not run' };
       if (this.doorbell?.ring !== undefined) return { reason: 'a program in it waits for its doorbell' };
-      if (this.#disks !== undefined) return { reason: 'its disks are of the same instant only at rest' };
       const { method, because } = await this.#live();
       if (method === undefined) return { reason: because };
       const memory = new StreamedMemory(this.#ranges, this.#devices.blockSizes, told);
       const { qmp, files } = this.#process;
       this.#devices.forget();
-      const { stream, pauseMs } = await streamLive(qmp, files.directory, method, memory, signal);
+      const disks: DeviceRecord[] = [];
+      const saveDisks = async (): Promise<void> => {
+        disks.push(...(await this.#disks!.save()));
+      };
+      const atInstant = this.#disks === undefined ? undefined : saveDisks;
+      const { stream, pauseMs } = await streamLive(qmp, files.directory, method, memory, {
+        signal,
+        atInstant,
+      });
       memory.requireRam();
-      const devices = this.#devices.recordsOfStream(stream, memory.blocks);
+      const devices = [...this.#devices.recordsOfStream(stream, memory.blocks), ...disks];
       return { devices: this.doorbell === undefined ? devices : [...devices, NOBODY_WAITS], pauseMs };
     });
   }

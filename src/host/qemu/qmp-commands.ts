@@ -103,6 +103,7 @@ export interface QmpCommands {
   readonly 'migrate-set-parameters': Command<Readonly<Record<string, number | string | boolean>>, None>;
   readonly migrate: Command<{ readonly uri: string }, None>;
   readonly 'migrate-incoming': Command<{ readonly uri: string }, None>;
+  readonly 'migrate-continue': Command<{ readonly state: 'pre-switchover' }, None>;
   readonly migrate_cancel: Command<None, None>;
   readonly 'xen-save-devices-state': Command<{ readonly filename: string; readonly live: boolean }, None>;
   readonly 'snapshot-save': Command<SnapshotJob, None>;
