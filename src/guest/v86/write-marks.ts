@@ -9,6 +9,7 @@
 // A page that an embedder writes in `read_memory`'s view is not seen.
 
 import { PageSet } from '../../memory/page-set.ts';
+import { addMarked } from './mark-bytes.ts';
 import type { BarrierExports } from './ram-barrier.ts';
 import { BARRIER_EXPORTS, MARK_GLOBALS } from './track-program.ts';
 import type { V86Cpu } from './v86-internals.ts';
@@ -150,20 +151,6 @@ export class WriteMarks {
       for (const [index, write] of before.entries()) handlers[first + index] = write;
     };
   }
-}
-
-/**
- * Adds the pages whose byte is 1, the only other value being 0: four at a time, since a machine that writes hard marks all
- * its pages and this is in every pause. The product moves the low bits of a word's bytes to bits 24 to 27.
- */
-function addMarked(map: Uint8Array, pages: PageSet): void {
-  const wholeWords = map.byteOffset % 4 === 0 ? map.length >>> 2 : 0;
-  const fours = new Uint32Array(map.buffer, wholeWords === 0 ? 0 : map.byteOffset, wholeWords);
-  for (let i = 0; i < wholeWords; i++) {
-    const four = fours[i]!;
-    if (four !== 0) pages.words[i >>> 3]! |= ((Math.imul(four, 0x0102_0408) >>> 24) & 15) << ((i & 7) * 4);
-  }
-  for (let page = wholeWords * 4; page < map.length; page++) if (map[page] === 1) pages.add(page);
 }
 
 /** Functions that write RAM from JavaScript without a word to the program. */
