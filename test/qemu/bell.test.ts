@@ -17,7 +17,7 @@ import { codeOf } from '../../src/testing/guest-suites/subject.ts';
 import { linuxProfile, Shell } from './linux-machine.ts';
 import { QEMUS } from './pulse-machine.ts';
 
-const COMPLAINTS = 'dmesg | grep -iE "bug:|panic|stall|inconsistent"';
+const COMPLAINTS = 'dmesg | grep -E "BUG:|Kernel panic|stall|inconsistent"';
 const DEVICE = '/dev/$(basename /sys/class/virtio-ports/*)';
 
 describe.each(QEMUS)('the doorbell of a Linux in QEMU $version', ({ program }) => {

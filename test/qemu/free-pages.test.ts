@@ -29,7 +29,7 @@ const IS_KEPT = '[ "$(md5sum kept)" = "$sum" ] && echo kept';
 const IS_FILLED =
   'for at in 0 5 15; do dd if=x bs=4M skip=$at count=1 2>/dev/null | cmp - kept || echo other; done; echo same';
 /** A processor that waits for a page of a live save on a busy host is none. */
-const COMPLAINTS = 'dmesg | grep -v "soft lockup" | grep -iE "bug:|panic|bad page"';
+const COMPLAINTS = 'dmesg | grep -v "soft lockup" | grep -E "BUG:|Kernel panic|Bad page"';
 
 describe.each(QEMUS)('free pages of a Linux in QEMU $version', ({ program }) => {
   let vitrine: Vitrine;
@@ -117,7 +117,7 @@ describe.each(QEMUS)('free pages of a Linux in QEMU $version', ({ program }) => 
     const { machine, shell } = await boot();
     machine.serial.write(`while :; do ${FILL}; ${FREE}; echo round; done\n`);
     const saves: string[] = [];
-    for (let count = 1; count <= 3; count++) {
+    for (let count = 1; count <= 2; count++) {
       shell.forget();
       await shell.until(/(round\r\n){2}/);
       saves.push((await machine.machine.save()).snapshot.id);
@@ -151,39 +151,43 @@ describe.each(QEMUS)('free pages of a Linux in QEMU $version', ({ program }) => 
     expect(await shell.run(COMPLAINTS)).toBe('');
   });
 
-  it('of a machine that others started come back with a reset, too', async () => {
-    const { kernel, initrd, append } = profile();
-    const folder = await mkdtemp(join(tmpdir(), 'vitrine-free-'));
-    const files = { serial: join(folder, 'serial'), serialLog: join(folder, 'serial.log') };
-    const qemu = await BareQemu.start(program, folder, [
-      ...['-nodefaults', '-no-user-config', '-display', 'none', '-machine', 'pc-i440fx-7.2'],
-      ...['-m', `${MEMORY_BYTES / MIB}`, '-kernel', kernel!, '-initrd', initrd!, '-append', append!],
-      ...['-device', 'virtio-balloon-pci,free-page-reporting=on'],
-      ...['-chardev', `socket,id=s,path=${files.serial},server=on,wait=off,logfile=${files.serialLog}`],
-      ...['-serial', 'chardev:s'],
-      ...['-chardev', `socket,id=second,path=${join(folder, 'second')},server=on,wait=off`],
-      ...['-mon', 'chardev=second,mode=control'],
-    ]);
-    opened.push(qemu);
-    const serial: SerialLine = await connectSerial(files);
-    const shell = new Shell(serial);
-    await shell.untilUp();
-    await shell.run(KEEP);
-    await shell.run(FILL);
-    const attached: AttachedMachine = await attachQemu('theirs', join(folder, 'second'), vitrine, { root });
-    opened.push({ close: () => attached.detach() });
-    expect((await attached.machine.describe()).traits.tracking).toBe('none');
-    // As many as it takes for what the kernel tells to be believed, where it is.
-    for (let count = 0; count < 4; count++) await attached.machine.checkpoint();
-    const filled = attached.guest.usedRamBytes;
-    await shell.run(FREE);
-    await vi.waitUntil(() => attached.guest.usedRamBytes < filled - FREED_BYTES, {
-      timeout: LINUX_TIMEOUT_MS,
-      interval: 100,
-    });
-    await attached.machine.reset();
-    shell.forget();
-    expect(await shell.run(IS_FILLED)).toBe('same');
-    expect(await shell.run(COMPLAINTS)).toBe('');
-  });
+  // What is told of pages is the same in all of them.
+  it.runIf(program === QEMUS[0]!.program)(
+    'of a machine that others started come back with a reset, too',
+    async () => {
+      const { kernel, initrd, append } = profile();
+      const folder = await mkdtemp(join(tmpdir(), 'vitrine-free-'));
+      const files = { serial: join(folder, 'serial'), serialLog: join(folder, 'serial.log') };
+      const qemu = await BareQemu.start(program, folder, [
+        ...['-nodefaults', '-no-user-config', '-display', 'none', '-machine', 'pc-i440fx-7.2'],
+        ...['-m', `${MEMORY_BYTES / MIB}`, '-kernel', kernel!, '-initrd', initrd!, '-append', append!],
+        ...['-device', 'virtio-balloon-pci,free-page-reporting=on'],
+        ...['-chardev', `socket,id=s,path=${files.serial},server=on,wait=off,logfile=${files.serialLog}`],
+        ...['-serial', 'chardev:s'],
+        ...['-chardev', `socket,id=second,path=${join(folder, 'second')},server=on,wait=off`],
+        ...['-mon', 'chardev=second,mode=control'],
+      ]);
+      opened.push(qemu);
+      const serial: SerialLine = await connectSerial(files);
+      const shell = new Shell(serial);
+      await shell.untilUp();
+      await shell.run(KEEP);
+      await shell.run(FILL);
+      const attached: AttachedMachine = await attachQemu('theirs', join(folder, 'second'), vitrine, { root });
+      opened.push({ close: () => attached.detach() });
+      expect((await attached.machine.describe()).traits.tracking).toBe('none');
+      // As many as it takes for what the kernel tells to be believed, where it is.
+      for (let count = 0; count < 4; count++) await attached.machine.checkpoint();
+      const filled = attached.guest.usedRamBytes;
+      await shell.run(FREE);
+      await vi.waitUntil(() => attached.guest.usedRamBytes < filled - FREED_BYTES, {
+        timeout: LINUX_TIMEOUT_MS,
+        interval: 100,
+      });
+      await attached.machine.reset();
+      shell.forget();
+      expect(await shell.run(IS_FILLED)).toBe('same');
+      expect(await shell.run(COMPLAINTS)).toBe('');
+    },
+  );
 });
