@@ -91,6 +91,18 @@ export interface AttachRequest {
   readonly socket: string;
 }
 
+/** Bytes that wait, in order, outside this process's memory. */
+export interface Spool {
+  /** Throws `store-full`, and `wrong-state` after `close`. */
+  write(bytes: OwnedBytes): Promise<void>;
+  /** No more will be written. */
+  end(): void;
+  /** All that is written, from the first byte on, as it comes; for one reader. */
+  parts(): AsyncIterable<OwnedBytes>;
+  /** Gives its room back. May be called again. */
+  close(): Promise<void>;
+}
+
 export interface BridgeHost {
   /** For people and bug reports. */
   readonly software: { readonly name: string; readonly version: string };
@@ -104,6 +116,11 @@ export interface BridgeHost {
   machine(name: string): HostMachine | undefined;
   run?(request: RunRequest, options: WorkOptions): Promise<HostMachine>;
   attach?(request: AttachRequest, options: WorkOptions): Promise<HostMachine>;
+  /**
+   * Somewhere for bytes that are many and go out slowly. Without it a long peek keeps its machine from saves and restores until
+   * its reader has the last byte.
+   */
+  openSpool?(): Promise<Spool>;
   /** The physical ranges of a virtual one in a snapshot, by the page tables in it. */
   translate?(snapshot: SnapshotId, address: bigint, lengthBytes: number): Promise<readonly PeekRange[]>;
   /** A new machine that goes on from a snapshot. */

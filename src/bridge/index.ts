@@ -34,6 +34,7 @@ export type {
   ProcessorRegisters,
   RunRequest,
   ScreenLine,
+  Spool,
 } from './host.ts';
 export type { JobInfo } from './job-info.ts';
 export { type Job, type JobId, type JobRequest, type JobState, Jobs, type JobsOptions } from './jobs.ts';

@@ -1,11 +1,18 @@
 // Every verb from a client to a real engine and back, over channels that cut messages anyhow.
 
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { OwnedBytes } from '../../src/base/bytes.ts';
 import { toHex } from '../../src/base/bytes.ts';
+import { isVitrineError } from '../../src/base/error.ts';
 import { MIB } from '../../src/base/limits.ts';
 import type { Progress } from '../../src/base/work.ts';
+import type { RemoteGuest } from '../../src/bridge/remote-guest.ts';
+import type { SaveReport } from '../../src/engine/save.ts';
 import { encodeManifest } from '../../src/format/manifest.ts';
+import { openFileSpool } from '../../src/host/bridge/file-spool.ts';
 import { piecesOf } from '../support/channel-pair.ts';
 import { expectSame } from '../support/same.ts';
 import { openFlatHost } from './bridge-host.ts';
@@ -209,6 +216,49 @@ describe('a long peek', () => {
     expect(equalAt(now, 0, memory)).toBe(true);
   });
 
+  it('waits for a slow reader in a file, and the machine is saved and restored meanwhile', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'vitrine-long-peek-'));
+    try {
+      const flat = await openFlatHost({ alpha: (80 * MIB) / 4096 });
+      const { client } = await connectTo({ ...flat, openSpool: () => openFileSpool(folder) });
+      const { guest, memory } = flat.flat.get('alpha')!;
+      for (let at = 0; at < memory.length; at += 4096) memory[at] = at >> 12;
+      guest.run(500);
+      const then = memory.slice();
+      let goOn = (): void => {};
+      const held = new Promise<void>((resolve) => {
+        goOn = resolve;
+      });
+      let begin = (): void => {};
+      const begun = new Promise<void>((resolve) => {
+        begin = resolve;
+      });
+      let at = 0;
+      let wrong = 0;
+      const peeking = client
+        .machine('alpha')
+        .peekStream([{ address: 0, lengthBytes: memory.length }], async (bytes) => {
+          begin();
+          await held;
+          if (!equalAt(then, at, bytes)) wrong++;
+          at += bytes.length;
+        });
+      await begun;
+      // The reader takes nothing.
+      const saved = await savedWhenFree(client.machine('alpha'));
+      guest.run(1000);
+      await client.machine('alpha').restore(saved.snapshot.id);
+      expect(at).toBe(0);
+      goOn();
+      expect(await peeking).toMatchObject({ source: 'mirror', lengthBytes: memory.length });
+      expect([at, wrong]).toEqual([memory.length, 0]);
+      // Nothing is left of it, and nobody could have opened it.
+      expect(await readdir(folder)).toEqual([]);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+
   it('of 16 MiB is of one instant while the guest writes', async () => {
     const host = await openFlatHost({ alpha: (16 * MIB) / 4096 });
     const { client } = await connectTo(host);
@@ -237,6 +287,17 @@ describe('a long peek', () => {
 function expectAllSame(found: readonly Uint8Array[], wanted: readonly Uint8Array[]): void {
   expect(found.length).toBe(wanted.length);
   for (const [index, bytes] of found.entries()) expectSame(bytes, wanted[index]!);
+}
+
+/** Tries until nothing else is under way. */
+async function savedWhenFree(machine: RemoteGuest): Promise<SaveReport> {
+  for (;;) {
+    try {
+      return await machine.save();
+    } catch (error) {
+      if (!isVitrineError(error, 'busy')) throw error;
+    }
+  }
 }
 
 function equalAt(whole: Uint8Array, at: number, part: Uint8Array): boolean {

@@ -1,14 +1,17 @@
 // peek: ranges of a machine's memory, all of one instant, or of a snapshot, streamed. There is no bound on their length: up
-// to 64 MiB are copied in one short rest of the machine, more is read from its tracker's mirror while it runs on.
+// to 64 MiB are copied in one short rest of the machine, more is read from its tracker's mirror while it runs on, and
+// waits for its reader in a file where the host has one.
 //
 // The stream holds the ranges one after another, in the order asked for.
 
 import * as v from 'valibot';
 import { VitrineError } from '../../base/error.ts';
 import { MIB } from '../../base/limits.ts';
+import type { Machine } from '../../engine/machine.ts';
 import type { PeekRange } from '../../engine/peek.ts';
 import { BRIDGE_LIMITS } from '../bridge-limits.ts';
 import { type BridgeRange, COUNT, MACHINE_NAME, MS, RANGES, SNAPSHOT } from '../fields.ts';
+import type { Spool } from '../host.ts';
 import { provided, running } from '../running.ts';
 import { type Call, defineVerb } from '../verb.ts';
 
@@ -53,9 +56,7 @@ export const peek = defineVerb({
     const machine = call.machine(of.machine);
     const physical = await physicalRanges(machine.translate?.bind(machine), ranges);
     if (lengthBytes > BRIDGE_LIMITS.peekCopyBytes) {
-      const { pauseMs } = await running(machine).peekInParts(physical, (part) => call.sendBytes(part), {
-        signal: call.signal,
-      });
+      const { pauseMs } = await peekLong(call, running(machine), physical);
       return { lengthBytes, consistency: 'instant', pauseMs, source: 'mirror' } as const;
     }
     const { allocate, release } = await call.borrow(lengthBytes);
@@ -73,6 +74,35 @@ export const peek = defineVerb({
     }
   },
 });
+
+/**
+ * Past what is copied in one rest: the machine is given back as soon as its bytes are where they can wait for the reader, who
+ * begins to get them meanwhile.
+ */
+async function peekLong(
+  call: Call,
+  machine: Machine,
+  ranges: readonly PeekRange[],
+): Promise<{ readonly pauseMs: number }> {
+  const { signal } = call;
+  const spool = await call.host.openSpool?.();
+  if (spool === undefined) return machine.peekInParts(ranges, (part) => call.sendBytes(part), { signal });
+  try {
+    const sending = sendAll(call, spool);
+    // Where the machine fails first, its error is the one that counts.
+    sending.catch(() => {});
+    const peeked = await machine.peekInParts(ranges, (part) => spool.write(part), { signal });
+    spool.end();
+    await sending;
+    return peeked;
+  } finally {
+    await spool.close();
+  }
+}
+
+async function sendAll(call: Call, spool: Spool): Promise<void> {
+  for await (const part of spool.parts()) await call.sendBytes(part);
+}
 
 /** A snapshot does not change, so its parts are of one instant whenever they are read. */
 async function peekStored(call: Call, snapshot: string, ranges: readonly PeekRange[]): Promise<void> {

@@ -52,7 +52,9 @@ export async function openLocalBridge(
   const store = await openFsStore(folder);
   const undo: (() => unknown)[] = [() => store.close()];
   try {
-    const host = await openLocalHost({ store, version: options.version, launcher: options.launcher });
+    const host = await openLocalHost({
+      ...{ store, version: options.version, launcher: options.launcher, spoolFolder: folder },
+    });
     undo.push(() => host.close({ keepMachines: true }));
     for (const { name, state } of host.machines()) {
       if (state !== 'stopped') options.log('info', 'machine-found', { machine: name, state });

@@ -3,7 +3,7 @@
 
 import { VitrineError } from '../../base/error.ts';
 import type { WorkOptions } from '../../base/work.ts';
-import type { AttachRequest, BridgeHost, HostMachine, RunRequest } from '../../bridge/host.ts';
+import type { AttachRequest, BridgeHost, HostMachine, RunRequest, Spool } from '../../bridge/host.ts';
 import { Jobs } from '../../bridge/jobs.ts';
 import { loadCodecs } from '../../codec/load.ts';
 import type { PeekRange } from '../../engine/peek.ts';
@@ -14,6 +14,7 @@ import type { Store } from '../../store/store.ts';
 import { ThreadEncoder } from '../pages/thread-encoder.ts';
 import type { ServedBellRing } from '../qemu/bell-service.ts';
 import { translateInSnapshot } from '../qemu/snapshot-addresses.ts';
+import { openFileSpool } from './file-spool.ts';
 
 /** A machine that this host started or adopted. */
 export interface LaunchedMachine extends HostMachine {
@@ -40,6 +41,8 @@ export interface LocalHostOptions {
   readonly store: Store;
   readonly version: string;
   readonly launcher?: Launcher | undefined;
+  /** Where long peeks wait for their readers. */
+  readonly spoolFolder?: string;
 }
 
 /** Opens an engine over the store. Throws what it throws; the store is the caller's to close then. */
@@ -58,6 +61,7 @@ export class LocalHost implements BridgeHost {
   readonly run?: (request: RunRequest, options: WorkOptions) => Promise<HostMachine>;
   readonly attach?: (request: AttachRequest, options: WorkOptions) => Promise<HostMachine>;
   readonly fork?: (snapshot: SnapshotId, name: string, options: WorkOptions) => Promise<HostMachine>;
+  readonly openSpool?: () => Promise<Spool>;
   readonly #machines = new Map<string, LaunchedMachine>();
   /** Names whose machine is being started. */
   readonly #starting = new Set<string>();
@@ -65,13 +69,14 @@ export class LocalHost implements BridgeHost {
   /** Not to be called by others: `openLocalHost` is. */
   constructor(
     engine: Vitrine,
-    { store, version, launcher }: LocalHostOptions,
+    { store, version, launcher, spoolFolder }: LocalHostOptions,
     known: readonly LaunchedMachine[],
   ) {
     for (const machine of known) this.#machines.set(machine.name, machine);
     this.engine = engine;
     this.store = store;
     this.software = { name: 'vitrine', version };
+    if (spoolFolder !== undefined) this.openSpool = () => openFileSpool(spoolFolder);
     if (launcher === undefined) return;
     this.run = (request) => this.#start(request.name, () => launcher.run(request, engine));
     this.fork = (snapshot, name, work) =>
