@@ -31,7 +31,7 @@ import {
   saveInstant,
   storeAhead,
 } from './save.ts';
-import { headRef, type SnapshotId, snapshotRef } from './snapshot.ts';
+import { checkSameMachine, headRef, type SnapshotId, snapshotRef } from './snapshot.ts';
 
 /** How the machine finds snapshots; the engine gives it. */
 export type FindSnapshot = (idOrPrefix: SnapshotId) => Promise<Base>;
@@ -134,6 +134,26 @@ export class Machine {
     ).finally(() => {
       this.#target = null;
     });
+  }
+
+  /**
+   * Tells the guest from a snapshot from now on without bringing it there: for one that was made of it and has not run. Nothing of the
+   * snapshot is read. The caller answers for it: of a guest that holds something else, later saves would be wrong.
+   *
+   * Throws `busy`, `not-found`, `name-ambiguous`, `guest-mismatch`, and what the guest throws; the base stays then.
+   */
+  async standOn(snapshot: SnapshotId): Promise<void> {
+    return this.#exclusively('restore', () =>
+      this.#sharing(async () => {
+        const target = await this.#find(snapshot);
+        const { machine, regions } = await this.#tracker.describe();
+        checkSameMachine(target.manifest, machine, regions);
+        await this.#tracker.capture({ full: true });
+        await this.#tracker.commit();
+        this.#base = target;
+        await this.#moveHead(target.digest);
+      }),
+    );
   }
 
   /**

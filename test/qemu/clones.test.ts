@@ -153,6 +153,24 @@ describe.each(QEMUS)('clones in QEMU $version', ({ program }) => {
     expect(faultOf(await readPulse(machine.guest))).toBe('none');
   });
 
+  it('are told from their snapshot without reading it, and what they save is exact', async () => {
+    const clone = await (await openPool()).clone();
+    const machine = await clone.adopt();
+    await machine.machine.standOn(snapshot);
+    expect(machine.machine.base).toBe(snapshot);
+    await machine.start();
+    await untilLoops(machine, then.loops + 40);
+    await machine.stop();
+    const at = await readPulse(machine.guest);
+    const report = await machine.machine.save();
+    expect(report.pagesChanged).toBeGreaterThan(10);
+    expect(report.pagesChanged).toBeLessThan(MEMORY_BYTES / 4096 / 8);
+    const other = await openQemuMachine('other', profile, vitrine, { root, snapshot: report.snapshot.id });
+    machines.push(other);
+    expect(ramOf(other).equals(ramOf(machine))).toBe(true);
+    expect(await readPulse(other.guest)).toEqual(at);
+  });
+
   it('stand on a kernel that was proven to tell what they write', async () => {
     expect(await provePageMap(resolveProfile(profile), root)).toMatchObject({ works: true });
   });

@@ -46,6 +46,8 @@ export class ClonePools {
     try {
       clone = await (await open.pool).clone();
       const machine = await clone.adopt(name);
+      // It is what the image was made of, and has not run.
+      await machine.machine.standOn(id);
       const close = async (): Promise<void> => {
         await clone?.close();
         await this.#leave(key, open);

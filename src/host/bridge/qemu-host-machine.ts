@@ -169,7 +169,7 @@ export class QemuHostMachine implements HostMachine {
     try {
       const shared = await pools.clone(this.name, profile, this.#engine, snapshot, this.#options());
       this.#closeShared = shared.close;
-      await this.#run(shared.machine, snapshot, options);
+      await this.#run(shared.machine, undefined, options);
     } catch (error) {
       if (!isVitrineError(error, 'unsupported')) throw error;
       await this.start(snapshot, options);
