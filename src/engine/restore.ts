@@ -17,6 +17,8 @@ import { checkSameMachine } from './snapshot.ts';
 import { emptyTable } from './table-writer.ts';
 
 const BATCH_BYTES = MIB;
+/** Batches that are being read while one is staged. */
+const BATCHES_AHEAD = 3;
 
 export type RestoreOptions = WorkOptions;
 
@@ -65,9 +67,11 @@ export async function restoreSnapshot(
     options.onProgress?.({ phase: 'plan', done: total, total, unit: 'pages' });
     const pacing = new Pacing(parts.clock);
     for (const region of regions) {
-      for (const batch of batches([...plans[region.id]!], BATCH_BYTES / region.pageBytes)) {
+      const table = target.manifest.regions[region.id]!;
+      const list = batches([...plans[region.id]!], BATCH_BYTES / region.pageBytes);
+      for await (const { batch, read } of readAhead(list, (pages) => readPages(parts, table, pages))) {
         throwIfAborted(options.signal);
-        await stage(parts, tracker, region.id, target.manifest.regions[region.id]!, batch);
+        await stage(tracker, region.id, table, batch, read);
         staged += batch.length;
         options.onProgress?.({ phase: 'read', done: staged, total, unit: 'pages' });
         await pacing.breathe();
@@ -108,7 +112,7 @@ export async function readTable(
   const last = Math.floor((offsetBytes + lengthBytes - 1) / pageBytes);
   const pages = Array.from({ length: last - first + 1 }, (_, index) => first + index);
   for (const batch of batches(pages, BATCH_BYTES / pageBytes)) {
-    const contents = await readPages(parts, table, batch);
+    const { contents } = await readPages(parts, table, batch);
     for (const [index, page] of batch.entries()) {
       const content = contents[index];
       if (content === undefined) continue;
@@ -121,12 +125,16 @@ export async function readTable(
   return bytes;
 }
 
-/** Contents of pages, undefined for a zero page. */
-async function readPages(
-  parts: EngineParts,
-  table: Table,
-  pages: readonly number[],
-): Promise<(Uint8Array | undefined)[]> {
+/** Pages of a table. */
+interface ReadPages {
+  /** Undefined for a zero page. */
+  readonly contents: readonly (Uint8Array | undefined)[];
+  /** 32 bytes a page. */
+  readonly digests: Uint8Array;
+}
+
+/** Reads pages, proven. */
+async function readPages(parts: EngineParts, table: Table, pages: readonly number[]): Promise<ReadPages> {
   const digests = await parts.tables.pageDigests(table, pages);
   const wanted: Digest[] = [];
   const places: number[] = [];
@@ -139,30 +147,54 @@ async function readPages(
   const contents: (Uint8Array | undefined)[] = new Array(pages.length).fill(undefined);
   for (const [at, content] of (await parts.objects.readMany(wanted)).entries())
     contents[places[at]!] = content;
-  return contents;
+  return { contents, digests };
+}
+
+/** Reads a few batches ahead of the one that is in hand: the medium has something to do meanwhile. */
+async function* readAhead(
+  list: Iterable<number[]>,
+  read: (batch: number[]) => Promise<ReadPages>,
+): AsyncGenerator<{ readonly batch: number[]; readonly read: ReadPages }> {
+  const underWay: { readonly batch: number[]; readonly reading: Promise<ReadPages> }[] = [];
+  const takeFirst = async () => {
+    const { batch, reading } = underWay.shift()!;
+    return { batch, read: await reading };
+  };
+  try {
+    for (const batch of list) {
+      const reading = read(batch);
+      // Heard of when its turn comes, which it may not where an earlier one fails.
+      reading.catch(() => {});
+      underWay.push({ batch, reading });
+      if (underWay.length > BATCHES_AHEAD) yield await takeFirst();
+    }
+    while (underWay.length > 0) yield await takeFirst();
+  } finally {
+    // None is under way when the restore has ended.
+    await Promise.allSettled(underWay.map(({ reading }) => reading));
+  }
 }
 
 async function stage(
-  parts: EngineParts,
   tracker: Tracker,
   region: number,
   table: Table,
   pages: readonly number[],
+  { contents, digests }: ReadPages,
 ): Promise<void> {
-  const contents = await readPages(parts, table, pages);
   const zeros = pages.filter((_, index) => contents[index] === undefined);
   const filled = pages.filter((_, index) => contents[index] !== undefined);
   const bytes = new Uint8Array(filled.length * table.pageBytes);
-  let at = 0;
-  for (const content of contents) {
+  const proofs = new Uint8Array(filled.length * 32);
+  let count = 0;
+  for (const [index, content] of contents.entries()) {
     if (content === undefined) continue;
-    bytes.set(content, at);
-    at += table.pageBytes;
+    bytes.set(content, count * table.pageBytes);
+    proofs.set(digests.subarray(index * 32, index * 32 + 32), count * 32);
+    count++;
   }
   if (zeros.length > 0) await tracker.stageZeros(region, Uint32Array.from(zeros));
-  if (filled.length === 0) return;
-  const list = Uint32Array.from(filled);
-  await tracker.stagePages(region, list, bytes, await parts.tables.pageDigests(table, list));
+  if (filled.length > 0) await tracker.stagePages(region, Uint32Array.from(filled), bytes, proofs);
 }
 
 function* batches(pages: readonly number[], count: number): Generator<number[]> {

@@ -1,0 +1,186 @@
+// P11: how costs grow. What changed is what an incremental save should cost: not RAM, not history. Then threads, clients, and
+// a machine that fills most of this host's memory.
+
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Machine } from '../../src/engine/machine.ts';
+import { FlatGuest } from '../../src/guest/flat.ts';
+import { pulseRom } from '../../src/guest/pulse/pulse.ts';
+import { ThreadEncoder } from '../../src/host/pages/thread-encoder.ts';
+import { pageThreads } from '../../src/host/pages/thread-pool.ts';
+import { openQemuMachine } from '../../src/host/qemu/qemu-machine.ts';
+import { openTracker, openVitrine } from '../../src/open-vitrine.ts';
+import { openFsStore } from '../../src/store/fs-store.ts';
+import { openMemoryStore } from '../../src/store/memory-store.ts';
+import { differingMebibytes, fillRam, missingRoom } from '../support/large-ram.ts';
+import { newestQemu } from './host-linux.ts';
+import { type BenchResult, type BenchRow, median, seeded } from './row.ts';
+
+const MIB = 2 ** 20;
+const PAGE = 4096;
+const ROUNDS = 9;
+/** Proportional, give or take what caches do. */
+const GOAL = 1.5;
+const SNAPSHOTS = 10_000;
+/** The history ends here where the machine is busy; the note says with how many. */
+const HISTORY_MS = 90_000;
+
+export async function run(): Promise<BenchRow> {
+  const results: BenchResult[] = [];
+  const notes: string[] = [];
+  const small = await savesOf(64 * MIB, 1000);
+  const large = await savesOf(1024 * MIB, 1000);
+  results.push(atMost('1,000 pages changed: 1 GiB of RAM vs 64 MiB, ms', large, small));
+  const few = (await savesOf(512 * MIB, 1000)) / 1000;
+  const many = (await savesOf(512 * MIB, 100_000)) / 100_000;
+  results.push(atMost('a changed page: of 100,000 vs of 1,000, ms', many, few));
+  const history = await historyOf();
+  results.push(atMost(`save ${history.count} vs save 100, ms`, history.last, history.first));
+  const one = await fullSave(undefined);
+  const threads = await fullSave(new ThreadEncoder());
+  results.push({
+    ...{
+      name: `full save of 256 MiB, ${pageThreads().size} threads vs none`,
+      value: one / threads,
+      unit: 'x',
+    },
+    ...{ better: 'higher', ours: threads, peer: one },
+  });
+  notes.push('The guest of the first three marks what it writes; a QEMU machine is read as a whole, below.');
+  await measureLarge(results, notes);
+  await pageThreads().close();
+  return { row: 'P11', results, notes };
+}
+
+/** The median of incremental saves of so many pages, in milliseconds. */
+async function savesOf(ramBytes: number, pageCount: number): Promise<number> {
+  const vitrine = await openVitrine({ store: openMemoryStore() });
+  const { guest, machine } = await flatMachine(vitrine, ramBytes);
+  const times: number[] = [];
+  for (let round = 0; round <= ROUNDS; round++) {
+    writePages(guest, ramBytes, pageCount, round + 1);
+    const startMs = performance.now();
+    await machine.save();
+    if (round > 0) times.push(performance.now() - startMs);
+  }
+  await machine.close();
+  await vitrine.close();
+  return median(times);
+}
+
+async function flatMachine(vitrine: Awaited<ReturnType<typeof openVitrine>>, ramBytes: number) {
+  const bytes = new Uint8Array(ramBytes);
+  const guest = new FlatGuest({ regions: [{ name: 'ram', bytes }], tracking: 'marks' });
+  const machine: Machine = vitrine.adopt('machine', await openTracker(guest));
+  return { guest, machine, bytes };
+}
+
+/** A line of 64 bytes in so many pages, all over RAM. */
+function writePages(guest: FlatGuest, ramBytes: number, pageCount: number, seed: number): void {
+  const random = seeded(seed);
+  const line = new Uint32Array(16);
+  const step = Math.floor(ramBytes / PAGE / pageCount);
+  for (let index = 0; index < pageCount; index++) {
+    for (let word = 0; word < line.length; word++) line[word] = random();
+    guest.write(0, index * step * PAGE, new Uint8Array(line.buffer));
+  }
+}
+
+/** Saves of ten pages each, on and on. */
+async function historyOf(): Promise<{ first: number; last: number; count: number }> {
+  const vitrine = await openVitrine({ store: openMemoryStore() });
+  const { guest, machine } = await flatMachine(vitrine, 16 * MIB);
+  const times: number[] = [];
+  const endMs = performance.now() + HISTORY_MS;
+  while (times.length < SNAPSHOTS && performance.now() < endMs) {
+    writePages(guest, 16 * MIB, 10, times.length + 1);
+    const startMs = performance.now();
+    await machine.save();
+    times.push(performance.now() - startMs);
+  }
+  await machine.close();
+  await vitrine.close();
+  return { first: median(times.slice(50, 150)), last: median(times.slice(-100)), count: times.length };
+}
+
+async function fullSave(encoder: ThreadEncoder | undefined): Promise<number> {
+  const times: number[] = [];
+  for (let round = 0; round < 4; round++) {
+    const vitrine = await openVitrine({
+      store: openMemoryStore(),
+      ...(encoder === undefined ? {} : { encoder }),
+    });
+    const { guest, machine, bytes } = await flatMachine(vitrine, 256 * MIB);
+    const random = seeded(round + 1);
+    // A quarter of each page is noise.
+    const words = new Uint32Array(bytes.buffer);
+    for (let at = 0; at < words.length; at++) words[at] = (at & 1023) < 256 ? random() : at & 1023;
+    writePages(guest, 256 * MIB, 1, 1);
+    const startMs = performance.now();
+    await machine.save({ full: true });
+    if (round > 0) times.push(performance.now() - startMs);
+    await machine.close();
+    await vitrine.close();
+  }
+  return median(times);
+}
+
+/** 8 GiB of QEMU, or what fits. */
+async function measureLarge(results: BenchResult[], notes: string[]): Promise<void> {
+  const qemu = newestQemu();
+  const gibibytes = [8, 4, 2].find((size) => missingRoom(size * 1024 * MIB) === undefined);
+  if (qemu === undefined || gibibytes === undefined) {
+    notes.push('No large machine: it takes QEMU and 4 GiB of free memory.');
+    return;
+  }
+  const folder = mkdtempSync(join(tmpdir(), 'vitrine-p11-'));
+  const bios = join(folder, 'pulse.bin');
+  writeFileSync(bios, pulseRom());
+  const memoryBytes = gibibytes * 1024 * MIB;
+  const profile = { program: qemu.program, bios, cpu: 'qemu64,-apic', memoryBytes };
+  const vitrine = await openVitrine({
+    store: await openFsStore(join(folder, 'store')),
+    encoder: new ThreadEncoder(),
+  });
+  const name = (what: string): string => `${gibibytes} GiB, every page another: ${what}`;
+  const push = (what: string, value: number, unit: string): void => {
+    results.push({ name: name(what), value, unit, better: 'lower', ours: value });
+  };
+  try {
+    const machine = await openQemuMachine('large', profile, vitrine);
+    await machine.start();
+    await fillRam(machine, 1);
+    const before = process.memoryUsage().rss;
+    let most = before;
+    const onProgress = (): void => {
+      most = Math.max(most, process.memoryUsage().rss);
+    };
+    const full = await machine.machine.save({ onProgress });
+    push('full save', full.totalMs, 'ms');
+    push('full save, pause', full.pauseMs, 'ms');
+    await fillRam(machine, 2, (mib) => mib % 100 === 50);
+    const changed = await machine.machine.save({ onProgress });
+    push('1 % changed', changed.totalMs, 'ms');
+    push('1 % changed, pause', changed.pauseMs, 'ms');
+    const inPlace = await machine.machine.restore(full.snapshot.id, { onProgress });
+    push('1 % restored in place', inPlace.totalMs, 'ms');
+    if (differingMebibytes(machine, 1) > 0) throw new Error('the restored machine differs');
+    await machine.close();
+    const startMs = performance.now();
+    const again = await openQemuMachine('large', profile, vitrine, { snapshot: full.snapshot.id });
+    push('restored in a new process', performance.now() - startMs, 'ms');
+    onProgress();
+    if (differingMebibytes(again, 1) > 0) throw new Error('the restored machine differs');
+    await again.close();
+    push('the bridge grew by', (most - before) / MIB, 'MiB');
+    notes.push(`QEMU ${qemu.version} without KVM.`);
+  } finally {
+    await vitrine.close();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function atMost(name: string, ours: number, peer: number): BenchResult {
+  return { name, value: ours / peer, unit: 'x', better: 'lower', goal: GOAL, ours, peer };
+}
