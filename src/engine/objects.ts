@@ -18,6 +18,7 @@ import { decodeFrame, frameRange, readPackIndex } from '../format/pack-reader.ts
 import type { Store } from '../store/store.ts';
 import { ByteCache } from './byte-cache.ts';
 import type { Digester } from './digester.ts';
+import type { FramePlace, PageEncoder } from './page-encoder.ts';
 
 export const PACK_PREFIX = 'packs/';
 export const INDEX_PREFIX = 'indexes/';
@@ -28,6 +29,8 @@ const FRAME_CACHE_BYTES = 16 * MIB;
 const OBJECT_CACHE_BYTES = 8 * MIB;
 /** Neighbouring frames read in one range. */
 const MAX_READ_BYTES = 2 * MIB;
+/** Frames: half a MiB. With fewer, threads take longer to hear of them than they save. */
+const WORTH_THREADS = 8;
 
 interface Location {
   readonly pack: string;
@@ -39,18 +42,25 @@ export class Objects {
   readonly #store: Store;
   readonly #codecs: Codecs;
   readonly #digester: Digester;
+  readonly #encoder: PageEncoder | undefined;
   readonly #index = new ObjectIndex();
   readonly #frames = new ByteCache(FRAME_CACHE_BYTES);
   readonly #plain = new ByteCache(OBJECT_CACHE_BYTES);
 
-  private constructor(store: Store, codecs: Codecs, digester: Digester) {
+  private constructor(store: Store, codecs: Codecs, digester: Digester, encoder?: PageEncoder) {
+    this.#encoder = encoder;
     this.#store = store;
     this.#codecs = codecs;
     this.#digester = digester;
   }
 
-  static async open(store: Store, codecs: Codecs, digester: Digester): Promise<Objects> {
-    const objects = new Objects(store, codecs, digester);
+  static async open(
+    store: Store,
+    codecs: Codecs,
+    digester: Digester,
+    encoder?: PageEncoder,
+  ): Promise<Objects> {
+    const objects = new Objects(store, codecs, digester, encoder);
     await objects.refresh();
     return objects;
   }
@@ -231,12 +241,34 @@ export class Objects {
       lengthBytes,
     });
     if (bytes === undefined) throw new VitrineError('object-missing', { pack });
-    for (const frame of run) {
-      const { offsetBytes, lengthBytes: length } = frameRange(index, frame);
-      const at = offsetBytes - first.offsetBytes;
-      const plain = this.#decode(pack, index, frame, bytes.subarray(at, at + length));
+    const places = run.map((frame) => {
+      const { offsetBytes, lengthBytes } = frameRange(index, frame);
+      return { ...index.frame(frame), lengthBytes, offsetBytes: offsetBytes - first.offsetBytes };
+    });
+    const decoded = await this.#decodeElsewhere(bytes, places);
+    for (const [number, frame] of run.entries()) {
+      const { offsetBytes, lengthBytes: length } = places[number]!;
+      const at = offsetBytes;
+      const plain = decoded?.[number] ?? this.#decode(pack, index, frame, bytes.subarray(at, at + length));
       frames.set(frameKey(pack, frame), plain);
       this.#frames.set(frameKey(pack, frame), plain);
+    }
+  }
+
+  /** The frames' contents by other threads, where there are some and enough to do; undefined where this one has to. */
+  async #decodeElsewhere(
+    bytes: OwnedBytes,
+    places: readonly FramePlace[],
+  ): Promise<readonly OwnedBytes[] | undefined> {
+    const encoder = this.#encoder;
+    if (encoder === undefined || places.length < WORTH_THREADS) return undefined;
+    if (!places.every(({ codec }) => encoder.decodes(codec))) return undefined;
+    try {
+      return await encoder.decode(bytes, places);
+    } catch (error) {
+      // Which frame it is, decoding them one by one tells; and a thread that ended is no reason not to read.
+      if (isVitrineError(error)) return undefined;
+      throw error;
     }
   }
 

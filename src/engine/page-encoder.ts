@@ -1,5 +1,5 @@
 // The PageEncoder port: other threads that digest and encode the pages of a large save, while this one reads the next ones and
-// hands packs to the store. An engine without one does all by itself.
+// hands packs to the store; and that decode what a large restore reads. An engine without one does all by itself.
 
 import type { OwnedBytes } from '../base/bytes.ts';
 import type { Effort, EncodedFrame } from '../format/frame-codecs.ts';
@@ -15,6 +15,15 @@ export interface InspectedPages {
 
 /** A frame of pages as it lies in a pack. */
 export interface PageFrame extends EncodedFrame {
+  readonly plainLengthBytes: number;
+  readonly checksum: number;
+}
+
+/** Where a frame lies among bytes that were read, and what its index says of it. */
+export interface FramePlace {
+  readonly offsetBytes: number;
+  readonly lengthBytes: number;
+  readonly codec: number;
   readonly plainLengthBytes: number;
   readonly checksum: number;
 }
@@ -38,4 +47,11 @@ export interface PageEncoder {
     pages: Uint32Array,
     effort: Effort,
   ): Promise<readonly PageFrame[]>;
+  /** Whether it has that codec. */
+  decodes(codec: number): boolean;
+  /**
+   * The contents of frames, each with its checksum right. The bytes stay. Throws `format-checksum`, `codec-damaged`,
+   * `worker-lost`.
+   */
+  decode(bytes: OwnedBytes, frames: readonly FramePlace[]): Promise<readonly OwnedBytes[]>;
 }

@@ -51,7 +51,7 @@ export interface EngineOptions {
   readonly clock?: Clock;
   /** Needed where more than one engine uses the store at once. */
   readonly lock?: Lock;
-  /** Threads that digest and encode large saves; without them, this one does. */
+  /** Threads for the pages of large saves and restores; without them, this one does all. */
   readonly encoder?: PageEncoder;
 }
 
@@ -63,7 +63,7 @@ export async function openEngine(options: EngineOptions): Promise<Vitrine> {
     await lock.exclusive(() => finishRemoval(options.store));
   }
   const generation = await readGeneration(options.store);
-  const objects = await Objects.open(options.store, options.codecs, digester);
+  const objects = await Objects.open(options.store, options.codecs, digester, options.encoder);
   const parts: EngineParts = {
     store: options.store,
     codecs: options.codecs,

@@ -7,6 +7,7 @@ import type { OwnedBytes } from '../base/bytes.ts';
 import { VitrineError } from '../base/error.ts';
 import { crc32c } from './crc32c.ts';
 import type { FrameCodecs } from './frame-codecs.ts';
+import type { FrameEntry } from './pack-entry.ts';
 import { decodeFooter } from './pack-footer.ts';
 import { decodeIndex, type PackIndex } from './pack-index.ts';
 import { FOOTER_BYTES, OPENING_BYTES } from './pack-layout.ts';
@@ -42,6 +43,20 @@ export function decodeFrame(
       expectedBytes: lengthBytes,
     });
   }
+  return decodeChecked(bytes, { frame, codec, plainLengthBytes, checksum }, codecs);
+}
+
+/** The content of a frame whose bytes are all there. Throws `format-checksum`, and what its codec throws. */
+export function decodeChecked(
+  bytes: OwnedBytes,
+  {
+    frame,
+    codec,
+    plainLengthBytes,
+    checksum,
+  }: Pick<FrameEntry, 'codec' | 'plainLengthBytes' | 'checksum'> & { readonly frame: number },
+  codecs: FrameCodecs,
+): OwnedBytes {
   const computed = crc32c(bytes);
   if (computed !== checksum) {
     throw new VitrineError('format-checksum', { record: 'frame', frame, stored: checksum, computed });

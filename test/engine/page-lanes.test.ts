@@ -76,6 +76,44 @@ describe('saves through threads', () => {
     expectSame(bytes!, memory);
   });
 
+  it('are read back through threads, damage and all', async () => {
+    const store = openMemoryStore();
+    const encoder = new ThreadEncoder({ threads });
+    const engine = await openTestEngine(store, undefined, encoder);
+    const { machine, memory } = await adoptFlat(engine, 'machine', PAGES);
+    const saved = content();
+    memory.set(saved);
+    const { snapshot } = await machine.save();
+    memory.fill(3);
+    // An engine that has read nothing yet.
+    const other = await openTestEngine(store, undefined, encoder);
+    const fresh = await adoptFlat(other, 'other', PAGES);
+    await fresh.machine.restore(snapshot.id);
+    expectSame(fresh.memory, saved);
+    const [key] = await store.list('packs/');
+    const pack = (await store.get(key!))!;
+    pack[pack.length >> 1]! ^= 1;
+    await store.put(key!, pack);
+    const third = await openTestEngine(store, undefined, encoder);
+    const last = await adoptFlat(third, 'third', PAGES);
+    expect(await codeOf(() => last.machine.restore(snapshot.id))).toBe('object-damaged');
+    expect(last.memory.every((byte) => byte === 0)).toBe(true);
+  });
+
+  it('are read without threads that ended', async () => {
+    const store = openMemoryStore();
+    const mortal = new ThreadPool(1);
+    const engine = await openTestEngine(store, undefined, new ThreadEncoder({ threads: mortal }));
+    const { machine, memory } = await adoptFlat(engine, 'machine', PAGES);
+    const saved = content();
+    memory.set(saved);
+    const { snapshot } = await machine.save();
+    await mortal.close();
+    memory.fill(3);
+    await machine.restore(snapshot.id);
+    expectSame(memory, saved);
+  });
+
   it('fail when their threads end, and are saved by the next try', async () => {
     const mortal = new ThreadPool(2);
     const encoder = new ThreadEncoder({ threads: mortal });

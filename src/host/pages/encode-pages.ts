@@ -1,4 +1,5 @@
-// A thread's part of a save: pages digested, and pages encoded as full frames, by the codecs of the `fast` effort.
+// A thread's part of saves and restores: pages digested, pages encoded as full frames, and frames decoded, by the codecs of the
+// `fast` effort.
 
 import type { OwnedBytes } from '../../base/bytes.ts';
 import { LIMITS } from '../../base/limits.ts';
@@ -8,9 +9,10 @@ import { RAW, RAW_ID } from '../../codec/raw.ts';
 import { openCodecs } from '../../codec/registry.ts';
 import { loadSparseLz4, SPARSE_LZ4_ID } from '../../codec/sparse.ts';
 import type { Digester } from '../../engine/digester.ts';
-import type { InspectedPages, PageFrame } from '../../engine/page-encoder.ts';
+import type { FramePlace, InspectedPages, PageFrame } from '../../engine/page-encoder.ts';
 import { crc32c } from '../../format/crc32c.ts';
 import type { Effort } from '../../format/frame-codecs.ts';
+import { decodeChecked } from '../../format/pack-reader.ts';
 
 /** zstd is not among them: it would be in the text of every thread, and is for saves that need not be fast. */
 export const THREAD_EFFORT = 'fast' satisfies Effort;
@@ -28,6 +30,16 @@ export interface EncodeTask {
   /** Indices of pages, a whole number of frames of them. */
   readonly pages: Uint32Array;
 }
+
+export interface DecodeTask {
+  readonly kind: 'decode';
+  /** Of which each frame is a part. */
+  readonly bytes: OwnedBytes;
+  readonly frames: readonly FramePlace[];
+}
+
+/** The codecs that a thread has. */
+export const THREAD_CODECS: readonly number[] = [RAW_ID, LZ4_ID, SPARSE_LZ4_ID];
 
 export function loadThreadCodecs(): Promise<Codecs> {
   return openCodecs(
@@ -56,4 +68,14 @@ export function encodePages({ bytes, pageBytes, pages }: EncodeTask, codecs: Cod
     frames.push({ codec, bytes: encoded, plainLengthBytes: plain.length, checksum: crc32c(encoded) });
   }
   return frames;
+}
+
+export function decodeFrames({ bytes, frames }: DecodeTask, codecs: Codecs): OwnedBytes[] {
+  return frames.map(({ offsetBytes, lengthBytes, ...frame }, number) =>
+    decodeChecked(
+      bytes.subarray(offsetBytes, offsetBytes + lengthBytes),
+      { ...frame, frame: number },
+      codecs,
+    ),
+  );
 }

@@ -1,12 +1,15 @@
 // A thread that works on pages: it serves tasks one after another, as messages, with kernels and codecs of its own.
 
 import { parentPort } from 'node:worker_threads';
+import type { OwnedBytes } from '../../base/bytes.ts';
 import { isVitrineError } from '../../base/error.ts';
 import type { Codecs } from '../../codec/codec.ts';
 import { Digester } from '../../engine/digester.ts';
 import type { InspectedPages, PageFrame } from '../../engine/page-encoder.ts';
 import { loadKernels } from '../../kernel/load.ts';
 import {
+  type DecodeTask,
+  decodeFrames,
   type EncodeTask,
   encodePages,
   type InspectTask,
@@ -16,14 +19,16 @@ import {
 import { openScanWorkArea, type ScanTask, type ScanWorkArea, scanChunks } from './scan-chunks.ts';
 
 /** What a thread can be asked for. */
-export type PageTask = ScanTask | InspectTask | EncodeTask;
+export type PageTask = ScanTask | InspectTask | EncodeTask | DecodeTask;
 
 /** What it answers with. */
 export type PageResult<Task extends PageTask> = Task extends InspectTask
   ? InspectedPages
   : Task extends EncodeTask
     ? PageFrame[]
-    : undefined;
+    : Task extends DecodeTask
+      ? OwnedBytes[]
+      : undefined;
 
 export interface PageRequest {
   readonly id: number;
@@ -71,6 +76,10 @@ function doTask(task: PageTask, { scanning, digester, codecs }: Parts) {
   if (task.kind === 'encode') {
     const result = encodePages(task, codecs);
     return { result, transfer: result.map(({ bytes }) => bytes.buffer) };
+  }
+  if (task.kind === 'decode') {
+    const result = decodeFrames(task, codecs);
+    return { result, transfer: result.map(({ buffer }) => buffer) };
   }
   const result = inspectPages(task, digester);
   return { result, transfer: [result.bytes.buffer, result.digests.buffer] };

@@ -1,9 +1,9 @@
 // The engine's PageEncoder over the threads of this process.
 
 import type { OwnedBytes } from '../../base/bytes.ts';
-import type { InspectedPages, PageEncoder, PageFrame } from '../../engine/page-encoder.ts';
+import type { FramePlace, InspectedPages, PageEncoder, PageFrame } from '../../engine/page-encoder.ts';
 import type { Effort } from '../../format/frame-codecs.ts';
-import { THREAD_EFFORT } from './encode-pages.ts';
+import { THREAD_CODECS, THREAD_EFFORT } from './encode-pages.ts';
 import { pageThreads, type ThreadPool } from './thread-pool.ts';
 
 /** Batches a thread: one that it works on, and one that waits so that it need not. */
@@ -38,5 +38,13 @@ export class ThreadEncoder implements PageEncoder {
 
   encode(bytes: OwnedBytes, pageBytes: number, pages: Uint32Array): Promise<readonly PageFrame[]> {
     return this.#threads.run({ kind: 'encode', bytes, pageBytes, pages }, [bytes.buffer]);
+  }
+
+  decodes(codec: number): boolean {
+    return THREAD_CODECS.includes(codec);
+  }
+
+  decode(bytes: OwnedBytes, frames: readonly FramePlace[]): Promise<readonly OwnedBytes[]> {
+    return this.#threads.run({ kind: 'decode', bytes, frames });
   }
 }
