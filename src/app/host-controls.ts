@@ -47,7 +47,7 @@ export class HostControls {
     this.#reset.disabled = !isUp || !may('restore');
     this.#end.textContent = isUp ? 'Stop' : 'Start';
     this.#end.title = isUp ? 'End its process; its snapshots stay' : 'Start it as it was started last';
-    this.#end.disabled = isUp ? !may('admin') : !isFree || !this.#model.mayRun;
+    this.#end.disabled = !may('admin');
   }
 
   #toggleHeld(): void {

@@ -59,11 +59,11 @@ export class HostModel {
     return this.#bridge;
   }
 
-  /** Whether the session may start machines. */
-  get mayRun(): boolean {
-    if (this.#bridge === null || this.state.value.kind !== 'open') return false;
-    const { runs, permissions } = this.#bridge.host;
-    return runs && permissions.includes('admin');
+  /** Whether the session may start machines of what it likes, and the host's profiles, of which machines of its own may be. */
+  get offers(): { readonly any: boolean; readonly profiles: readonly string[] } {
+    if (this.#bridge === null || this.state.value.kind !== 'open') return { any: false, profiles: [] };
+    const { runs, permissions, profiles } = this.#bridge.host;
+    return { any: runs && permissions.includes('admin'), profiles: runs ? profiles : [] };
   }
 
   get machine(): MachineInfo | null {

@@ -1,12 +1,14 @@
-// Starting a machine on the host: its name, its memory, a screen, and QEMU's own arguments. Shown to whoever may: arguments of QEMU
-// are as good as a shell there.
+// Starting a machine on the host: its name, and what it is made of. That is a profile that the host offers; or memory, a screen and
+// QEMU's own arguments, for whoever administers the host, since they are as good as a shell there.
 
-import { element, field } from './dom.ts';
+import { choice, element, field, setOptions } from './dom.ts';
 import type { HostModel } from './host-model.ts';
 import type { Notices } from './notices.ts';
 import { splitArguments } from './split-arguments.ts';
 
 const MIB = 1024 * 1024;
+/** No profile: what it is made of is said beside. No profile has a name like it. */
+const OWN = '';
 
 export class HostRunForm {
   readonly element: HTMLDetailsElement;
@@ -24,6 +26,8 @@ export class HostRunForm {
   readonly #memory = element('input', {
     attributes: { type: 'number', min: 1, max: 1_048_576, value: 128, required: true, size: 8 },
   });
+  readonly #profile = choice<string>([], () => this.#showFields());
+  readonly #own: readonly HTMLElement[];
   readonly #screen = element('input', { attributes: { type: 'checkbox' } });
   readonly #arguments = element('input', {
     attributes: {
@@ -41,6 +45,15 @@ export class HostRunForm {
       { className: 'primary', attributes: { type: 'submit' } },
       'Start machine',
     );
+    const memory = field('Memory, MiB', this.#memory);
+    const screen = element(
+      'label',
+      { className: 'check', title: 'A VGA adapter, whose picture is shown here' },
+      this.#screen,
+      'Screen',
+    );
+    const given = field('Arguments of QEMU', this.#arguments, 'field grow');
+    this.#own = [memory, screen, given];
     const form = element(
       'form',
       {
@@ -53,14 +66,10 @@ export class HostRunForm {
         },
       },
       field('Name', this.#name),
-      field('Memory, MiB', this.#memory),
-      element(
-        'label',
-        { className: 'check', title: 'A VGA adapter, whose picture is shown here' },
-        this.#screen,
-        'Screen',
-      ),
-      field('Arguments of QEMU', this.#arguments, 'field grow'),
+      field('Made', this.#profile),
+      memory,
+      screen,
+      given,
       start,
     );
     this.element = element(
@@ -70,16 +79,34 @@ export class HostRunForm {
       form,
     );
     const draw = (): void => {
-      this.element.hidden = !model.mayRun;
+      const { any, profiles } = model.offers;
+      this.element.hidden = !any && profiles.length === 0;
+      setOptions(this.#profile, [
+        ...profiles.map((name) => ({ value: name, title: name })),
+        ...(any ? [{ value: OWN, title: 'as follows' }] : []),
+      ]);
+      this.#showFields();
       start.disabled = model.job.value !== null;
     };
     model.state.watch(draw);
     model.job.watch(draw);
   }
 
+  #showFields(): void {
+    const isOwn = this.#profile.value === OWN;
+    for (const one of this.#own) one.hidden = !isOwn;
+    this.#memory.disabled = !isOwn;
+  }
+
   async #start(): Promise<void> {
     const name = this.#name.value.trim();
     const started = await this.#notices.guard(`Starting ${name}`, async () => {
+      const profile = this.#profile.value;
+      if (profile !== OWN) {
+        return this.#model.run(`Starting ${name}`, (job) =>
+          this.#model.bridge.run({ name, profile }, job.options),
+        );
+      }
       const given = splitArguments(this.#arguments.value);
       const args = [...(this.#screen.checked ? ['-vga', 'std'] : []), ...given];
       const memoryBytes = Number(this.#memory.value) * MIB;

@@ -74,7 +74,7 @@ export interface HostMachine {
 /** How to start a machine. A host refuses what its operator did not allow. */
 export interface RunRequest {
   readonly name: string;
-  /** A way of starting that the host knows by that name. */
+  /** One of the host's `profiles`; what it is made of is then not said. */
   readonly profile?: string | undefined;
   readonly memoryBytes?: number | undefined;
   /** Whether its kernel shall tell what memory is free. */
@@ -109,6 +109,8 @@ export interface BridgeHost {
   /** Over the store; every machine of the host is under it. */
   readonly engine: Vitrine;
   readonly store: Store;
+  /** What machines may be made of, as the operator offers it: names for `RunRequest.profile`. */
+  readonly profiles?: readonly string[];
   readonly jobs: Jobs;
   /** All machines, running or not. */
   machines(): readonly HostMachine[];

@@ -9,6 +9,7 @@ import { toHex } from '../../src/base/bytes.ts';
 import { isVitrineError } from '../../src/base/error.ts';
 import { MIB } from '../../src/base/limits.ts';
 import type { Progress } from '../../src/base/work.ts';
+import { grantOf, PERMISSIONS } from '../../src/bridge/grant.ts';
 import type { RemoteGuest } from '../../src/bridge/remote-guest.ts';
 import type { SaveReport } from '../../src/engine/save.ts';
 import { encodeManifest } from '../../src/format/manifest.ts';
@@ -303,3 +304,41 @@ async function savedWhenFree(machine: RemoteGuest): Promise<SaveReport> {
 function equalAt(whole: Uint8Array, at: number, part: Uint8Array): boolean {
   return Buffer.compare(whole.subarray(at, at + part.length), part) === 0;
 }
+
+describe('run', () => {
+  it('is of the host’s owner, but for profiles and machines that were made before', async () => {
+    const asked: unknown[] = [];
+    const flat = await openFlatHost({ known: 4 });
+    const stopped = { name: 'known', state: 'stopped', machine: null } as const;
+    const host = {
+      ...flat,
+      profiles: ['lab'],
+      machines: () => [stopped],
+      machine: (name: string) => (name === 'known' ? stopped : undefined),
+      run: async (request: unknown) => {
+        asked.push(request);
+        return stopped;
+      },
+    };
+    const { client: owner } = await connectTo(host);
+    expect(owner.host).toMatchObject({ runs: true, profiles: ['lab'], permissions: PERMISSIONS });
+    await owner.run({ name: 'new', arguments: ['-S'] });
+    const grant = grantOf('student', { mine: ['admin'], known: ['admin'] });
+    const { client: student } = await connectTo(host, { grant });
+    expect(student.host).toMatchObject({ permissions: [] });
+    await student.run({ name: 'mine', profile: 'lab' });
+    await student.run({ name: 'known' });
+    expect(asked).toHaveLength(3);
+    for (const request of [
+      { name: 'mine' },
+      { name: 'yours', profile: 'lab' },
+      { name: 'mine', profile: 'lab', arguments: ['-monitor', 'stdio'] },
+      { name: 'mine', profile: 'lab', arguments: [] },
+      { name: 'known', memoryBytes: 1 << 20 },
+      { name: 'known', doorbell: ['save' as const] },
+    ]) {
+      await expect(student.run(request)).rejects.toMatchObject({ code: 'permission-denied' });
+    }
+    expect(asked).toHaveLength(3);
+  });
+});

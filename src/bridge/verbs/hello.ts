@@ -3,7 +3,7 @@
 import * as v from 'valibot';
 import { LIMITS } from '../../base/limits.ts';
 import { BRIDGE_LIMITS } from '../bridge-limits.ts';
-import { COUNT } from '../fields.ts';
+import { COUNT, MACHINE_NAME } from '../fields.ts';
 import { PERMISSIONS } from '../grant.ts';
 import { defineVerb } from '../verb.ts';
 
@@ -29,6 +29,8 @@ export const hello = defineVerb({
     permissions: v.optional(v.array(v.picklist(PERMISSIONS)), []),
     /** Whether machines can be started here. */
     runs: v.optional(v.boolean(), false),
+    /** What they may be made of, by the names that `run` takes. */
+    profiles: v.optional(v.array(MACHINE_NAME), []),
     store: v.object({
       kind: v.string(),
       durability: v.picklist(['none', 'process', 'power']),
@@ -40,6 +42,7 @@ export const hello = defineVerb({
     call.note({ software });
     const { kind, durability, maxObjectBytes } = call.host.store.traits;
     const { maxRequests, maxCreditBytes, dataFrameBytes } = BRIDGE_LIMITS;
+    const profiles = [...(call.host.profiles ?? [])];
     return {
       protocol: PROTOCOL_VERSION,
       software: call.host.software,
@@ -47,6 +50,7 @@ export const hello = defineVerb({
       subject: call.grant.subject,
       permissions: PERMISSIONS.filter((permission) => call.allows(null, permission)),
       runs: call.host.run !== undefined,
+      profiles,
       store: { kind, durability, maxObjectBytes },
       limits: { maxRequests, maxCreditBytes, dataFrameBytes },
     } as const;

@@ -1,10 +1,12 @@
-// run: starts a machine in a way that the host knows. What of the arguments it takes is the host's operator's to say.
+// run: starts a machine. What it is made of is said in full, which is for those who may administer the host; or it is a profile of
+// the host's operator, or what a machine of that name was made of before: those who may administer the machine start it so.
 
 import * as v from 'valibot';
 import { VitrineError } from '../../base/error.ts';
 import { JOB_ID, LENGTH, MACHINE_NAME } from '../fields.ts';
+import type { RunRequest } from '../host.ts';
 import { provided } from '../running.ts';
-import { defineVerb } from '../verb.ts';
+import { type Call, defineVerb } from '../verb.ts';
 
 export const run = defineVerb({
   id: 20,
@@ -23,8 +25,9 @@ export const run = defineVerb({
   }),
   response: v.object({ job: JOB_ID, name: MACHINE_NAME }),
   async run(call, { job: id, ...request }) {
-    call.require(null);
     const { name } = request;
+    const isFixed = isAsItWasMade(request) && (request.profile !== undefined || isKnown(call, name));
+    call.require(isFixed ? name : null);
     const { profile = null, arguments: given = [], doorbell } = request;
     call.note({
       machine: name,
@@ -44,3 +47,12 @@ export const run = defineVerb({
     return { job, name };
   },
 });
+
+/** Nothing of what it is made of is the session's own. */
+function isAsItWasMade({ memoryBytes, freePages, doorbell, arguments: given }: Partial<RunRequest>): boolean {
+  return [memoryBytes, freePages, doorbell, given].every((one) => one === undefined);
+}
+
+function isKnown(call: Call, name: string): boolean {
+  return call.host.machine(name) !== undefined;
+}

@@ -26,6 +26,8 @@ export interface LaunchedMachine extends HostMachine {
 
 /** What starts machines: QEMU's side of the host. */
 export interface Launcher {
+  /** As `BridgeHost.profiles`. */
+  readonly profiles?: readonly string[];
   /** Machines of earlier days: those that run on are taken over, the others are known by their names. */
   known(engine: Vitrine): Promise<LaunchedMachine[]>;
   /** As if it had been switched on. */
@@ -58,6 +60,7 @@ export class LocalHost implements BridgeHost {
   readonly engine: Vitrine;
   readonly store: Store;
   readonly jobs = new Jobs();
+  readonly profiles: readonly string[];
   readonly run?: (request: RunRequest, options: WorkOptions) => Promise<HostMachine>;
   readonly attach?: (request: AttachRequest, options: WorkOptions) => Promise<HostMachine>;
   readonly fork?: (snapshot: SnapshotId, name: string, options: WorkOptions) => Promise<HostMachine>;
@@ -74,6 +77,7 @@ export class LocalHost implements BridgeHost {
   ) {
     for (const machine of known) this.#machines.set(machine.name, machine);
     this.engine = engine;
+    this.profiles = launcher?.profiles ?? [];
     this.store = store;
     this.software = { name: 'vitrine', version };
     if (spoolFolder !== undefined) this.openSpool = () => openFileSpool(spoolFolder);

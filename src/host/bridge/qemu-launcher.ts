@@ -41,15 +41,19 @@ export interface QemuLauncherOptions {
   readonly diskFolder: string;
   /** Where machines have their run directories; QEMU's own default when left out. */
   readonly runRoot?: string | undefined;
+  /** What machines may be made of, by name. */
+  readonly profiles?: Readonly<Record<string, MachineRecipe>>;
 }
 
 export class QemuLauncher implements Launcher {
   readonly #options: QemuLauncherOptions;
   readonly #pools = new ClonePools();
+  readonly profiles: readonly string[];
   onRing: Launcher['onRing'];
 
   constructor(options: QemuLauncherOptions) {
     this.#options = options;
+    this.profiles = Object.keys(options.profiles ?? {});
   }
 
   async known(engine: Vitrine): Promise<LaunchedMachine[]> {
@@ -69,10 +73,11 @@ export class QemuLauncher implements Launcher {
   }
 
   async run(request: RunRequest, engine: Vitrine): Promise<LaunchedMachine> {
-    const { name, memoryBytes, freePages, doorbell, arguments: args } = request;
+    const { name, profile, memoryBytes, freePages, doorbell, arguments: args } = request;
     // A machine that is named alone is the one that it was.
     const isNamedAlone = [memoryBytes, freePages, doorbell, args].every((one) => one === undefined);
-    const before = isNamedAlone ? await this.#recipeOf(name) : undefined;
+    const offered = profile === undefined ? undefined : this.#offered(profile, isNamedAlone);
+    const before = offered ?? (isNamedAlone ? await this.#recipeOf(name) : undefined);
     const recipe = before ?? recipeOf(args ?? [], { memoryBytes, freePages, doorbell });
     return this.#start(name, recipe, engine, (machine) => machine.start());
   }
@@ -89,6 +94,14 @@ export class QemuLauncher implements Launcher {
     return this.#start(name, recipe, engine, (machine) =>
       machine.startShared(snapshot, this.#pools, options),
     );
+  }
+
+  #offered(profile: string, isAlone: boolean): MachineRecipe {
+    const { profiles = {} } = this.#options;
+    const recipe = Object.hasOwn(profiles, profile) ? profiles[profile] : undefined;
+    if (recipe === undefined) throw new VitrineError('not-found', { profile, known: this.profiles });
+    if (!isAlone) throw new VitrineError('argument-invalid', { profile, wants: 'nothing beside its name' });
+    return recipe;
   }
 
   /** Its owner has it; the book does not. */

@@ -3,8 +3,10 @@
 
 import { readFile } from 'node:fs/promises';
 import { VitrineError } from '../../base/error.ts';
+import { MACHINE_NAME_PATTERN } from '../../engine/snapshot.ts';
 import { readAccess } from './grant.ts';
 import type { NamedToken } from './keyring.ts';
+import { type MachineRecipe, readMemory, recipeOf } from './qemu-arguments.ts';
 import { limitsWith, type ServerLimits } from './server-limits.ts';
 
 export interface ServeConfig {
@@ -22,6 +24,8 @@ export interface ServeConfig {
   readonly idleExitMs: number | undefined;
   /** Whether machines go on when the bridge ends as it was told to; when it is killed they do in any case. */
   readonly keepMachines: boolean;
+  /** What machines may be made of, by name: for those who may start theirs and not say what of. */
+  readonly profiles: Readonly<Record<string, MachineRecipe>>;
   readonly limits: ServerLimits;
 }
 
@@ -30,7 +34,7 @@ export type ServeSettings = Readonly<Record<string, unknown>>;
 
 const KEYS = [
   ...['listen', 'store', 'page', 'images', 'tlsCert', 'tlsKey', 'behindProxy', 'allowHosts', 'allowOrigins'],
-  ...['tokens', 'audit', 'idleExit', 'keepMachines', 'limits'],
+  ...['tokens', 'audit', 'idleExit', 'keepMachines', 'profiles', 'limits'],
 ];
 
 const DEFAULT_LISTEN = '127.0.0.1:7333';
@@ -72,6 +76,7 @@ export function configOf(settings: ServeSettings): ServeConfig {
     audit: textOf(settings, 'audit'),
     idleExitMs: idleExit === undefined ? undefined : readDuration(idleExit),
     keepMachines: settings.keepMachines === true,
+    profiles: readProfiles(settings.profiles ?? {}),
     limits: limitsWith(readObject(settings.limits ?? {}, 'limits')),
   };
 }
@@ -122,6 +127,20 @@ function readTokens(value: unknown): NamedToken[] {
       access: readAccess(access, `${place}.access`),
     };
   });
+}
+
+function readProfiles(value: unknown): Readonly<Record<string, MachineRecipe>> {
+  const rows = Object.entries(readObject(value, 'profiles')).map(([name, row]): [string, MachineRecipe] => {
+    const place = `profiles.${name}`;
+    if (!MACHINE_NAME_PATTERN.test(name)) throw new VitrineError('argument-invalid', { name: place });
+    const settings = readObject(row, place);
+    const other = Object.keys(settings).find((key) => key !== 'memory' && key !== 'arguments');
+    if (other !== undefined) throw new VitrineError('argument-invalid', { name: `${place}.${other}` });
+    const memory = textOf(settings, 'memory');
+    const memoryBytes = memory === undefined ? undefined : readMemory(memory);
+    return [name, recipeOf(textsOf(settings, 'arguments'), { memoryBytes })];
+  });
+  return Object.fromEntries(rows);
 }
 
 function readObject(value: unknown, name: string): Record<string, unknown> {

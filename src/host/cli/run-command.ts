@@ -20,6 +20,7 @@ own arguments; files among them that are here are named in full, since the bridg
 with the machine, and its file is never written: what the machine writes goes to layers over it. A name alone starts a machine
 as it was started last. It ends with the bridge, unless that is killed or was told to keep machines (serve --keep-machines).
 
+  --profile NAME        what the bridge's configuration has by that name, in place of all that follows
   --memory SIZE         128M when left out
   --vga std|none        a VGA adapter, whose picture the page shows and types into; none when left out
   --free-pages          a balloon by which a Linux kernel tells what memory is free: that takes no room, here and in snapshots.
@@ -30,6 +31,7 @@ as it was started last. It ends with the bridge, unless that is killed or was to
   needs: 'machines',
   names: { least: 1, most: 1, what: 'one name; QEMU arguments go after "--"' },
   options: {
+    profile: { type: 'string' },
     memory: { type: 'string' },
     vga: { type: 'string' },
     'free-pages': { type: 'boolean' },
@@ -43,6 +45,7 @@ as it was started last. It ends with the bridge, unless that is killed or was to
     await client.run(
       {
         name: name!,
+        ...(values.profile === undefined ? {} : { profile: String(values.profile) }),
         ...(memoryBytes === undefined ? {} : { memoryBytes }),
         ...(values.doorbell === undefined ? {} : { doorbell: readDoorbell(String(values.doorbell)) }),
         ...(values['free-pages'] === true ? { freePages: true } : {}),

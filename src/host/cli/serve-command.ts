@@ -100,6 +100,7 @@ async function run(args: readonly string[], output: Output, surroundings: Surrou
           store: beside,
           diskFolder: `${beside}.disks`,
           runRoot: surroundings.environment.VITRINE_MACHINES_DIR,
+          profiles: config.profiles,
         });
   const options = { store, version, log, launcher, runFolder: runIn };
   const bridge = await openLocalBridge({ ...config, audit }, options).catch(explainPort);

@@ -32,7 +32,8 @@ describe.skipIf(process.env.VITRINE_WITHOUT_QEMU === '1')('a host machine on the
     const config = configOf({
       listen: '127.0.0.1:0',
       page: join(ROOT, 'dist/page'),
-      tokens: [{ name: 'looker', access: { desk: ['observe', 'peek'] } }],
+      tokens: [{ name: 'looker', access: { desk: ['observe', 'peek'], own: ['observe', 'peek', 'admin'] } }],
+      profiles: { menu: { memory: '16M', arguments: ['-vga', 'std'] } },
     });
     bridge = await openLocalBridge(config, {
       store: join(folder, 'store'),
@@ -42,6 +43,7 @@ describe.skipIf(process.env.VITRINE_WITHOUT_QEMU === '1')('a host machine on the
         book: join(folder, 'machines.json'),
         store: join(folder, 'store'),
         diskFolder: folder,
+        profiles: config.profiles,
       }),
       runFolder: join(folder, 'run'),
     });
@@ -126,6 +128,7 @@ describe.skipIf(process.env.VITRINE_WITHOUT_QEMU === '1')('a host machine on the
   it('is started anew, with arguments as a shell has them, or it is said why not', async () => {
     await host.getByText('Start another machine').click();
     await host.getByLabel('Name').fill('second');
+    await host.getByLabel('Made').selectOption('as follows');
     await host.getByLabel('Memory, MiB').fill('16');
     await host.getByLabel('Arguments of QEMU').fill('-incoming defer');
     await button('Start machine').click();
@@ -168,9 +171,27 @@ describe.skipIf(process.env.VITRINE_WITHOUT_QEMU === '1')('a host machine on the
     for (const name of ['Pause', 'Checkpoint', 'Reset', 'Stop', 'Poke', 'Save desk']) {
       expect(await button(name).isDisabled(), name).toBe(true);
     }
-    expect(await host.getByText('Start another machine').isVisible()).toBe(false);
     await host.getByText('Memory map, registers, facts').click();
     await button('Read registers').click();
     await host.getByRole('cell', { name: 'rip', exact: true }).waitFor();
+  });
+
+  it('is started from a profile by who may have one of that name, and of nothing else', async () => {
+    await host.getByText('Start another machine').click();
+    expect(await host.getByLabel('Made').locator('option').allTextContents()).toEqual(['menu']);
+    expect(await host.getByLabel('Arguments of QEMU').isVisible()).toBe(false);
+    await host.getByLabel('Name').fill('other');
+    await button('Start machine').click();
+    await told('permission-denied');
+    await host.getByLabel('Name').fill('own');
+    await button('Start machine').click();
+    await told('own runs.');
+    await host.locator('.host-screen canvas').waitFor();
+    await button('Stop').click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Stop without saving' }).click();
+    await told('own was stopped. Its snapshots stay.');
+    await button('Start').click();
+    await told(/own was started/);
+    expect(bridge.host.machine('own')?.state).toBe('running');
   });
 });
