@@ -14,7 +14,7 @@ import type { HelloResponse, ItemOf, RequestOf, ResponseOf } from './bridge-conn
 import { BridgeLink, type LinkOptions, type LinkState, type OpenChannel } from './bridge-link.ts';
 import { checkBody, type Schema } from './control-body.ts';
 import type { BridgeRange } from './fields.ts';
-import type { RunRequest } from './host.ts';
+import type { DisksReport, RunRequest } from './host.ts';
 import type { JobInfo } from './job-info.ts';
 import type { JobId } from './jobs.ts';
 import { gatherRanges } from './range-gatherer.ts';
@@ -141,7 +141,7 @@ export class BridgeClient {
     await this.link.connection.call('deleteSnapshots', { snapshots: [...snapshots] });
   }
 
-  async collect(options: JobOptions = {}): Promise<CollectReport> {
+  async collect(options: JobOptions = {}): Promise<CollectReport & Partial<DisksReport>> {
     return (await this.runJob('collect', {}, options)).report;
   }
 

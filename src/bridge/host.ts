@@ -103,6 +103,13 @@ export interface Spool {
   close(): Promise<void>;
 }
 
+/** What was done with layers of disks. */
+export interface DisksReport {
+  readonly layersRemoved: number;
+  /** Rows of layers that became one each. */
+  readonly layersMerged: number;
+}
+
 export interface BridgeHost {
   /** For people and bug reports. */
   readonly software: { readonly name: string; readonly version: string };
@@ -116,6 +123,8 @@ export interface BridgeHost {
   machines(): readonly HostMachine[];
   /** The one of that name. */
   machine(name: string): HostMachine | undefined;
+  /** Gives the room of disks back that no snapshot names: after the engine has collected. */
+  collectDisks?(): Promise<DisksReport>;
   run?(request: RunRequest, options: WorkOptions): Promise<HostMachine>;
   attach?(request: AttachRequest, options: WorkOptions): Promise<HostMachine>;
   /**

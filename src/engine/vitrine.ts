@@ -288,6 +288,11 @@ export class Vitrine {
     }
   }
 
+  /** The ids of all snapshots, in no order; of those, too, that are damaged. */
+  ids(): Promise<SnapshotId[]> {
+    return this.#ids();
+  }
+
   async #ids(): Promise<SnapshotId[]> {
     const refs = await this.#parts.store.list(SNAPSHOT_REF_PREFIX);
     return refs.map((ref) => ref.slice(SNAPSHOT_REF_PREFIX.length));

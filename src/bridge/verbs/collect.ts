@@ -1,4 +1,4 @@
-// collect: removes from the host's store what no snapshot reaches. Saves wait for it, and it for them.
+// collect: removes from the host's store, and of its disks, what no snapshot reaches. Saves wait for it, and it for them.
 
 import * as v from 'valibot';
 import { COUNT, JOB_ID } from '../fields.ts';
@@ -18,13 +18,17 @@ export const collect = defineVerb({
       packsRewritten: COUNT,
       manifestsRemoved: COUNT,
       objectsRemoved: COUNT,
+      layersRemoved: v.exactOptional(COUNT),
+      layersMerged: v.exactOptional(COUNT),
     }),
   }),
   async run(call, { job: id }) {
     call.require(null);
-    const { job, result } = await call.job({ job: id, machine: null }, (work) =>
-      call.host.engine.collect(work),
-    );
+    const { host } = call;
+    const { job, result } = await call.job({ job: id, machine: null }, async (work) => ({
+      ...(await host.engine.collect(work)),
+      ...(await host.collectDisks?.()),
+    }));
     return { job, report: result };
   },
 });

@@ -3,7 +3,14 @@
 
 import { VitrineError } from '../../base/error.ts';
 import type { WorkOptions } from '../../base/work.ts';
-import type { AttachRequest, BridgeHost, HostMachine, RunRequest, Spool } from '../../bridge/host.ts';
+import type {
+  AttachRequest,
+  BridgeHost,
+  DisksReport,
+  HostMachine,
+  RunRequest,
+  Spool,
+} from '../../bridge/host.ts';
 import { Jobs } from '../../bridge/jobs.ts';
 import { loadCodecs } from '../../codec/load.ts';
 import type { PeekRange } from '../../engine/peek.ts';
@@ -35,6 +42,8 @@ export interface Launcher {
   /** From a snapshot, in the shape of the machine that it is of. */
   fork(snapshot: SnapshotId, name: string, engine: Vitrine, options: WorkOptions): Promise<LaunchedMachine>;
   attach?(request: AttachRequest, engine: Vitrine): Promise<LaunchedMachine>;
+  /** Gives room of disks back. */
+  collectDisks?(engine: Vitrine): Promise<DisksReport>;
   /** Hears what guests asked for by their doorbells. */
   onRing?: ((machine: string, ring: ServedBellRing) => void) | undefined;
 }
@@ -65,6 +74,7 @@ export class LocalHost implements BridgeHost {
   readonly attach?: (request: AttachRequest, options: WorkOptions) => Promise<HostMachine>;
   readonly fork?: (snapshot: SnapshotId, name: string, options: WorkOptions) => Promise<HostMachine>;
   readonly openSpool?: () => Promise<Spool>;
+  readonly collectDisks?: () => Promise<DisksReport>;
   readonly #machines = new Map<string, LaunchedMachine>();
   /** Names whose machine is being started. */
   readonly #starting = new Set<string>();
@@ -85,6 +95,8 @@ export class LocalHost implements BridgeHost {
     this.run = (request) => this.#start(request.name, () => launcher.run(request, engine));
     this.fork = (snapshot, name, work) =>
       this.#start(name, () => launcher.fork(snapshot, name, engine, work));
+    const collect = launcher.collectDisks?.bind(launcher);
+    if (collect !== undefined) this.collectDisks = () => collect(engine);
     const adopt = launcher.attach?.bind(launcher);
     if (adopt !== undefined)
       this.attach = (request) => this.#start(request.name, () => adopt(request, engine));

@@ -4,16 +4,18 @@
 // Machines outlive a bridge that was killed, or that was told to keep them: the next one on the same store finds them by their run
 // directories and takes them over under their names. One that it cannot take over is left alone, and it says why.
 
-import { mkdir, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { isVitrineError, VitrineError } from '../../base/error.ts';
 import type { WorkOptions } from '../../base/work.ts';
-import type { AttachRequest, RunRequest } from '../../bridge/host.ts';
+import type { AttachRequest, DisksReport, RunRequest } from '../../bridge/host.ts';
 import type { SnapshotId } from '../../engine/snapshot.ts';
 import type { Vitrine } from '../../engine/vitrine.ts';
 import type { ConfigValue } from '../../guest/guest.ts';
 import type { ServedBellRing } from '../qemu/bell-service.ts';
+import { collectDisks } from '../qemu/collect-disks.ts';
 import { adoptKeptMachine, findKeptMachines, type KeptMachine } from '../qemu/kept-machine.ts';
+import { mergeDisks } from '../qemu/merge-disks.ts';
 import type { QemuProfile } from '../qemu/profile.ts';
 import { collectRunDirectories, rootsThere } from '../qemu/run-directory.ts';
 import { AttachedHostMachine } from './attached-host-machine.ts';
@@ -107,6 +109,18 @@ export class QemuLauncher implements Launcher {
   /** Its owner has it; the book does not. */
   async attach({ name, socket }: AttachRequest, engine: Vitrine): Promise<LaunchedMachine> {
     return AttachedHostMachine.open(name, socket, engine);
+  }
+
+  async collectDisks(engine: Vitrine): Promise<DisksReport> {
+    const { diskFolder } = this.#options;
+    const isThere = await stat(diskFolder).then(
+      (found) => found.isDirectory(),
+      () => false,
+    );
+    if (!isThere) return { layersRemoved: 0, layersMerged: 0 };
+    const layersMerged = await mergeDisks(engine, diskFolder);
+    const layersRemoved = (await collectDisks(engine, diskFolder)).length;
+    return { layersRemoved, layersMerged };
   }
 
   async #start(

@@ -28,7 +28,7 @@ export const gcCommand = verbCommand({
   help: `vitrine gc
 vitrine gc --store snapshots
 
-Removes what no snapshot reaches. Saves wait meanwhile; when it is cut off, the next one ends it.
+Removes what no snapshot reaches; with a bridge that starts machines, layers of their disks as well. Saves wait meanwhile; when it is cut off, the next one ends it.
 
 `,
   needs: 'snapshots',
@@ -37,8 +37,12 @@ Removes what no snapshot reaches. Saves wait meanwhile; when it is cut off, the 
     const report = await client.collect(work);
     result(report, '');
     const { packsRemoved, packsRewritten, manifestsRemoved, objectsRemoved } = report;
+    const { layersRemoved = 0, layersMerged = 0 } = report;
     say(
       `${objectsRemoved} objects and ${manifestsRemoved} manifests removed; ${packsRemoved} packs gone, ${packsRewritten} written anew`,
     );
+    if (layersRemoved + layersMerged > 0) {
+      say(`${layersRemoved} layers of disks removed; ${layersMerged} rows of them became one each`);
+    }
   },
 });

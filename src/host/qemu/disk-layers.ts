@@ -3,6 +3,7 @@
 //
 //   NAME-0123456789abcdef.qcow2          a layer
 //   NAME-0123456789abcdef.qcow2.owner    beside an active one: whose it is, its machine, and the chain that it stands on
+//   NAME-0123456789abcdef.qcow2.merged   what is read in place of that layer and some below it (`merge-disks.ts`)
 //
 // A file that was frozen is known again by its length and the time it was last written: to read disks whole at each restore
 // would take minutes. So files are to be copied with their times.
@@ -11,6 +12,7 @@ import { randomBytes } from 'node:crypto';
 import { open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { VitrineError } from '../../base/error.ts';
+import { mergeLayers } from './merge-layers.ts';
 import { type DiskFormat, diskBytesOf, overlayImage } from './overlay-image.ts';
 import { isAlive, nameOf, type ProcessName } from './run-directory.ts';
 
@@ -43,10 +45,20 @@ interface OwnerNote {
   readonly chain: readonly FrozenFile[];
 }
 
+/** What stands for a layer, and all below it, since rows of layers were merged. */
+interface MergedNote {
+  /** The layer; one of that name that was written since is another. */
+  readonly top: FrozenFile;
+  readonly by: FrozenFile;
+  /** What lies below it, as it is named: it may be merged as well. */
+  readonly below: readonly FrozenFile[];
+}
+
 const LAYER = /^[a-z0-9-]+-[0-9a-f]{16}\.qcow2$/;
 /** A dash, 16 digits, the extension. */
 const LAYER_TAIL_BYTES = 23;
 const OWNER = '.owner';
+const MERGED = '.merged';
 const HEAD_BYTES = 64;
 
 /** Whether a path is the name of one of a disk's layers, and leads nowhere else. */
@@ -149,6 +161,68 @@ export class LayerFolder {
     }
   }
 
+  /** The files in which a chain is read now: where rows of its layers were merged, others than it names. */
+  async resolve(chain: readonly FrozenFile[]): Promise<FrozenFile[]> {
+    const [top, ...below] = chain;
+    if (top === undefined) return [];
+    const merged = await this.#mergedFor(top);
+    if (merged === undefined) return [top, ...(await this.resolve(below))];
+    return [merged.by, ...(await this.resolve(merged.below))];
+  }
+
+  /** Chains that machines stand on that run, or may at any time; each as it is named. */
+  async chainsInUse(): Promise<(readonly FrozenFile[])[]> {
+    const chains: (readonly FrozenFile[])[] = [];
+    for (const name of (await readdir(this.path)).filter((one) => LAYER.test(one))) {
+      const note = await this.#noteOf(name);
+      if (note?.chain?.[0] === undefined || !(await isInUse(note))) continue;
+      // Its uppermost file was still written when the note was made.
+      const [top, ...below] = note.chain;
+      chains.push([await this.lookAt(top), ...below]);
+    }
+    return chains;
+  }
+
+  /**
+   * Makes one file of a row of layers, its uppermost first, which `below` lie under; it is read in place of `top` from now on.
+   *
+   * Throws `unsupported` for a layer that is not as QEMU makes ours, `store-full`; nothing has changed then.
+   */
+  async mergeRow(top: FrozenFile, row: readonly FrozenFile[], below: readonly FrozenFile[]): Promise<void> {
+    const disk = top.path.slice(0, -LAYER_TAIL_BYTES);
+    const path = `${disk}-${randomBytes(8).toString('hex')}.qcow2`;
+    // Until a note names it, it is ours.
+    await this.own({ path }, below);
+    try {
+      const files = row.map((file) => this.fileOf(file));
+      const [behind] = await this.resolve(below);
+      await mergeLayers(files, join(this.path, path), await this.diskBytes(top), behind!);
+      const note: MergedNote = { top, by: await this.lookAt({ path, format: 'qcow2' }), below };
+      const next = join(this.path, `${top.path}${MERGED}.next`);
+      await writeFile(next, JSON.stringify(note), { mode: 0o600, flush: true });
+      await rename(next, join(this.path, top.path + MERGED));
+    } catch (error) {
+      await rm(join(this.path, path), { force: true });
+      if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+      throw new VitrineError('store-full', { folder: this.path }, { cause: error });
+    } finally {
+      await this.disown({ path });
+    }
+  }
+
+  /** The note that stands for a layer, if its file is there. */
+  async #mergedFor(top: FrozenFile): Promise<MergedNote | undefined> {
+    try {
+      const text = await readFile(join(this.path, top.path + MERGED), 'utf8');
+      const note = JSON.parse(text) as MergedNote;
+      if (note.top.bytes !== top.bytes || note.top.modified !== top.modified) return undefined;
+      await this.check([note.by]);
+      return note;
+    } catch {
+      return undefined;
+    }
+  }
+
   /** The size of the disk in a file. Throws `disk-missing`, `argument-invalid` for one that is not of that format. */
   async diskBytes(file: Pick<FrozenFile, 'path' | 'format'>): Promise<number> {
     const { bytes } = await this.lookAt(file);
@@ -179,9 +253,22 @@ export class LayerFolder {
       const note = await this.#noteOf(name);
       if (note !== undefined && (await isInUse(note))) for (const path of note.layers) kept.add(path);
     }
-    for (const chain of await chainsOf()) for (const { path } of chain) kept.add(path);
+    const named = new Set<string>();
+    for (const chain of await chainsOf()) {
+      for (const { path } of chain) named.add(path);
+      for (const { path } of await this.resolve(chain)) kept.add(path);
+    }
+    // What stands for layers of a machine is needed when it is saved.
+    for (const chain of await this.chainsInUse()) {
+      for (const { path } of chain) named.add(path);
+      for (const { path } of await this.resolve(chain)) kept.add(path);
+    }
     const removed = names.filter((name) => !kept.has(name));
     for (const path of removed) await this.removeLayer({ path, emptyBytes: 0 });
+    for (const name of await readdir(this.path)) {
+      const isOver = name.endsWith(MERGED) && !named.has(name.slice(0, -MERGED.length));
+      if (isOver) await rm(join(this.path, name), { force: true });
+    }
     return removed;
   }
 

@@ -178,6 +178,7 @@ export class Disks {
       const count = told.filter((one) => one.name === name).length;
       if (count !== 1) throw new VitrineError('guest-state-invalid', { disk: name, records: count });
     }
+    const read: { disk: string; chain: readonly FrozenFile[] }[] = [];
     for (const { name, sizeBytes, chain } of told) {
       const disk = this.#disks.find((one) => one.name === name);
       if (disk?.sizeBytes !== sizeBytes)
@@ -190,9 +191,10 @@ export class Disks {
       if (!chain.slice(0, -1).every(({ path }) => isLayerOf(name, path))) {
         throw new VitrineError('guest-state-invalid', { disk: name, field: 'chain' });
       }
-      await this.#layers.check(chain);
+      read.push({ disk: name, chain: await this.#layers.resolve(chain) });
+      await this.#layers.check(read.at(-1)!.chain);
     }
-    return told.map(({ name, chain }) => ({ disk: name, chain }));
+    return read;
   }
 
   /**

@@ -7,7 +7,7 @@ import type { OwnedBytes } from '../../base/bytes.ts';
 import { VitrineError } from '../../base/error.ts';
 
 const CLUSTER_BITS = 16;
-const CLUSTER_BYTES = 2 ** CLUSTER_BITS;
+export const CLUSTER_BYTES = 2 ** CLUSTER_BITS;
 const L2_ENTRIES = CLUSTER_BYTES / 8;
 const HEADER_BYTES = 104;
 const MAGIC = 0x5146_49fb;
