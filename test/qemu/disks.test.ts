@@ -12,6 +12,7 @@ import { loadCodecs } from '../../src/codec/load.ts';
 import { openEngine, type Vitrine } from '../../src/engine/vitrine.ts';
 import { collectDisks } from '../../src/host/qemu/collect-disks.ts';
 import { decodeDiskRecord, isDiskRecord } from '../../src/host/qemu/disk-record.ts';
+import { MERGED_FROM, mergeDisks } from '../../src/host/qemu/merge-disks.ts';
 import { openQemuMachine, type QemuMachine } from '../../src/host/qemu/qemu-machine.ts';
 import { loadKernels } from '../../src/kernel/load.ts';
 import { openMemoryStore } from '../../src/store/memory-store.ts';
@@ -132,6 +133,45 @@ describe.each(QEMUS)('disks in QEMU $version', ({ version, program, image }) => 
       expect(from).toBeLessThanOrEqual(after);
       expect(line.written).toEqual(line.written.map((_, i) => from + i));
     }
+    await first.stop();
+    await first.machine.restore(snapshot);
+    line.forget();
+    await first.start();
+    await line.untilMore(3);
+  });
+
+  it('reads through few files once its snapshots are gone, while it runs', async () => {
+    const gone: string[] = [];
+    for (let count = 0; count < MERGED_FROM + 1; count++) {
+      await line.untilMore(1);
+      gone.push((await first.machine.save()).snapshot.id);
+    }
+    const kept = gone.pop()!;
+    const chainLength = async (): Promise<number> =>
+      whilePaused(first.guest, async () => {
+        const records = await first.guest.saveDevices();
+        return decodeDiskRecord(records.find(isDiskRecord)!).chain.length;
+      });
+    const before = await chainLength();
+    await vitrine.delete(gone);
+    expect(await mergeDisks(vitrine, folder)).toBeGreaterThan(0);
+    expect(await first.shortenDisks()).toBe(1);
+    expect(await first.shortenDisks()).toBe(0);
+    expect(await chainLength()).toBeLessThanOrEqual(before - MERGED_FROM + 2);
+    expect((await collectDisks(vitrine, folder)).length).toBeGreaterThanOrEqual(MERGED_FROM);
+    await line.untilMore(3);
+    const next = (await first.machine.save()).snapshot.id;
+    await line.untilMore(3);
+    for (const id of [kept, next]) {
+      await first.stop();
+      await first.machine.restore(id);
+      line.forget();
+      await first.start();
+      await line.untilMore(3);
+      const [from] = line.written as [number];
+      expect(line.written).toEqual(line.written.map((_, i) => from + i));
+    }
+    expect((await first.status()).said).toBe('');
     await first.stop();
     await first.machine.restore(snapshot);
     line.forget();

@@ -42,8 +42,8 @@ export interface Launcher {
   /** From a snapshot, in the shape of the machine that it is of. */
   fork(snapshot: SnapshotId, name: string, engine: Vitrine, options: WorkOptions): Promise<LaunchedMachine>;
   attach?(request: AttachRequest, engine: Vitrine): Promise<LaunchedMachine>;
-  /** Gives room of disks back. */
-  collectDisks?(engine: Vitrine): Promise<DisksReport>;
+  /** Gives room of disks back; `machines` are those that it started and took over. */
+  collectDisks?(engine: Vitrine, machines: readonly LaunchedMachine[]): Promise<DisksReport>;
   /** Hears what guests asked for by their doorbells. */
   onRing?: ((machine: string, ring: ServedBellRing) => void) | undefined;
 }
@@ -96,7 +96,7 @@ export class LocalHost implements BridgeHost {
     this.fork = (snapshot, name, work) =>
       this.#start(name, () => launcher.fork(snapshot, name, engine, work));
     const collect = launcher.collectDisks?.bind(launcher);
-    if (collect !== undefined) this.collectDisks = () => collect(engine);
+    if (collect !== undefined) this.collectDisks = () => collect(engine, [...this.#machines.values()]);
     const adopt = launcher.attach?.bind(launcher);
     if (adopt !== undefined)
       this.attach = (request) => this.#start(request.name, () => adopt(request, engine));

@@ -111,7 +111,7 @@ export class QemuLauncher implements Launcher {
     return AttachedHostMachine.open(name, socket, engine);
   }
 
-  async collectDisks(engine: Vitrine): Promise<DisksReport> {
+  async collectDisks(engine: Vitrine, machines: readonly LaunchedMachine[]): Promise<DisksReport> {
     const { diskFolder } = this.#options;
     const isThere = await stat(diskFolder).then(
       (found) => found.isDirectory(),
@@ -119,6 +119,7 @@ export class QemuLauncher implements Launcher {
     );
     if (!isThere) return { layersRemoved: 0, layersMerged: 0 };
     const layersMerged = await mergeDisks(engine, diskFolder);
+    for (const machine of machines) if (machine instanceof QemuHostMachine) await machine.shortenDisks();
     const layersRemoved = (await collectDisks(engine, diskFolder)).length;
     return { layersRemoved, layersMerged };
   }

@@ -5,6 +5,7 @@
 // A restore puts a new, empty layer on the chain that the snapshot names, and swaps it in under the device: the guest sees no
 // unplugging. What was written since is gone with the layer that held it, unless a snapshot names that.
 
+import { randomBytes } from 'node:crypto';
 import { isAbsolute } from 'node:path';
 import { isVitrineError, VitrineError } from '../../base/error.ts';
 import type { ConfigValue, DeviceRecord } from '../../guest/guest.ts';
@@ -45,6 +46,8 @@ export interface DiskSwap {
   putBack(): Promise<void>;
 }
 
+/** How nodes of layers are called. */
+export const NODE_PREFIX = 'layer-';
 const NAME = /^[a-z0-9][a-z0-9-]{0,15}$/;
 
 /**
@@ -80,6 +83,7 @@ export class Disks {
   readonly #files: readonly DiskOptions[];
   #qmp: Qmp | undefined;
   #isLeft = false;
+  #turn: Promise<unknown> = Promise.resolve();
 
   constructor(layers: LayerFolder, disks: readonly Disk[], files: readonly DiskOptions[]) {
     this.#layers = layers;
@@ -135,7 +139,11 @@ export class Disks {
    *
    * Throws `guest-failed` when QEMU refuses; then no disk was frozen.
    */
-  async save(): Promise<DeviceRecord[]> {
+  save(): Promise<DeviceRecord[]> {
+    return this.#alone(() => this.#save());
+  }
+
+  async #save(): Promise<DeviceRecord[]> {
     const qmp = this.#requireQmp();
     const written: { disk: Disk; next: ActiveLayer }[] = [];
     try {
@@ -203,6 +211,21 @@ export class Disks {
    * Throws `guest-failed` when QEMU refuses; the disks are as before then.
    */
   async swapIn(read: ReadDisks): Promise<DiskSwap> {
+    let end = (): void => {};
+    const ended = new Promise<void>((resolve) => {
+      end = resolve;
+    });
+    const swapped = this.#alone(() => this.#swapIn(read));
+    // Nothing else is done with the disks until it is settled.
+    this.#turn = swapped.then(
+      () => ended,
+      () => {},
+    );
+    const { commit, putBack } = await swapped;
+    return { commit: () => commit().finally(end), putBack: () => putBack().finally(end) };
+  }
+
+  async #swapIn(read: ReadDisks): Promise<DiskSwap> {
     const qmp = this.#requireQmp();
     const swaps: { disk: Disk; before: Disk; after: Pick<Disk, 'chain' | 'active' | 'nodes'> }[] = [];
     const back = async (): Promise<void> => {
@@ -243,6 +266,49 @@ export class Disks {
     };
   }
 
+  /**
+   * Has the machine read its disks through the files that stand for rows of its layers since those were merged; how many disks
+   * changed. It may run: what it reads is the same.
+   *
+   * Throws `guest-failed` when QEMU refuses; the disk is as before then.
+   */
+  async shorten(): Promise<number> {
+    return this.#alone(async () => {
+      let count = 0;
+      for (const disk of this.#disks) {
+        const chain = await this.#layers.resolve(disk.chain);
+        if (chain.length === disk.chain.length) continue;
+        await this.#layers.check(chain);
+        await this.#readThrough(disk, chain);
+        count++;
+      }
+      return count;
+    });
+  }
+
+  async #readThrough(disk: Disk, chain: readonly FrozenFile[]): Promise<void> {
+    const qmp = this.#requireQmp();
+    const filename = this.#layers.fileOf(disk.active);
+    const nodes = await qmp.execute('query-named-block-nodes', { flat: true });
+    const file = nodes.find(({ drv, file }) => drv === 'file' && file === filename)?.['node-name'];
+    if (file === undefined) throw new VitrineError('guest-failed', { command: 'blockdev-reopen', filename });
+    const [active, ...old] = disk.nodes;
+    // The uppermost file may be the one that it was, which has a node of its own name.
+    const below = `${NODE_PREFIX}${randomBytes(8).toString('hex')}`;
+    await qmp.execute('blockdev-add', { 'node-name': below, ...this.#nodeOf(chain)! });
+    try {
+      const node = { ...fileNode(active!, filename), file, backing: below };
+      await qmp.execute('blockdev-reopen', { options: [node] });
+    } catch (error) {
+      await deleteNode(qmp, below);
+      throw error;
+    }
+    Object.assign(disk, { chain, nodes: [active, below] });
+    for (const node of old) await deleteNode(qmp, node);
+    // Until here the files before were its own.
+    await this.#layers.own(disk.active, chain);
+  }
+
   /** The machine is gone, or was never started: what it wrote and no snapshot names goes, too. */
   async close(): Promise<void> {
     if (this.#isLeft) return;
@@ -262,7 +328,13 @@ export class Disks {
 
   /** The node of an active layer with all that lies below it. */
   #nodeOver(active: ActiveLayer, chain: readonly FrozenFile[]): BlockNode {
-    let below: Record<string, unknown> | undefined;
+    const below = this.#nodeOf(chain);
+    return { ...fileNode(nodeOf(active), this.#layers.fileOf(active)), backing: below };
+  }
+
+  /** The node of a chain that nobody writes. */
+  #nodeOf(chain: readonly FrozenFile[]): { driver: DiskFormat; [option: string]: unknown } | undefined {
+    let below: { driver: DiskFormat; [option: string]: unknown } | undefined;
     for (const file of [...chain].reverse()) {
       const node = {
         driver: file.format,
@@ -272,7 +344,14 @@ export class Disks {
       // A qcow2 base may have files of its own behind it: those it names are used.
       below = below === undefined ? node : { ...node, backing: below };
     }
-    return { ...fileNode(nodeOf(active), this.#layers.fileOf(active)), backing: below };
+    return below;
+  }
+
+  /** Work on the disks goes one after another. */
+  #alone<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(work);
+    this.#turn = done.catch(() => {});
+    return done;
   }
 
   #requireQmp(): Qmp {
@@ -301,8 +380,8 @@ function fileNode(name: string, filename: string): BlockNode {
 }
 
 /** A layer's node: QEMU takes names of 31 bytes, and the digits of a layer are its own. */
-export function nodeOf({ path }: Pick<ActiveLayer, 'path'>): string {
-  return `layer-${path.slice(-22, -6)}`;
+export function nodeOf({ path }: { readonly path: string }): string {
+  return `${NODE_PREFIX}${path.slice(-22, -6)}`;
 }
 
 export function deviceOf(disk: string): string {

@@ -8,7 +8,7 @@
 import { basename } from 'node:path';
 import { VitrineError } from '../../base/error.ts';
 import { type FrozenFile, LayerFolder } from './disk-layers.ts';
-import { type Disk, type DiskOptions, Disks, deleteNode, deviceOf, nodeOf } from './disks.ts';
+import { type Disk, type DiskOptions, Disks, deleteNode, deviceOf, NODE_PREFIX, nodeOf } from './disks.ts';
 import { overlayImage } from './overlay-image.ts';
 import type { Qmp } from './qmp.ts';
 import type { BlockImage } from './qmp-commands.ts';
@@ -47,14 +47,14 @@ export async function findDisks(
     }
     const sizeBytes = await layers.diskBytes({ path: file, format });
     const active = { path: top, emptyBytes: overlayImage(sizeBytes, chain[0]!).length };
-    const nodes = [top, ...below.slice(0, base)].map((path) => nodeOf({ path }));
+    const nodes = [top, ...below.slice(0, base)].flatMap((path) => named.get(layers.fileOf({ path })) ?? []);
     disks.push({
       name,
       sizeBytes,
       base: file,
       chain,
       active,
-      nodes: nodes.filter((node) => named.has(node)),
+      nodes,
     });
   }
   const found = new Disks(layers, disks, options);
@@ -84,7 +84,12 @@ function layerOr(folder: string, path: string): string {
   return path.startsWith(`${folder}/`) ? basename(path) : path;
 }
 
-async function namesOfNodes(qmp: Qmp): Promise<ReadonlySet<string>> {
+/** Our names of nodes, by their files. */
+async function namesOfNodes(qmp: Qmp): Promise<ReadonlyMap<string, string>> {
   const nodes = await qmp.execute('query-named-block-nodes', { flat: true });
-  return new Set(nodes.flatMap(({ 'node-name': name }) => (name === undefined ? [] : [name])));
+  const named = new Map<string, string>();
+  for (const { 'node-name': name, drv, file } of nodes) {
+    if (drv === 'qcow2' && file !== undefined && name?.startsWith(NODE_PREFIX)) named.set(file, name);
+  }
+  return named;
 }

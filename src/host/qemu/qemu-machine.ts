@@ -319,6 +319,11 @@ export class QemuMachine {
     };
   }
 
+  /** Has it read its disks through what stands for merged layers now; how many disks changed. Throws as `Disks.shorten`. */
+  async shortenDisks(): Promise<number> {
+    return (await this.#disks?.shorten()) ?? 0;
+  }
+
   /** Leaves a machine that is kept: it goes on, or rests, as it does. May be called again. */
   async leave(): Promise<void> {
     await this.process.leave();

@@ -111,6 +111,7 @@ export interface QmpCommands {
   readonly 'job-dismiss': Command<{ readonly id: string }, None>;
   readonly 'job-cancel': Command<{ readonly id: string }, None>;
   readonly 'blockdev-add': Command<BlockNode, None>;
+  readonly 'blockdev-reopen': Command<{ readonly options: readonly BlockNode[] }, None>;
   readonly 'blockdev-del': Command<{ readonly 'node-name': string }, None>;
   readonly transaction: Command<
     { readonly actions: readonly { readonly type: string; readonly data: unknown }[] },
