@@ -11,7 +11,6 @@ import { type FrozenFile, LayerFolder } from './disk-layers.ts';
 import { type Disk, type DiskOptions, Disks, deleteNode, deviceOf, NODE_PREFIX, nodeOf } from './disks.ts';
 import { overlayImage } from './overlay-image.ts';
 import type { Qmp } from './qmp.ts';
-import type { BlockImage } from './qmp-commands.ts';
 import type { ProcessName } from './run-directory.ts';
 
 /**
@@ -28,15 +27,15 @@ export async function findDisks(
   const layers = new LayerFolder(folder);
   const owned = await layers.ownedBy(qemu);
   const told = new Map(owned.flatMap(({ chain }) => chain).map((file) => [file.path, file]));
-  const named = await namesOfNodes(qmp);
   const drives = await qmp.execute('query-block');
   const disks: Disk[] = [];
   for (const { name, file, format } of options) {
     const drive = drives.find(({ qdev }) => qdev?.includes(`/${deviceOf(name)}/`));
-    const files = drive?.inserted === undefined ? [] : filesOf(drive.inserted.image);
-    const [top, ...below] = files.map((path) => layerOr(folder, path));
+    const found = await nodesBelow(qmp, drive?.inserted?.['node-name']);
+    const [top, ...below] = found.map(({ path }) => layerOr(folder, path));
     const base = below.indexOf(file);
-    if (top === undefined || base < 0) throw new VitrineError('guest-state-invalid', { disk: name, files });
+    if (top === undefined || base < 0)
+      throw new VitrineError('guest-state-invalid', { disk: name, files: found.map(({ path }) => path) });
     // Of what lies below the base, and of that a qcow2 base may have files of its own, nothing is ours.
     const chain: FrozenFile[] = [];
     for (const path of below.slice(0, base + 1)) {
@@ -47,7 +46,7 @@ export async function findDisks(
     }
     const sizeBytes = await layers.diskBytes({ path: file, format });
     const active = { path: top, emptyBytes: overlayImage(sizeBytes, chain[0]!).length };
-    const nodes = [top, ...below.slice(0, base)].flatMap((path) => named.get(layers.fileOf({ path })) ?? []);
+    const nodes = found.map((node) => node.name).filter((node) => node.startsWith(NODE_PREFIX));
     disks.push({
       name,
       sizeBytes,
@@ -73,23 +72,37 @@ export async function findDisks(
   return found;
 }
 
-/** Files of a disk, its top first. */
-function filesOf(image: BlockImage): string[] {
-  const below = image['backing-image'];
-  return [image.filename, ...(below === undefined ? [] : filesOf(below))];
+interface FoundNode {
+  readonly name: string;
+  readonly path: string;
+}
+
+/**
+ * Nodes of a disk with their files, its top first. The names of files that QEMU tells of nodes whose backing was chosen are JSON,
+ * and cut off where they are long; those of the files' own nodes are plain.
+ */
+async function nodesBelow(qmp: Qmp, top: string | undefined): Promise<FoundNode[]> {
+  const { nodes, edges } = await qmp.execute('x-debug-query-block-graph');
+  const told = await qmp.execute('query-named-block-nodes', { flat: true });
+  const paths = new Map(
+    told.flatMap((node) => (node.drv === 'file' ? [[node['node-name'], node.file]] : [])),
+  );
+  const names = new Map(nodes.map(({ id, name }) => [id, name]));
+  const childOf = (parent: number, edge: string): number | undefined =>
+    edges.find((one) => one.parent === parent && one.name === edge)?.child;
+  const found: FoundNode[] = [];
+  let id = nodes.find(({ name }) => name === top)?.id;
+  while (id !== undefined) {
+    // A raw base has its file below it, as a layer has.
+    const path = paths.get(names.get(childOf(id, 'file') ?? id));
+    if (path === undefined) break;
+    found.push({ name: names.get(id) ?? '', path });
+    id = childOf(id, 'backing');
+  }
+  return found;
 }
 
 /** A layer by its name, any other file by its path. */
 function layerOr(folder: string, path: string): string {
   return path.startsWith(`${folder}/`) ? basename(path) : path;
-}
-
-/** Our names of nodes, by their files. */
-async function namesOfNodes(qmp: Qmp): Promise<ReadonlyMap<string, string>> {
-  const nodes = await qmp.execute('query-named-block-nodes', { flat: true });
-  const named = new Map<string, string>();
-  for (const { 'node-name': name, drv, file } of nodes) {
-    if (drv === 'qcow2' && file !== undefined && name?.startsWith(NODE_PREFIX)) named.set(file, name);
-  }
-  return named;
 }

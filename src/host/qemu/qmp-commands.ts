@@ -69,6 +69,7 @@ export interface QmpCommands {
     readonly { readonly capability: string; readonly state: boolean }[]
   >;
   readonly 'query-block': Command<None, readonly BlockDevice[]>;
+  readonly 'x-debug-query-block-graph': Command<None, BlockGraph>;
   readonly 'query-named-block-nodes': Command<
     { readonly flat?: boolean },
     readonly { readonly 'node-name'?: string; readonly drv?: string; readonly file?: string }[]
@@ -140,14 +141,13 @@ export interface Version {
 export interface BlockDevice {
   readonly device: string;
   readonly qdev?: string;
-  readonly inserted?: { readonly ro: boolean; readonly image: BlockImage };
+  readonly inserted?: { readonly ro: boolean; readonly 'node-name'?: string };
 }
 
-/** A file of a disk, with those behind it. */
-export interface BlockImage {
-  readonly filename: string;
-  readonly format: string;
-  readonly 'backing-image'?: BlockImage;
+/** How nodes hang together; `parent` and `child` are ids. */
+export interface BlockGraph {
+  readonly nodes: readonly { readonly id: number; readonly name: string }[];
+  readonly edges: readonly { readonly parent: number; readonly child: number; readonly name: string }[];
 }
 
 /** A virtio device: what its driver said of itself, and which features the two agreed on, each a name and what it is. */
