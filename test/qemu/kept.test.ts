@@ -100,10 +100,10 @@ describe.each(QEMUS)('a machine in QEMU $version whose owner is killed', ({ prog
     await adopted!.leave();
   });
 
-  // An owner that saves live proves first that it can, which takes seconds: not every step of it is tried.
+  // An owner that saves live proves first that it can, which takes seconds, and a restore has many steps: not every one is tried.
   for (const [work, stride] of [
     ['save', 1],
-    ['restore', 1],
+    ['restore', 5],
     ['reset', 2],
     ['save live', 4],
   ] as const) {

@@ -9,6 +9,7 @@
 //
 // What is not known any more is not assumed: the first save looks at all memory, and checkpoints are gone.
 
+import { randomUUID } from 'node:crypto';
 import { link, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { VitrineError } from '../../base/error.ts';
@@ -138,8 +139,14 @@ async function open(
  */
 async function claim({ name, files, note, kept }: KeptMachine): Promise<void> {
   const us = await nameOf(process.pid);
-  const own = join(files.directory, `${CLAIM}by-${us.pid}-${us.startedAt}`);
-  await writeFile(own, JSON.stringify(us), { mode: 0o600 });
+  // This process may want it twice at once.
+  const own = join(files.directory, `${CLAIM}by-${us.pid}-${us.startedAt}-${randomUUID()}`);
+  try {
+    await writeFile(own, JSON.stringify(us), { mode: 0o600 });
+  } catch (cause) {
+    if (!isAbsent(cause)) throw cause;
+    throw new VitrineError('guest-lost', { machine: name, reason: 'its files are gone' }, { cause });
+  }
   const made: string[] = [own];
   try {
     let before: ProcessName = note.owner;
@@ -150,7 +157,12 @@ async function claim({ name, files, note, kept }: KeptMachine): Promise<void> {
         made.push(path);
         break;
       }
-      before = JSON.parse(await readFile(path, 'utf8')) as ProcessName;
+      try {
+        before = JSON.parse(await readFile(path, 'utf8')) as ProcessName;
+      } catch (cause) {
+        // Whoever had claimed it is done in the meantime, one way or the other.
+        if (!isAbsent(cause)) throw cause;
+      }
     }
     // Whoever had it in the meantime has removed its claim, and stands in the note.
     const now = await readNote(files);
@@ -160,6 +172,10 @@ async function claim({ name, files, note, kept }: KeptMachine): Promise<void> {
   } finally {
     for (const path of made.reverse()) await rm(path, { force: true });
   }
+}
+
+function isAbsent(cause: unknown): boolean {
+  return (cause as NodeJS.ErrnoException).code === 'ENOENT';
 }
 
 async function isLinked(existing: string, path: string): Promise<boolean> {
