@@ -16,6 +16,11 @@ const RESULTS = join(FOLDER, 'RESULTS.md');
 const TITLE =
   '# Results\n\nWritten by `npm run bench`; the rows and their goals are those of performance.md.\n';
 
+const unknown = process.argv.slice(2).find((word) => word.startsWith('--') && word !== '--json');
+if (unknown !== undefined) {
+  console.error('npm run bench [-- P3 [P4 …] [--json]]: all rows, or those named');
+  process.exit(unknown === '--help' ? 0 : 2);
+}
 const wanted = process.argv.slice(2).filter((word) => !word.startsWith('--'));
 const asJson = process.argv.includes('--json');
 const rows = readdirSync(FOLDER)
