@@ -54,7 +54,7 @@ export function linuxWithDrivers(
     memoryBytes: 64 * MIB,
     kernel: join(IMAGES, 'vmlinuz'),
     initrd,
-    append: 'console=ttyS0 quiet mitigations=off random.trust_cpu=on nomodeset',
+    append: 'console=ttyS0 quiet mitigations=off random.trust_cpu=on nomodeset no_timer_check',
   };
   return { profile, folder };
 }

@@ -23,8 +23,11 @@ const MEMORY_BYTES = 192 * MIB;
 const KEEP = 'dd if=/dev/urandom of=kept bs=1M count=4 2>/dev/null; sum=$(md5sum kept)';
 const FILL = 'for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do cat kept; done >x';
 const FREE = 'rm x';
-/** Of the 64 MiB that `FILL` takes, what is told: blocks that are too small are not. */
-const FREED_BYTES = 48 * MIB;
+/**
+ * Of the 64 MiB that `FILL` takes, what is told at least: blocks that are too small are not, and after a reset what was free then has
+ * room again.
+ */
+const FREED_BYTES = 32 * MIB;
 const IS_KEPT = '[ "$(md5sum kept)" = "$sum" ] && echo kept';
 const IS_FILLED =
   'for at in 0 5 15; do dd if=x bs=4M skip=$at count=1 2>/dev/null | cmp - kept || echo other; done; echo same';
@@ -115,7 +118,8 @@ describe.each(QEMUS)('free pages of a Linux in QEMU $version', ({ program }) => 
 
   it('are told while saves come and go, at rest and while it runs, and each of them goes on', async () => {
     const { machine, shell } = await boot();
-    machine.serial.write(`while :; do ${FILL}; ${FREE}; echo round; done\n`);
+    // Not in the foreground: an interrupt may come between two programs, and be nobody's.
+    machine.serial.write(`(while :; do ${FILL}; ${FREE}; echo round; done) &\n`);
     const saves: string[] = [];
     for (let count = 1; count <= 2; count++) {
       shell.forget();
@@ -130,7 +134,7 @@ describe.each(QEMUS)('free pages of a Linux in QEMU $version', ({ program }) => 
       await machine.machine.restore(id);
       shell.forget();
       await shell.until(/round\r\n/);
-      machine.serial.write('\x03');
+      await shell.run('kill $!; wait $!');
       expect(await shell.run(IS_KEPT)).toBe('kept');
     }
     expect(await shell.run(COMPLAINTS)).toBe('');
