@@ -6,16 +6,21 @@
 // loop that reads the first one it may look at the socket later; in the next turn it has), each look moves up to 4 KiB, and the guest,
 // which rests, makes no more room.
 //
-// The guest may write without an end. What is not read waits in QEMU and then in the guest, so a flood stops there.
+// The guest may write without an end. What is not read waits in QEMU and then in the guest, so a flood stops there; what was read
+// already, and comes behind the line at which the port was held, waits here. A guest that does not read its answers gets no more of
+// them.
 
 import { connect as connectSocket, type Socket } from 'node:net';
 import { VitrineError } from '../../base/error.ts';
+import { KIB } from '../../base/limits.ts';
 import { BELL_CHARDEV } from './profile.ts';
 import type { Qmp } from './qmp.ts';
 
 /** What QEMU takes from a socket in one look. */
 const LOOK_BYTES = 4096;
 const LINE_END = 0x0a;
+/** Said and not taken by QEMU, since the guest does not read: more would only fill our memory. */
+const MAX_UNREAD_BYTES = 64 * KIB;
 
 export interface BellPortOptions {
   readonly maxLineBytes: number;
@@ -44,12 +49,19 @@ export class BellPort {
   /** Said since the last `settle`. */
   #saidBytes = 0;
   #isUsed = false;
+  #isHeld = false;
+  /** Came while the port was held. */
+  #waiting: Buffer[] = [];
 
   constructor(socket: Socket, qmp: Qmp, options: BellPortOptions) {
     this.#socket = socket;
     this.#qmp = qmp;
     this.#options = options;
-    socket.on('data', (chunk: Buffer) => this.#take(chunk));
+    socket.on('data', (chunk: Buffer) => {
+      this.#isUsed = true;
+      this.#receivedBytes += chunk.length;
+      this.#take(chunk);
+    });
     // That it ended is told by the monitor.
     socket.on('error', () => {});
   }
@@ -62,24 +74,38 @@ export class BellPort {
 
   /** Only while the machine runs. */
   say(text: string): void {
+    if (this.#socket.writableLength > MAX_UNREAD_BYTES) return;
     const bytes = Buffer.from(text);
     this.#isUsed = true;
     this.#saidBytes += bytes.length;
     this.#socket.write(bytes);
   }
 
-  /** Lets what the guest writes wait, in QEMU and then in the guest. */
+  /** Lets what the guest writes wait: what comes behind the line that is heard at the moment, in QEMU, and then in the guest. */
   hold(): void {
+    this.#isHeld = true;
     this.#socket.pause();
   }
 
   goOn(): void {
-    this.#socket.resume();
+    this.#isHeld = false;
+    // What is heard may hold it again.
+    for (const chunk of this.#waiting.splice(0)) this.#take(chunk);
+    if (!this.#isHeld) this.#socket.resume();
   }
 
   /** The machine rests: resolves when nothing moves any more, and all that the guest wrote before has been heard. */
   async settle(): Promise<void> {
+    // Of one that is held, too: a guest that rests cannot write without an end.
     this.#socket.resume();
+    try {
+      await this.#untilStill();
+    } finally {
+      if (this.#isHeld) this.#socket.pause();
+    }
+  }
+
+  async #untilStill(): Promise<void> {
     await roundTheLoop();
     if (!this.#isUsed) return;
     for (;;) {
@@ -96,6 +122,7 @@ export class BellPort {
   /** Forgets a line that has begun: the guest was brought to another instant. */
   forget(): void {
     this.#line = Buffer.alloc(0);
+    this.#waiting = [];
     // Something may wait in the state that was loaded.
     this.#isUsed = true;
   }
@@ -105,9 +132,11 @@ export class BellPort {
   }
 
   #take(chunk: Buffer): void {
-    this.#isUsed = true;
-    this.#receivedBytes += chunk.length;
     for (let at = 0; ; ) {
+      if (this.#isHeld) {
+        if (at < chunk.length) this.#waiting.push(chunk.subarray(at));
+        return;
+      }
       const end = chunk.indexOf(LINE_END, at);
       const part = chunk.subarray(at, end < 0 ? chunk.length : end);
       const lengthBytes = (this.#line?.length ?? 0) + part.length;

@@ -32,7 +32,7 @@ import { BELL_PORT_NAME } from './profile.ts';
 import type { Qmp } from './qmp.ts';
 
 /** Lines that are refused behind a ring before the port is held. */
-const MAX_BEHIND = 32;
+const MAX_BEHIND = 256;
 /** Before a refusal is said: whoever asks again at once does so at most so often. */
 const REFUSAL_REST_MS = 20;
 /** No word of the desk's: it refuses it. */
@@ -188,7 +188,6 @@ export class QemuBell implements Doorbell {
 
   /** Counts as a ring that was refused; its answer comes behind that of the ring in hand. */
   #refuseBehind(tag: string): void {
-    if (this.#behind.length >= MAX_BEHIND) return;
     this.#behind.push(tag);
     this.#desk.ring(NO_WORD);
     if (this.#behind.length === MAX_BEHIND) this.#port.hold();
