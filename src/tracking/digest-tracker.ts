@@ -25,7 +25,8 @@ import type { DigestScanner, StagingArea } from './digest-scanner.ts';
 import { DoorbellService } from './doorbell-service.ts';
 import { LeftPages } from './left-pages.ts';
 import { peekGuest } from './peek.ts';
-import { Rest } from './rest.ts';
+import { Phase } from './phase.ts';
+import { Rest, whileAtRest } from './rest.ts';
 import { StagedSwap } from './staged-swap.ts';
 import type {
   AppliedRestore,
@@ -50,7 +51,7 @@ export interface DigestTrackerParts {
   readonly fewPages?: number;
 }
 
-type State = 'idle' | 'ahead' | 'captured' | 'restoring' | 'working' | 'closed';
+type PhaseName = 'idle' | 'ahead' | 'captured' | 'restoring';
 
 const REASON = 'it is too large for a copy of its memory: a digest a page tells what changed';
 const FEW_PAGES = 8192;
@@ -61,6 +62,7 @@ export class DigestTracker implements Tracker {
   readonly #scanner: DigestScanner;
   readonly #swap: StagedSwap;
   readonly #rest: Rest;
+  readonly #clock: Clock;
   readonly #fewPages: number;
   readonly #pending: readonly PageSet[];
   /** Of the pages that differ, those that were stored ahead and did not change since. Null where nothing was. */
@@ -70,8 +72,7 @@ export class DigestTracker implements Tracker {
   #isHeld = false;
   #epoch = 0;
   #lastCount = Number.POSITIVE_INFINITY;
-  #state: State = 'idle';
-  #working: Promise<unknown> = Promise.resolve();
+  readonly #phase = new Phase<PhaseName>('idle');
 
   /** Over a guest that must then be used through it alone. Throws `argument-invalid` for regions that no machine can have. */
   constructor({ guest, scanner, staging, clock = SYSTEM_CLOCK, fewPages = FEW_PAGES }: DigestTrackerParts) {
@@ -81,6 +82,7 @@ export class DigestTracker implements Tracker {
     this.#scanner = scanner;
     this.#swap = new StagedSwap(guest, scanner, staging);
     this.#rest = new Rest(guest, clock);
+    this.#clock = clock;
     this.#pending = this.#emptySets();
     this.#left = new LeftPages(guest.regions, scanner);
     this.doorbell = new DoorbellService(guest, {
@@ -97,10 +99,10 @@ export class DigestTracker implements Tracker {
 
   async captureAhead({ full }: { readonly full: boolean }): Promise<CapturedInstant | null> {
     if (!full && this.#lastCount <= this.#fewPages) {
-      this.#require('idle');
+      this.#phase.require('idle');
       return null;
     }
-    return this.#run('idle', 'ahead', async () => {
+    return this.#phase.run('idle', 'ahead', async () => {
       await this.#scanner.scan(this.#pending);
       const planned = this.#different(full);
       this.#ahead = new AheadPages(planned);
@@ -109,7 +111,7 @@ export class DigestTracker implements Tracker {
   }
 
   async storedAhead(region: number, pages: Uint32Array, digests: Uint8Array): Promise<void> {
-    this.#require('ahead');
+    this.#phase.require('ahead');
     checkPages(this.#guest.regions, region, pages);
     for (const [index, page] of pages.entries()) {
       this.#scanner.learn(region, page, digests.subarray(index * 32, index * 32 + 32));
@@ -119,7 +121,7 @@ export class DigestTracker implements Tracker {
   }
 
   async capture({ full, live, hold = false }: CaptureOptions): Promise<CapturedInstant> {
-    return this.#run(this.#ahead === null ? 'idle' : 'ahead', 'captured', async () => {
+    const take = async (): Promise<CapturedInstant> => {
       await this.#rest.begin();
       try {
         const changed = this.#emptySets();
@@ -146,17 +148,19 @@ export class DigestTracker implements Tracker {
         await this.#rest.end();
         throw error;
       }
-    });
+    };
+    // What was stored ahead is put back with a capture that fails.
+    return this.#phase.run(this.#ahead === null ? 'idle' : 'ahead', 'captured', take, 'idle');
   }
 
   /** There is no live capture to be given up. */
   async cancelCapture(): Promise<void> {}
 
   async readPages(region: number, pages: Uint32Array): Promise<GatheredPages> {
-    if (this.#state !== 'ahead') this.#require('captured');
+    if (!this.#phase.is('ahead')) this.#phase.require('captured');
     const { pageBytes } = checkPages(this.#guest.regions, region, pages);
     const bytes = new Uint8Array(pages.length * pageBytes);
-    if (this.#state === 'ahead') {
+    if (this.#phase.is('ahead')) {
       for (const [index, page] of pages.entries()) await this.#readPage(region, page, index, bytes);
       return withoutPast(bytes);
     }
@@ -171,20 +175,20 @@ export class DigestTracker implements Tracker {
   }
 
   async commit(): Promise<void> {
-    this.#require('captured');
+    this.#phase.require('captured');
     for (const pages of this.#pending) pages.clear();
     this.#epoch++;
     await this.#endCapture();
   }
 
   async putBack(): Promise<void> {
-    if (this.#state !== 'ahead') this.#require('captured');
+    if (!this.#phase.is('ahead')) this.#phase.require('captured');
     await this.#endCapture();
   }
 
   async peek(spans: readonly Span[], options: PeekOptions = {}): Promise<PeekedBytes> {
-    if (this.#state === 'closed') throw new VitrineError('guest-closed');
-    return peekGuest(this.#guest, spans, options, (work) => this.#rest.during(work));
+    this.#phase.requireOpen();
+    return peekGuest(this.#guest, spans, options, (work) => whileAtRest(this.#guest, this.#clock, work));
   }
 
   async beginRestore({
@@ -192,7 +196,7 @@ export class DigestTracker implements Tracker {
   }: {
     readonly full: boolean;
   }): Promise<{ readonly changed: readonly Uint32Array<ArrayBuffer>[] }> {
-    return this.#run('idle', 'restoring', async () => {
+    return this.#phase.run('idle', 'restoring', async () => {
       await this.#rest.begin();
       try {
         await this.#scanner.scan(this.#pending);
@@ -210,7 +214,7 @@ export class DigestTracker implements Tracker {
     bytes: OwnedBytes,
     digests?: Uint8Array,
   ): Promise<void> {
-    this.#require('restoring');
+    this.#phase.require('restoring');
     const { pageBytes } = checkPages(this.#guest.regions, region, pages);
     if (bytes.length !== pages.length * pageBytes) {
       throw new VitrineError('argument-invalid', { name: 'bytes', length: bytes.length });
@@ -220,17 +224,14 @@ export class DigestTracker implements Tracker {
   }
 
   async stageZeros(region: number, pages: Uint32Array): Promise<void> {
-    this.#require('restoring');
+    this.#phase.require('restoring');
     checkPages(this.#guest.regions, region, pages);
     for (const page of pages) this.#pending[region]!.add(page);
     this.#swap.stageZeros(region, pages);
   }
 
   async applyRestore(devices: readonly DeviceRecord[]): Promise<AppliedRestore> {
-    this.#require('restoring');
-    // Over in either case.
-    this.#state = 'idle';
-    return this.#run('idle', 'idle', async () => {
+    const apply = async (): Promise<AppliedRestore> => {
       try {
         const pagesWritten = await this.#swap.apply(devices);
         for (const pages of this.#pending) pages.clear();
@@ -240,11 +241,13 @@ export class DigestTracker implements Tracker {
       } finally {
         await this.#rest.end();
       }
-    });
+    };
+    // Over in either case.
+    return this.#phase.run('restoring', 'idle', apply, 'idle');
   }
 
   async abandonRestore(): Promise<void> {
-    this.#require('restoring');
+    this.#phase.require('restoring');
     await this.#endRestore();
   }
 
@@ -260,19 +263,19 @@ export class DigestTracker implements Tracker {
 
   /** There never is one. */
   async dropCheckpoint(): Promise<void> {
-    this.#require('idle');
+    this.#phase.require('idle');
   }
 
   async reset(): Promise<void> {
     this.doorbell.leave();
-    await this.#working;
-    if (this.#state === 'captured' || this.#state === 'ahead') await this.#endCapture();
-    else if (this.#state === 'restoring') await this.#endRestore();
+    await this.#phase.ended();
+    if (this.#phase.is('captured') || this.#phase.is('ahead')) await this.#endCapture();
+    else if (this.#phase.is('restoring')) await this.#endRestore();
   }
 
   async close(): Promise<void> {
-    if (this.#state === 'closed') return;
-    this.#state = 'closed';
+    if (this.#phase.is('closed')) return;
+    this.#phase.close();
     await this.doorbell.stop();
     this.#swap.forget();
     await this.#guest.close();
@@ -314,19 +317,19 @@ export class DigestTracker implements Tracker {
     const lengthBytes = Math.min(pageBytes, sizeBytes - offsetBytes);
     const target = into.subarray(index * pageBytes, index * pageBytes + lengthBytes);
     const span = { region, offsetBytes, lengthBytes };
-    if (this.#state === 'ahead') await (this.#guest.readTorn ?? refuseTorn).call(this.#guest, span, target);
+    if (this.#phase.is('ahead')) await (this.#guest.readTorn ?? refuseTorn).call(this.#guest, span, target);
     else await this.#guest.readPages(span, target);
   }
 
   async #endCapture(): Promise<void> {
     this.#ahead = null;
     this.#left.clear();
-    this.#state = 'idle';
+    this.#phase.become('idle');
     await this.#rest.end();
   }
 
   async #endRestore(): Promise<void> {
-    this.#state = 'idle';
+    this.#phase.become('idle');
     try {
       await this.#swap.abandon();
     } finally {
@@ -340,32 +343,6 @@ export class DigestTracker implements Tracker {
 
   #allSets(): PageSet[] {
     return this.#guest.regions.map((region) => PageSet.all(pageCountOf(region)));
-  }
-
-  async #run<T>(from: State, to: State, work: () => Promise<T>): Promise<T> {
-    this.#require(from);
-    this.#state = 'working';
-    const working = work();
-    this.#working = working.catch(() => {});
-    try {
-      const result = await working;
-      this.#settle(to);
-      return result;
-    } catch (error) {
-      // What was stored ahead is put back with the capture that failed.
-      this.#settle(from === 'ahead' ? 'idle' : from);
-      throw error;
-    }
-  }
-
-  #settle(state: State): void {
-    if (this.#state !== 'closed') this.#state = state;
-  }
-
-  #require(state: State): void {
-    if (this.#state === 'closed') throw new VitrineError('guest-closed');
-    if (this.#state !== state)
-      throw new VitrineError('wrong-state', { actual: this.#state, required: state });
   }
 }
 

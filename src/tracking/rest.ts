@@ -1,8 +1,29 @@
-// A rest of the guest that may last from one call to a later one, and how long it was.
+// Rests of the guest, and how long they were.
 
 import type { Clock } from '../base/clock.ts';
-import type { Guest } from '../guest/guest.ts';
+import type { Guest, PauseNeeds } from '../guest/guest.ts';
 
+/** What an instant is made of beside memory. */
+export const INSTANT: PauseNeeds = { marks: true, devices: true };
+
+/** Runs `work` while the guest rests; how long that was, in milliseconds. */
+export async function whileAtRest(
+  guest: Guest,
+  clock: Clock,
+  work: () => Promise<void>,
+  needs: PauseNeeds = {},
+): Promise<number> {
+  await guest.pause(needs);
+  const startMs = clock.nowMs();
+  try {
+    await work();
+  } finally {
+    await guest.resume();
+  }
+  return clock.nowMs() - startMs;
+}
+
+/** A rest that may last from one call to a later one. */
 export class Rest {
   readonly #guest: Guest;
   readonly #clock: Clock;
@@ -25,7 +46,7 @@ export class Rest {
   }
 
   async begin(): Promise<void> {
-    await this.#guest.pause({ marks: true, devices: true });
+    await this.#guest.pause(INSTANT);
     this.#sinceMs = this.#clock.nowMs();
     this.#isOn = true;
   }
@@ -36,17 +57,5 @@ export class Rest {
     this.#lastMs = this.ms;
     this.#isOn = false;
     await this.#guest.resume();
-  }
-
-  /** Runs `work` in a rest of its own, and tells how long that was. */
-  async during(work: () => Promise<void>): Promise<number> {
-    await this.#guest.pause();
-    const startMs = this.#clock.nowMs();
-    try {
-      await work();
-    } finally {
-      await this.#guest.resume();
-    }
-    return this.#clock.nowMs() - startMs;
   }
 }

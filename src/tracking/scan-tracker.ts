@@ -20,6 +20,8 @@ import { gatherPages } from './gather.ts';
 import { Mirror } from './mirror.ts';
 import { PageLedger } from './page-ledger.ts';
 import { peekGuest } from './peek.ts';
+import { Phase } from './phase.ts';
+import { INSTANT, whileAtRest } from './rest.ts';
 import { swapIn } from './swap.ts';
 import type {
   AppliedRestore,
@@ -53,10 +55,7 @@ export async function openScanTracker(guest: Guest, options: ScanTrackerOptions)
   return new ScanTracker(guest, mirror, options.clock ?? SYSTEM_CLOCK);
 }
 
-/** What an instant is made of beside memory. */
-const INSTANT: PauseNeeds = { marks: true, devices: true };
-
-type State = 'idle' | 'captured' | 'restoring' | 'working' | 'closed';
+type PhaseName = 'idle' | 'captured' | 'restoring';
 
 export class ScanTracker implements FollowedTracker {
   readonly doorbell: DoorbellService;
@@ -64,9 +63,7 @@ export class ScanTracker implements FollowedTracker {
   readonly #mirror: Mirror;
   readonly #clock: Clock;
   readonly #ledger: PageLedger;
-  #state: State = 'idle';
-  /** Settles when the call under way does. */
-  #working: Promise<unknown> = Promise.resolve();
+  readonly #phase = new Phase<PhaseName>('idle');
   /** Ends the live capture under way. */
   #liveCapture: AbortController | undefined;
   /** Settles when the follower's calls have been served; null when there are none. */
@@ -104,26 +101,26 @@ export class ScanTracker implements FollowedTracker {
   }
 
   async readPages(region: number, pages: Uint32Array): Promise<GatheredPages> {
-    this.#require('captured');
+    this.#phase.require('captured');
     checkPages(this.#guest.regions, region, pages);
     return gatherPages(this.#mirror, this.#ledger.previous, region, pages, this.#ledger.leftOut.of(region));
   }
 
   async commit(): Promise<void> {
-    this.#require('captured');
+    this.#phase.require('captured');
     this.#ledger.settleCaptured();
     // Pages that were left out are pending still.
     this.#ledger.follower?.committed(this.#ledger.pending.every((pages) => pages.isEmpty));
-    this.#state = 'idle';
+    this.#phase.become('idle');
   }
 
   async putBack(): Promise<void> {
-    this.#require('captured');
-    this.#state = 'idle';
+    this.#phase.require('captured');
+    this.#phase.become('idle');
   }
 
   async peek(spans: readonly Span[], options: LocalPeekOptions = {}): Promise<PeekedBytes> {
-    if (this.#state === 'closed') throw new VitrineError('guest-closed');
+    this.#phase.requireOpen();
     return peekGuest(this.#guest, spans, options, (work) => this.#whilePaused(work));
   }
 
@@ -144,7 +141,7 @@ export class ScanTracker implements FollowedTracker {
   }
 
   async stagePages(region: number, pages: Uint32Array, bytes: OwnedBytes): Promise<void> {
-    this.#require('restoring');
+    this.#phase.require('restoring');
     const { pageBytes } = checkPages(this.#guest.regions, region, pages);
     if (bytes.length !== pages.length * pageBytes) {
       throw new VitrineError('argument-invalid', { name: 'bytes', length: bytes.length });
@@ -156,7 +153,7 @@ export class ScanTracker implements FollowedTracker {
   }
 
   async stageZeros(region: number, pages: Uint32Array): Promise<void> {
-    this.#require('restoring');
+    this.#phase.require('restoring');
     checkPages(this.#guest.regions, region, pages);
     for (const page of pages) {
       this.#ledger.stage(region, page);
@@ -165,16 +162,13 @@ export class ScanTracker implements FollowedTracker {
   }
 
   async applyRestore(devices: readonly DeviceRecord[]): Promise<AppliedRestore> {
-    this.#require('restoring');
-    this.#state = 'working';
-    const working = this.#swapIn(devices);
-    this.#working = working.catch(() => {});
-    return working;
+    return this.#phase.run('restoring', 'idle', () => this.#swapIn(devices), 'idle');
   }
 
   async abandonRestore(): Promise<void> {
-    this.#require('restoring');
-    await this.#endRestore();
+    this.#phase.require('restoring');
+    this.#phase.become('idle');
+    await this.#guest.resume();
   }
 
   async checkpoint(): Promise<CheckpointReport> {
@@ -205,14 +199,14 @@ export class ScanTracker implements FollowedTracker {
    * Throws `unsupported` when the guest cannot rest at once, `guest-not-quiescent` when it cannot now.
    */
   resetNow(): ResetReport {
-    if (this.#state !== 'captured') this.#require('idle');
+    if (!this.#phase.is('captured')) this.#phase.require('idle');
     const checkpoint = this.#requireCheckpoint();
     return checkpoint.runNow(this.#ledger.resetSteps(checkpoint));
   }
 
   async dropCheckpoint(): Promise<void> {
     await this.#quiet();
-    this.#require('idle');
+    this.#phase.require('idle');
     this.#ledger.checkpoint = undefined;
   }
 
@@ -259,14 +253,14 @@ export class ScanTracker implements FollowedTracker {
     this.doorbell.leave();
     this.#liveCapture?.abort();
     await this.#quiet();
-    await this.#working;
-    if (this.#state === 'captured') this.#state = 'idle';
-    else if (this.#state === 'restoring') await this.#endRestore();
+    await this.#phase.ended();
+    if (this.#phase.is('captured')) this.#phase.become('idle');
+    else if (this.#phase.is('restoring')) await this.abandonRestore();
   }
 
   async close(): Promise<void> {
-    if (this.#state === 'closed') return;
-    this.#state = 'closed';
+    if (this.#phase.is('closed')) return;
+    this.#phase.close();
     this.#ledger.checkpoint = undefined;
     this.#ledger.follower = null;
     this.#ledger.free.close();
@@ -318,7 +312,7 @@ export class ScanTracker implements FollowedTracker {
       this.#ledger.forgetPending();
       return { pauseMs: this.#clock.nowMs() - this.#pausedAtMs, pagesWritten };
     } finally {
-      await this.#endRestore();
+      await this.#guest.resume();
     }
   }
 
@@ -328,20 +322,8 @@ export class ScanTracker implements FollowedTracker {
     throw new VitrineError('wrong-state', { actual: 'no checkpoint', required: 'a checkpoint' });
   }
 
-  async #endRestore(): Promise<void> {
-    this.#state = 'idle';
-    await this.#guest.resume();
-  }
-
-  async #whilePaused(work: () => Promise<void>, needs: PauseNeeds = {}): Promise<number> {
-    await this.#guest.pause(needs);
-    const startMs = this.#clock.nowMs();
-    try {
-      await work();
-    } finally {
-      await this.#guest.resume();
-    }
-    return this.#clock.nowMs() - startMs;
+  #whilePaused(work: () => Promise<void>, needs?: PauseNeeds): Promise<number> {
+    return whileAtRest(this.#guest, this.#clock, work, needs);
   }
 
   #instant(devices: readonly DeviceRecord[]): Instant {
@@ -349,14 +331,14 @@ export class ScanTracker implements FollowedTracker {
   }
 
   /** Runs `work` between two states; on failure the tracker is back where it was. */
-  async #enter<T>(from: State, to: State, work: () => Promise<T>): Promise<T> {
+  async #enter<T>(from: PhaseName, to: PhaseName, work: () => Promise<T>): Promise<T> {
     if (this.#history !== null) await this.#quiet();
-    return this.#run(from, to, work);
+    return this.#phase.run(from, to, work);
   }
 
   /** Runs the follower's `work`, for which other calls wait. */
   #aside<T>(work: () => Promise<T>): Promise<T> {
-    const run = () => this.#run('idle', 'idle', work);
+    const run = () => this.#phase.run('idle', 'idle', work);
     const running = this.#history === null ? run() : this.#history.then(run);
     const history = running
       .catch(() => {})
@@ -370,31 +352,5 @@ export class ScanTracker implements FollowedTracker {
   /** Waits for the follower's work under way. */
   async #quiet(): Promise<void> {
     while (this.#history !== null) await this.#history;
-  }
-
-  async #run<T>(from: State, to: State, work: () => Promise<T>): Promise<T> {
-    this.#require(from);
-    this.#state = 'working';
-    const working = work();
-    this.#working = working.catch(() => {});
-    try {
-      const result = await working;
-      this.#settle(to);
-      return result;
-    } catch (error) {
-      this.#settle(from);
-      throw error;
-    }
-  }
-
-  /** The call under way has ended; the tracker may have been closed meanwhile. */
-  #settle(state: State): void {
-    if (this.#state !== 'closed') this.#state = state;
-  }
-
-  #require(state: State): void {
-    if (this.#state === 'closed') throw new VitrineError('guest-closed');
-    if (this.#state !== state)
-      throw new VitrineError('wrong-state', { actual: this.#state, required: state });
   }
 }

@@ -196,6 +196,20 @@ describe('order of calls', () => {
     await expect(tracker.peek([])).rejects.toMatchObject({ code: 'guest-closed' });
   });
 
+  it('one that was closed while it restored stays closed', async () => {
+    const { guest, tracker } = await open(pages('....'));
+    await tracker.beginRestore({ full: false });
+    const saved = await guest.saveDevices();
+    const applying = tracker.applyRestore(saved).catch(() => {});
+    await tracker.close();
+    await applying;
+    await expect(tracker.stagePages(0, Uint32Array.of(), new Uint8Array(0))).rejects.toMatchObject({
+      code: 'guest-closed',
+    });
+    await expect(tracker.capture({ full: false })).rejects.toMatchObject({ code: 'guest-closed' });
+    await expect(tracker.commit()).rejects.toMatchObject({ code: 'guest-closed' });
+  });
+
   it('pages outside a region, and bytes of another length, are refused', async () => {
     const { tracker } = await open(pages('....'));
     await tracker.capture({ full: false });
