@@ -6,6 +6,8 @@ import { connect, type Socket } from 'node:net';
 import type { Qmp } from '../../src/host/qemu/qmp.ts';
 
 const PACKET_BYTES = 2048;
+/** That the machine stopped, which comes by itself when we attach: before or after the first answer. */
+const STOP_REPLY = /^[TS][0-9a-f]{2}/;
 
 export interface GdbStub {
   /** Reads so many bytes. */
@@ -63,7 +65,10 @@ class Stub implements GdbStub {
       const found = /\$([^#]*)#[0-9a-f]{2}/.exec(this.#text);
       if (found !== null) {
         this.#socket.write('+');
-        return found[1] ?? '';
+        const answer = found[1] ?? '';
+        if (!STOP_REPLY.test(answer)) return answer;
+        this.#text = this.#text.slice(found.index + found[0].length);
+        continue;
       }
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
