@@ -3,7 +3,7 @@
 
 import type { DiffReport, RegionDiff } from '../engine/diff.ts';
 import type { SnapshotInfo } from '../engine/snapshot.ts';
-import { button, choice, element, field, setOptions } from './dom.ts';
+import { button, choice, element, field, form, setOptions } from './dom.ts';
 import type { PagePlace } from './memory-pane.ts';
 import {
   findSource,
@@ -39,22 +39,14 @@ export class DiffPane {
     this.#workspace = workspace;
     this.#notices = notices;
     this.#lookAtPage = lookAtPage;
-    const form = element(
-      'form',
-      {
-        className: 'row-form',
-        on: {
-          submit: (event) => {
-            event.preventDefault();
-            void this.#compareChosen();
-          },
-        },
-      },
+    const compare = form(
+      'row-form',
+      () => void this.#compareChosen(),
       field('From', this.#from, 'field grow'),
       field('to', this.#to, 'field grow'),
       this.#run,
     );
-    this.element = element('div', { className: 'diff' }, form, this.#result);
+    this.element = element('div', { className: 'diff' }, compare, this.#result);
     workspace.machines.watch(() => this.#listSources());
     workspace.snapshots.watch(() => this.#listSources());
     // What is on show is what one means, until one says otherwise.

@@ -42,6 +42,19 @@ export function button(label: string, onClick: () => void, shape: Shape = {}): H
   return made;
 }
 
+/** A form whose Enter key and submit button do `onSubmit`; nothing is sent anywhere. */
+export function form(
+  className: string,
+  onSubmit: () => void,
+  ...children: readonly (Node | string)[]
+): HTMLFormElement {
+  const submit = (event: Event): void => {
+    event.preventDefault();
+    onSubmit();
+  };
+  return element('form', { className, on: { submit } }, ...children);
+}
+
 let fields = 0;
 
 /** A labelled control. The label stands beside it and not around it, so that the label is not also what is chosen. */

@@ -3,7 +3,7 @@
 
 import type { BridgeRange } from '../bridge/fields.ts';
 import type { SnapshotInfo } from '../engine/snapshot.ts';
-import { button, element, field } from './dom.ts';
+import { button, element, field, form } from './dom.ts';
 import { HexView } from './hex-view.ts';
 import type { HostModel } from './host-model.ts';
 import type { Notices } from './notices.ts';
@@ -46,41 +46,27 @@ export class HostMemory {
       this.#place = { ...this.#place, at: Math.max(0, this.#place.at + rows * columns) };
       look();
     });
-    const form = element(
-      'form',
-      {
-        className: 'row-form',
-        on: {
-          submit: (event) => {
-            event.preventDefault();
-            const at = parseAddress(this.#address.value);
-            this.#address.setAttribute('aria-invalid', String(at === undefined));
-            if (at === undefined) return;
-            this.#snapshot = null;
-            this.#place = { kind: 'address', at };
-            look();
-          },
-        },
+    const goTo = form(
+      'row-form',
+      () => {
+        const at = parseAddress(this.#address.value);
+        this.#address.setAttribute('aria-invalid', String(at === undefined));
+        if (at === undefined) return;
+        this.#snapshot = null;
+        this.#place = { kind: 'address', at };
+        look();
       },
       field('Address, hex', this.#address),
       element('button', { attributes: { type: 'submit' } }, 'Peek'),
       button('Look again', look),
     );
-    const poke = element(
-      'form',
-      {
-        className: 'row-form',
-        on: {
-          submit: (event) => {
-            event.preventDefault();
-            void notices.guard('Writing memory', () => this.#poke());
-          },
-        },
-      },
+    const poke = form(
+      'row-form',
+      () => void notices.guard('Writing memory', () => this.#poke()),
       field('Bytes to write there, hex', this.#bytes, 'field grow'),
       this.#write,
     );
-    this.element = element('div', { className: 'memory' }, form, this.#hex.element, this.#status, poke);
+    this.element = element('div', { className: 'memory' }, goTo, this.#hex.element, this.#status, poke);
     model.machines.watch(() => this.#allow());
     this.#hex.element.hidden = true;
     model.current.watch(() => {

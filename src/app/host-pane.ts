@@ -3,7 +3,7 @@
 
 import type { LinkState } from '../bridge/bridge-link.ts';
 import type { Permission } from '../bridge/grant.ts';
-import { button, element, field } from './dom.ts';
+import { button, element, field, form } from './dom.ts';
 import { HostConsole } from './host-console.ts';
 import { HostControls } from './host-controls.ts';
 import { HostInside } from './host-inside.ts';
@@ -60,17 +60,9 @@ export class HostPane {
     const snapshots = new HostSnapshots(model, notices, this.#memory);
     const cancel = button('Cancel', () => model.job.value?.cancel());
     this.#work = element('div', { className: 'work' }, this.#bar, this.#phase, cancel);
-    const form = element(
-      'form',
-      {
-        className: 'row-form',
-        on: {
-          submit: (event) => {
-            event.preventDefault();
-            void this.#onSave();
-          },
-        },
-      },
+    const saving = form(
+      'row-form',
+      () => void this.#onSave(),
       field('Label on the host', this.#label, 'field grow'),
       element(
         'label',
@@ -87,7 +79,7 @@ export class HostPane {
       controls.element,
       this.#screenPlace,
       this.#terminalPlace,
-      form,
+      saving,
       this.#work,
       snapshots.element,
       this.#memory.element,

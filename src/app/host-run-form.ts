@@ -1,7 +1,7 @@
 // Starting a machine on the host: its name, and what it is made of. That is a profile that the host offers; or memory, a screen and
 // QEMU's own arguments, for whoever administers the host, since they are as good as a shell there.
 
-import { choice, element, field, setOptions } from './dom.ts';
+import { choice, element, field, form, setOptions } from './dom.ts';
 import type { HostModel } from './host-model.ts';
 import type { Notices } from './notices.ts';
 import { splitArguments } from './split-arguments.ts';
@@ -54,17 +54,9 @@ export class HostRunForm {
     );
     const given = field('Arguments of QEMU', this.#arguments, 'field grow');
     this.#own = [memory, screen, given];
-    const form = element(
-      'form',
-      {
-        className: 'row-form',
-        on: {
-          submit: (event) => {
-            event.preventDefault();
-            void this.#start();
-          },
-        },
-      },
+    const starting = form(
+      'row-form',
+      () => void this.#start(),
       field('Name', this.#name),
       field('Made', this.#profile),
       memory,
@@ -76,7 +68,7 @@ export class HostRunForm {
       'details',
       { className: 'host-run' },
       element('summary', {}, 'Start another machine'),
-      form,
+      starting,
     );
     const draw = (): void => {
       const { any, profiles } = model.offers;

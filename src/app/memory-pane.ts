@@ -1,7 +1,7 @@
 // Memory as bytes: of a machine as it runs, a few times a second, or of any snapshot; alone, or against another source with
 // the differing bytes marked. Live bytes are marked where they changed since the last look.
 
-import { choice, element, field, setOptions } from './dom.ts';
+import { choice, element, field, form, setOptions } from './dom.ts';
 import { catalogEntryOf } from './guests/catalog.ts';
 import { HexView } from './hex-view.ts';
 import {
@@ -58,17 +58,9 @@ export class MemoryPane {
     this.#notices = notices;
     const columns = matchMedia('(max-width: 600px)').matches ? 8 : 16;
     this.#hex = new HexView(columns, (rows) => this.#go(Math.max(0, this.#at + rows * columns)));
-    const form = element(
-      'form',
-      {
-        className: 'row-form',
-        on: {
-          submit: (event) => {
-            event.preventDefault();
-            this.#goToTyped();
-          },
-        },
-      },
+    const goTo = form(
+      'row-form',
+      () => this.#goToTyped(),
       field('Memory of', this.#source, 'field grow'),
       field('compared with', this.#against, 'field grow'),
       field('Addresses', this.#region),
@@ -77,7 +69,7 @@ export class MemoryPane {
       field('Places', this.#places),
       element('label', { className: 'check' }, this.#live, 'Live'),
     );
-    this.element = element('div', { className: 'memory' }, form, this.#hex.element, this.#status);
+    this.element = element('div', { className: 'memory' }, goTo, this.#hex.element, this.#status);
     workspace.machines.watch(() => this.#listSources());
     workspace.snapshots.watch(() => this.#listSources());
     workspace.current.watch((machine) => {

@@ -6,7 +6,7 @@
 
 import type { RewindPoint, RewindStats } from '../rewind/rewind-report.ts';
 import type { RewindClient } from '../rpc/rewind-client.ts';
-import { button, choice, element, field, setOptions } from './dom.ts';
+import { button, choice, element, field, form, setOptions } from './dom.ts';
 import type { Notices } from './notices.ts';
 import type { OpenMachine } from './open-machine.ts';
 import { formatBytes, formatCount, formatMs, formatSpan } from './quantity.ts';
@@ -73,17 +73,9 @@ export class RewindPane {
       this.#keep.checked = false;
       notices.error(error, 'The past is not kept any more');
     });
-    const bookmark = element(
-      'form',
-      {
-        className: 'bookmark',
-        on: {
-          submit: (event) => {
-            event.preventDefault();
-            void this.#setBookmark();
-          },
-        },
-      },
+    const bookmark = form(
+      'bookmark',
+      () => void this.#setBookmark(),
       field('Bookmark', this.#label, 'field grow'),
       element('button', { attributes: { type: 'submit' } }, 'Bookmark this moment'),
     );

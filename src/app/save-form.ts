@@ -5,7 +5,7 @@ import type { SaveReport } from '../engine/save.ts';
 import type { Effort } from '../format/frame-codecs.ts';
 import type { Region } from '../memory/region.ts';
 import type { LiveReport } from '../tracking/tracker.ts';
-import { button, choice, element, field } from './dom.ts';
+import { button, choice, element, field, form } from './dom.ts';
 import type { Job } from './job.ts';
 import type { Notices } from './notices.ts';
 import type { OpenMachine } from './open-machine.ts';
@@ -37,17 +37,11 @@ export class SaveForm {
     this.#effort.value = 'balanced';
     const cancel = button('Cancel', () => workspace.current.value?.job.value?.cancel());
     this.#work = element('div', { className: 'work' }, this.#bar, this.#phase, cancel);
-    const form = element(
-      'form',
-      {
-        className: 'save',
-        on: {
-          submit: (event) => {
-            event.preventDefault();
-            const machine = workspace.current.value;
-            if (machine !== null) void this.#onSave(workspace, notices, machine);
-          },
-        },
+    const saving = form(
+      'save',
+      () => {
+        const machine = workspace.current.value;
+        if (machine !== null) void this.#onSave(workspace, notices, machine);
       },
       field('Label', this.#label, 'field grow'),
       field('Effort', this.#effort),
@@ -59,7 +53,7 @@ export class SaveForm {
       ),
       this.#save,
     );
-    this.element = element('div', { className: 'saving' }, form, this.#work, this.#report);
+    this.element = element('div', { className: 'saving' }, saving, this.#work, this.#report);
     workspace.current.watch((machine) => this.#follow(workspace, machine));
     workspace.engine.watch(() => this.#follow(workspace, workspace.current.value));
   }

@@ -2,7 +2,7 @@
 // the beginning on is noted; held, it stands at any step of that, and its screen, its memory and its processor with it.
 
 import type { StepPlace } from '../guest/steps.ts';
-import { button, element, field } from './dom.ts';
+import { button, element, field, form } from './dom.ts';
 import type { Notices } from './notices.ts';
 import type { OpenMachine } from './open-machine.ts';
 import { formatAddress, formatMs, formatNumber } from './quantity.ts';
@@ -35,17 +35,9 @@ export class StepsPane {
 
   constructor(workspace: Workspace, notices: Notices) {
     this.#notices = notices;
-    const goTo = element(
-      'form',
-      {
-        className: 'bookmark',
-        on: {
-          submit: (event) => {
-            event.preventDefault();
-            void this.#goTo(Number(this.#step.value.replaceAll(/[\s,]/g, '')));
-          },
-        },
-      },
+    const goTo = form(
+      'bookmark',
+      () => void this.#goTo(Number(this.#step.value.replaceAll(/[\s,]/g, ''))),
       field('Step', this.#step),
       element('button', { attributes: { type: 'submit' } }, 'Go there'),
     );
