@@ -14,7 +14,7 @@ import { ensureArmCompiler } from './setup/arm-compiler.mjs';
 import { run } from './setup/child.mjs';
 import { ensureChromium } from './setup/chromium.mjs';
 import { ensureQemu, tellQemus } from './setup/qemu.mjs';
-import { lineOf, sumOf, tallyOfCheck, tallyOfVitest } from './setup/tally.mjs';
+import { failuresOf, lineOf, sumOf, tallyOfCheck, tallyOfVitest } from './setup/tally.mjs';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const MINIMUM_NODE = [20, 19];
@@ -141,14 +141,17 @@ async function runTests(project) {
       timeoutMs: LANE_TIMEOUT_MS,
     });
     const report = existsSync(file) ? JSON.parse(await readFile(file, 'utf8')) : undefined;
-    return { tally: tallyOfVitest(report, ok), note };
+    return { tally: tallyOfVitest(report, ok), failures: failuresOf(report), note };
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
 }
 
-/** Prints the table and the closing line; the exit code. */
+/** Says again what failed, then prints the table and the closing line; the exit code. */
 function close(results) {
+  const failures = results.flatMap(({ failures = [] }) => failures);
+  if (failures.length > 0) title('failed');
+  for (const failure of failures) say(`${failure.replace(`${ROOT}`, '')}\n`);
   title('summary');
   for (const { name, tally, seconds, note } of results) {
     const time = seconds === undefined ? '' : ` in ${seconds.toFixed(1)} s`;

@@ -44,6 +44,29 @@ export function tallyOfVitest(report, ok) {
   return tally;
 }
 
+/** How much of a failure's message is said again at the end: enough to see what was expected, and where. */
+const REASON_LINES = 12;
+const REASON_CHARACTERS = 1200;
+
+/** What failed in a vitest run, a paragraph each: file, test, and the beginning of the reason. */
+export function failuresOf(report) {
+  const failures = [];
+  for (const { name, status, message, assertionResults = [] } of report?.testResults ?? []) {
+    if (assertionResults.length === 0 && status === 'failed')
+      failures.push(paragraph(name, '(did not load)', message));
+    for (const test of assertionResults) {
+      if (test.status !== 'failed') continue;
+      failures.push(paragraph(name, test.fullName, (test.failureMessages ?? []).join('\n')));
+    }
+  }
+  return failures;
+}
+
+function paragraph(file, test, reason = '') {
+  const lines = reason.slice(0, REASON_CHARACTERS).split('\n').slice(0, REASON_LINES);
+  return [`${file}: ${test}`, ...lines.map((line) => `  ${line}`)].join('\n');
+}
+
 /** The closing line: `12 passed, 0 failed`, and what was skipped if anything was. */
 export function lineOf({ passed, failed, skipped }) {
   return `${passed} passed, ${failed} failed${skipped === 0 ? '' : `, ${skipped} skipped`}`;

@@ -1,7 +1,7 @@
 // The closing line of `npm test` is what everybody looks at: nothing may pass by not happening.
 
 import { describe, expect, it } from 'vitest';
-import { lineOf, sumOf, tallyOfCheck, tallyOfVitest } from './tally.mjs';
+import { failuresOf, lineOf, sumOf, tallyOfCheck, tallyOfVitest } from './tally.mjs';
 
 const file = (...statuses: string[]) => ({
   status: statuses.includes('failed') ? 'failed' : 'passed',
@@ -31,6 +31,34 @@ describe('tallyOfVitest', () => {
       failed: 1,
       skipped: 1,
     });
+  });
+});
+
+describe('failuresOf', () => {
+  it('says of each failure where and why, briefly', () => {
+    const reason = Array.from({ length: 50 }, (_, line) => `line ${line}`).join('\n');
+    const failures = failuresOf({
+      testResults: [
+        {
+          name: 'a.test.ts',
+          status: 'failed',
+          assertionResults: [
+            { status: 'passed', fullName: 'holds' },
+            { status: 'failed', fullName: 'breaks', failureMessages: [reason] },
+          ],
+        },
+        { name: 'b.test.ts', status: 'failed', message: 'no such module', assertionResults: [] },
+      ],
+    });
+    expect(failures).toHaveLength(2);
+    expect(failures[0]).toMatch(/^a\.test\.ts: breaks\n {2}line 0\n/);
+    expect(failures[0]?.split('\n').length).toBeLessThan(20);
+    expect(failures[1]).toBe('b.test.ts: (did not load)\n  no such module');
+  });
+
+  it('says nothing where nothing failed', () => {
+    expect(failuresOf({ testResults: [file('passed')] })).toEqual([]);
+    expect(failuresOf(undefined)).toEqual([]);
   });
 });
 
