@@ -4,6 +4,7 @@
 import type { LinkState } from '../bridge/bridge-link.ts';
 import type { Permission } from '../bridge/grant.ts';
 import { button, element, field, form } from './dom.ts';
+import { HostBells } from './host-bells.ts';
 import { HostConsole } from './host-console.ts';
 import { HostControls } from './host-controls.ts';
 import { HostInside } from './host-inside.ts';
@@ -79,6 +80,7 @@ export class HostPane {
       controls.element,
       this.#screenPlace,
       this.#terminalPlace,
+      new HostBells(model).element,
       saving,
       this.#work,
       snapshots.element,

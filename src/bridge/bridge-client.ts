@@ -42,6 +42,8 @@ export interface JobOptions extends WorkOptions {
 }
 
 export type MachineInfo = ItemOf<'list'>;
+/** Rings of one kind of a guest's doorbell, by the newest of them. */
+export type BellInfo = ItemOf<'bells'>;
 export type VerifySummary = ResponseOf<'verify'>['report'];
 
 /**
@@ -218,6 +220,30 @@ export class BridgeClient {
       async (connection) => connection.call(name, request, options),
       true,
     );
+  }
+
+  /** What guests asked for by their doorbells lately, oldest first: of one machine, or of all that the session may observe. */
+  async bells({ machine }: { readonly machine?: string } = {}): Promise<BellInfo[]> {
+    const of = machine === undefined ? {} : { machine };
+    return (await this.link.connection.collect('bells', { ...of, follow: false })).items;
+  }
+
+  /**
+   * Hears of such rings, the last ones first and then each as it comes, until `signal` aborts.
+   *
+   * Throws `aborted` then, `connection-lost`, and what the listener throws.
+   */
+  async followBells(
+    onBell: (bell: BellInfo) => void | Promise<void>,
+    { machine, signal }: { readonly machine?: string } & Pick<WorkOptions, 'signal'> = {},
+  ): Promise<void> {
+    const onItems = async (bells: readonly unknown[]): Promise<void> => {
+      // Safe: checked by the verb's own schema.
+      for (const bell of bells) await onBell(bell as BellInfo);
+    };
+    const of = machine === undefined ? {} : { machine };
+    const options = { onItems, ...(signal === undefined ? {} : { signal }) };
+    await this.link.connection.call('bells', { ...of, follow: true }, options);
   }
 
   /** Closes the connection; jobs go on. */

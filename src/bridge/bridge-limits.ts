@@ -45,4 +45,6 @@ export const BRIDGE_LIMITS = {
   maxReportedDamage: 100,
   /** Bytes of a serial console that wait for one reader before its oldest are dropped. */
   consoleBacklogBytes: 256 * KIB,
+  /** Kinds of rings that wait for one reader before the oldest are dropped: saves alone are more than one kind, one a second each. */
+  maxWaitingBells: 256,
 } as const;

@@ -3,6 +3,7 @@
 
 import * as v from 'valibot';
 import { LIMITS } from '../base/limits.ts';
+import { BELL_ANSWERS, BELL_ASKS } from './bell-book.ts';
 import { BRIDGE_LIMITS } from './bridge-limits.ts';
 import { ERROR_BODY } from './error-body.ts';
 import { JOB_STATES } from './jobs.ts';
@@ -76,6 +77,18 @@ export const JOB_INFO = v.object({
   startedAtMs: COUNT,
   progress: v.nullable(PROGRESS),
   error: v.nullable(ERROR_BODY),
+});
+
+/** As `BellEvent`. */
+export const BELL_EVENT = v.object({
+  machine: MACHINE_NAME,
+  asked: v.nullable(v.picklist(BELL_ASKS)),
+  answer: v.picklist(BELL_ANSWERS),
+  code: v.nullable(v.string()),
+  snapshot: v.nullable(SNAPSHOT_ID),
+  count: LENGTH,
+  atMs: COUNT,
+  tookMs: MS,
 });
 
 /** An answer without content. */

@@ -9,6 +9,7 @@ import type { RestoreReport } from '../engine/restore.ts';
 import type { SnapshotId } from '../engine/snapshot.ts';
 import type { Vitrine } from '../engine/vitrine.ts';
 import type { Store } from '../store/store.ts';
+import type { BellBook } from './bell-book.ts';
 import type { Jobs } from './jobs.ts';
 
 /** `stopped`: known, with snapshots perhaps, and not running. `lost`: it ended by itself, see its status. */
@@ -119,6 +120,8 @@ export interface BridgeHost {
   /** What machines may be made of, as the operator offers it: names for `RunRequest.profile`. */
   readonly profiles?: readonly string[];
   readonly jobs: Jobs;
+  /** What guests asked for by themselves; left out where none can. */
+  readonly bells?: BellBook;
   /** All machines, running or not. */
   machines(): readonly HostMachine[];
   /** The one of that name. */

@@ -1,6 +1,8 @@
 // `vitrine/bridge`: the machines of a host from outside, and what serves them at a channel.
 
+export { BellBook, type BellBookOptions, type BellEvent, type BellRinging } from './bell-book.ts';
 export {
+  type BellInfo,
   BridgeClient,
   type ConnectOptions,
   connectBridge,

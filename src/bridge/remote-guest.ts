@@ -7,7 +7,7 @@ import type { RestoreReport } from '../engine/restore.ts';
 import type { SaveOptions, SaveReport } from '../engine/save.ts';
 import type { SnapshotId } from '../engine/snapshot.ts';
 import type { CheckpointReport, PeekOptions, ResetReport } from '../tracking/tracker.ts';
-import type { BridgeClient, JobOptions } from './bridge-client.ts';
+import type { BellInfo, BridgeClient, JobOptions } from './bridge-client.ts';
 import type { RequestOf, ResponseOf } from './bridge-connection.ts';
 import type { BridgeRange } from './fields.ts';
 import type { ProcessorRegisters } from './host.ts';
@@ -111,6 +111,19 @@ export class RemoteGuest {
   diff(snapshot?: SnapshotId): Promise<DiffReport> {
     const { name: machine } = this;
     return this.#client.diffOf(snapshot === undefined ? { machine } : { machine, snapshot });
+  }
+
+  /** What its guest asked for by its doorbell lately, oldest first. */
+  bells(): Promise<BellInfo[]> {
+    return this.#client.bells({ machine: this.name });
+  }
+
+  /** As `BridgeClient.followBells`, of this machine. */
+  followBells(
+    onBell: (bell: BellInfo) => void | Promise<void>,
+    options: Pick<WorkOptions, 'signal'> = {},
+  ): Promise<void> {
+    return this.#client.followBells(onBell, { machine: this.name, ...options });
   }
 
   async pause(): Promise<void> {

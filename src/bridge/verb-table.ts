@@ -2,6 +2,7 @@
 
 import type { Verb } from './verb.ts';
 import { attach } from './verbs/attach.ts';
+import { bells } from './verbs/bells.ts';
 import { cancelJob } from './verbs/cancel-job.ts';
 import { checkpoint } from './verbs/checkpoint.ts';
 import { collect } from './verbs/collect.ts';
@@ -73,6 +74,7 @@ export const VERBS = {
   storeSwap,
   machineScreen,
   registers,
+  bells,
 } as const;
 
 export type VerbName = keyof typeof VERBS;

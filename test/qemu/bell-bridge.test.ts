@@ -5,7 +5,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { type BridgeClient, connectBridge } from '../../src/bridge/bridge-client.ts';
+import { type BellInfo, type BridgeClient, connectBridge } from '../../src/bridge/bridge-client.ts';
 import type { RemoteConsole } from '../../src/bridge/remote-console.ts';
 import { openWebSocketChannel } from '../../src/bridge/web-socket-channel.ts';
 import { bearerSocket } from '../../src/host/bridge/bearer-socket.ts';
@@ -86,6 +86,11 @@ describe('a Linux behind a bridge', () => {
     );
     const line = new Line('web');
     await line.until(/is up/);
+    const heard: BellInfo[] = [];
+    const leave = new AbortController();
+    const following = client
+      .machine('web')
+      .followBells((bell) => void heard.push(bell), { signal: leave.signal });
     line.type('bell checkpoint; bell save by itself; echo go""ne');
     id = await line.until(/refused not-allowed\r\nsaved ([0-9a-f]{64})\r\ngone/);
     expect(await done('log', 'web')).toContain('by itself');
@@ -97,6 +102,17 @@ describe('a Linux behind a bridge', () => {
     });
     line.type('bell reset');
     await line.until(new RegExp(`restored ${id}\\r\\ngone`));
+    await expect
+      .poll(() => heard, { timeout: 60_000 })
+      .toMatchObject([
+        { machine: 'web', asked: 'checkpoint', answer: 'refused', code: 'permission-denied', count: 1 },
+        { machine: 'web', asked: 'save', answer: 'saved', code: null, snapshot: id },
+        { machine: 'web', asked: 'reset', answer: 'restored', snapshot: id },
+      ]);
+    leave.abort();
+    await expect(following).rejects.toMatchObject({ code: 'aborted' });
+    expect(await done('bells', 'web')).toContain(`reset: restored ${id.slice(0, 12)}`);
+    expect(await done('status', 'web')).toMatch(/^last ring +.*reset: restored/m);
     const audit = await readFile(`${join(folder, 'store')}.audit.jsonl`, 'utf8');
     const entries = audit
       .trim()
@@ -128,5 +144,32 @@ describe('a Linux behind a bridge', () => {
     const again = await line.until(/saved ([0-9a-f]{64})\r\ngone/);
     expect((await json('status', 'web')).base).toBe(again);
     await done('stop', 'web');
+  });
+});
+
+describe('a Linux that asks without end', () => {
+  it('is told of as often as a reader can read, with the count of all its rings', async () => {
+    const { kernel, initrd, append } = linuxProfile(QEMUS[0]!.program);
+    await done(
+      ...['run', 'flood', '--memory', '128M', '--doorbell', 'save', '--'],
+      ...['-kernel', kernel!, '-initrd', initrd!, '-append', append!],
+    );
+    const line = new Line('flood');
+    await line.until(/is up/);
+    const heard: BellInfo[] = [];
+    const leave = new AbortController();
+    const following = client.followBells((bell) => void heard.push(bell), { signal: leave.signal });
+    following.catch(() => {});
+    const device = '/dev/$(basename /sys/class/virtio-ports/*)';
+    line.type(`(yes rubbish | head -n 400; yes reset | head -n 400) >${device}; echo fl""ood`);
+    await line.until(/(flood)/);
+    const refused = async () => (await json('status', 'flood')).facts.bellRefused;
+    await expect.poll(refused, { timeout: 120_000 }).toBeGreaterThanOrEqual(800);
+    const counted = () => heard.reduce((sum, { count }) => sum + count, 0);
+    await expect.poll(counted, { timeout: 60_000 }).toBe(await refused());
+    expect(heard.length).toBeLessThan(200);
+    leave.abort();
+    await expect(following).rejects.toMatchObject({ code: 'aborted' });
+    await done('stop', 'flood');
   });
 });

@@ -1,7 +1,7 @@
 // status: one machine in full: what it is, its regions, how it is tracked, and what the host knows of it.
 
 import * as v from 'valibot';
-import { COUNT, MACHINE_NAME, SNAPSHOT_ID } from '../fields.ts';
+import { BELL_EVENT, COUNT, MACHINE_NAME, SNAPSHOT_ID } from '../fields.ts';
 import { defineVerb } from '../verb.ts';
 
 export const status = defineVerb({
@@ -36,6 +36,8 @@ export const status = defineVerb({
         ),
       }),
     ),
+    /** What its guest asked for last; null where it never did. */
+    lastBell: v.optional(v.nullable(BELL_EVENT)),
     facts: v.record(v.string(), v.union([v.string(), v.number(), v.boolean(), v.null()])),
   }),
   async run(call, { machine: name }) {
@@ -64,6 +66,7 @@ export const status = defineVerb({
                 pageBytes,
               })),
             },
+      lastBell: call.host.bells?.recent(name).at(-1) ?? null,
       facts: { ...(await machine.facts?.()) },
     };
   },

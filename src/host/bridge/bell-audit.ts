@@ -13,6 +13,8 @@ export function openBellAudit(
 ): (machine: string, ring: ServedBellRing) => void {
   const seen = new Map<string, { atMs: number; leftOut: number }>();
   return (machine, ring) => {
+    // It asked for nothing that a permission stands for.
+    if (ring.word === null) return;
     const key = `${machine} ${ring.word} ${ring.answer === 'refused'}`;
     const before = seen.get(key);
     if (before !== undefined && nowMs() - before.atMs < LINE_EVERY_MS) {

@@ -4,8 +4,10 @@ import { mkdir, readFile, realpath } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { SYSTEM_CLOCK } from '../../base/clock.ts';
 import { VitrineError } from '../../base/error.ts';
+import type { BellRinging } from '../../bridge/bell-book.ts';
 import { serveSession } from '../../bridge/session.ts';
 import { openFsStore } from '../../store/fs-store.ts';
+import type { ServedBellRing } from '../qemu/bell-service.ts';
 import { type Audit, type AuditEntry, openAuditFile } from './audit.ts';
 import { openBellAudit } from './bell-audit.ts';
 import { type BridgeServer, openBridgeServer } from './bridge-server.ts';
@@ -63,7 +65,11 @@ export async function openLocalBridge(
     undo.push(() => audit?.close());
     if (options.launcher !== undefined) {
       const write = (entry: AuditEntry): void => writeAudit(audit, entry, options.log);
-      options.launcher.onRing = openBellAudit(write, () => SYSTEM_CLOCK.nowMs());
+      const note = openBellAudit(write, () => SYSTEM_CLOCK.nowMs());
+      options.launcher.onRing = (machine, ring) => {
+        note(machine, ring);
+        host.bells.add(ringingOf(machine, ring));
+      };
     }
     const token = newSecret();
     await ensureRunFolder(run);
@@ -166,6 +172,12 @@ async function openServer(
       });
     },
   });
+}
+
+const ANSWERS = { first: 'saved', restored: 'restored', refused: 'refused' } as const;
+
+function ringingOf(machine: string, { word, answer, error, snapshot, tookMs }: ServedBellRing): BellRinging {
+  return { machine, asked: word, answer: ANSWERS[answer], code: error?.code ?? null, snapshot, tookMs };
 }
 
 /** The verb has been done by then: an audit that cannot be written is the operator's to hear of at once. */

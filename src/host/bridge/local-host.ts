@@ -3,6 +3,7 @@
 
 import { VitrineError } from '../../base/error.ts';
 import type { WorkOptions } from '../../base/work.ts';
+import { BellBook } from '../../bridge/bell-book.ts';
 import type {
   AttachRequest,
   BridgeHost,
@@ -69,6 +70,7 @@ export class LocalHost implements BridgeHost {
   readonly engine: Vitrine;
   readonly store: Store;
   readonly jobs = new Jobs();
+  readonly bells: BellBook;
   readonly profiles: readonly string[];
   readonly run?: (request: RunRequest, options: WorkOptions) => Promise<HostMachine>;
   readonly attach?: (request: AttachRequest, options: WorkOptions) => Promise<HostMachine>;
@@ -87,6 +89,8 @@ export class LocalHost implements BridgeHost {
   ) {
     for (const machine of known) this.#machines.set(machine.name, machine);
     this.engine = engine;
+    // Nobody waits for a count when the process ends.
+    this.bells = new BellBook({ after: (ms, task) => void setTimeout(task, ms).unref() });
     this.profiles = launcher?.profiles ?? [];
     this.store = store;
     this.software = { name: 'vitrine', version };

@@ -1,5 +1,6 @@
 // The commands of `vitrine`. To add one: a file that exports a `Command`, and a row here.
 
+import { bellsCommand } from './bells-command.ts';
 import { exportCommand, importCommand } from './bundle-command.ts';
 import type { Command } from './command.ts';
 import { completionsCommand } from './completions-command.ts';
@@ -23,7 +24,7 @@ import { verifyCommand } from './verify-command.ts';
 
 export const COMMANDS: readonly Command[] = [
   ...[serveCommand, openCommand],
-  ...[runCommand, attachCommand, lsCommand, statusCommand, consoleCommand],
+  ...[runCommand, attachCommand, lsCommand, statusCommand, consoleCommand, bellsCommand],
   ...[pauseCommand, resumeCommand, stopCommand],
   ...[saveCommand, restoreCommand, checkpointCommand, resetCommand, forkCommand],
   ...[peekCommand, diffCommand, logCommand, showCommand, verifyCommand, rmCommand, gcCommand, jobsCommand],

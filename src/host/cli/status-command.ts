@@ -1,6 +1,7 @@
 // `vitrine status`: one machine in full.
 
-import { bytesText } from './quantity.ts';
+import { bellText } from './bells-command.ts';
+import { bytesText, timeText } from './quantity.ts';
 import { textList } from './text-table.ts';
 import { verbCommand } from './verb-command.ts';
 
@@ -17,7 +18,7 @@ Tells all that the bridge knows of a machine, also of one that does not run any 
   names: { least: 1, most: 1, what: 'the name of a machine' },
   async run({ client, names: [name], result }) {
     const status = await client.machine(name!).status();
-    const { description, facts, base, head } = status;
+    const { description, facts, base, head, lastBell } = status;
     const regions = (description?.regions ?? []).map(({ name, sizeBytes, guestAddress }) => {
       const at = guestAddress === null ? '' : ` at 0x${guestAddress.toString(16)}`;
       return `${name} ${bytesText(sizeBytes)}${at}`;
@@ -36,6 +37,9 @@ Tells all that the bridge knows of a machine, also of one that does not run any 
               ['memory', regions.join(', ')],
               ['tracking', `${description.tracking}, ${description.tier}`],
             ] as const)),
+        ...(lastBell == null
+          ? []
+          : [['last ring', `${timeText(lastBell.atMs)}, ${bellText(lastBell)}`] as const]),
         ...Object.entries(facts)
           .filter(([, value]) => value !== '')
           .sort(([a], [b]) => (a < b ? -1 : 1)),

@@ -8,12 +8,12 @@
 // may ring before that is over, and is refused then.
 
 import { type Clock, SYSTEM_CLOCK } from '../../base/clock.ts';
-import { isVitrineError, VitrineError } from '../../base/error.ts';
+import { type ErrorCode, isVitrineError, VitrineError } from '../../base/error.ts';
 import { TokenBucket } from '../../bridge/token-bucket.ts';
 import type { Machine } from '../../engine/machine.ts';
 import type { SnapshotId } from '../../engine/snapshot.ts';
 import type { DoorbellAnswer } from '../../guest/doorbell.ts';
-import type { QemuBell } from './bell.ts';
+import type { QemuBell, TurnedAway } from './bell.ts';
 import type { BellRing, BellWord } from './bell-line.ts';
 
 /** Rings of all kinds that are served in a second. */
@@ -25,9 +25,10 @@ const SAVES_AT_ONCE = 2;
 const BUSY_TRIES = 20;
 const BUSY_REST_MS = 25;
 
-/** What came of one ring within the rate. */
+/** What came of one ring. */
 export interface ServedBellRing {
-  readonly word: BellWord;
+  /** Null for a line that asks for nothing known. */
+  readonly word: BellWord | null;
   readonly answer: DoorbellAnswer;
   /** The snapshot that was saved, or that the machine was put back to; null for checkpoints, and where it was refused. */
   readonly snapshot: SnapshotId | null;
@@ -39,10 +40,17 @@ export interface ServedBellRing {
 export interface BellServiceOptions {
   /** What guests may ask for; all else is refused. */
   readonly allow: readonly BellWord[];
-  /** Hears of each ring within the rate. */
+  /** Hears of each ring, also of those that were turned away unread: as many as the guest can write. */
   readonly onServed?: ((ring: ServedBellRing) => void) | undefined;
   readonly clock?: Clock;
 }
+
+/** The codes of what a guest reads when its ring is turned away. */
+const CODE_OF: Readonly<Record<TurnedAway, ErrorCode>> = {
+  'too-often': 'overloaded',
+  'not-understood': 'argument-invalid',
+  busy: 'busy',
+};
 
 type Outcome = Omit<ServedBellRing, 'word' | 'tookMs'>;
 
@@ -104,6 +112,10 @@ export function serveBell(
     queueMicrotask(() => onServed?.({ word: ring.word, ...outcome, tookMs }));
     return outcome.answer;
   };
+  bell.hearTurnedAway((word, why) => {
+    const error = new VitrineError(CODE_OF[why], { asked: word ?? 'nothing known' });
+    onServed?.({ word, answer: 'refused', snapshot: null, error, tookMs: 0 });
+  });
   bell.serve(answer, { maxPerSecond: MAX_RINGS_PER_SECOND });
 }
 

@@ -22,6 +22,7 @@ import type { DeviceRecord } from '../../guest/guest.ts';
 import {
   answerLine,
   type BellRing,
+  type BellWord,
   encodeBellRecord,
   MAX_BELL_LINE_BYTES,
   readRing,
@@ -52,6 +53,9 @@ export async function connectBell(path: string, qmp: Qmp): Promise<QemuBell> {
   return bell;
 }
 
+/** Why a ring never came to its server. */
+export type TurnedAway = 'too-often' | 'not-understood' | 'busy';
+
 interface Answer {
   readonly text: string;
   /** Who waits for it. */
@@ -74,6 +78,7 @@ export class QemuBell implements Doorbell {
   /** Raised when the guest is brought to another instant: rings from before are of nobody. */
   #era = 0;
   #snapshot: () => string | null = () => null;
+  #onTurnedAway: (word: BellWord | null, why: TurnedAway) => void = () => {};
   #rests: boolean;
   #isSaying = false;
   /** Settles when the rings so far were answered. */
@@ -99,6 +104,11 @@ export class QemuBell implements Doorbell {
 
   stop(): void {
     this.#desk.stop();
+  }
+
+  /** Hears of rings that do not come to the server while one serves; `word` is null for what is none. */
+  hearTurnedAway(listener: (word: BellWord | null, why: TurnedAway) => void): void {
+    this.#onTurnedAway = listener;
   }
 
   /** The ring in hand, with what the desk does not know of it. */
@@ -156,7 +166,7 @@ export class QemuBell implements Doorbell {
     const ring = line === undefined ? undefined : readRing(line);
     const tag = line === undefined ? '' : tagOf(line);
     if (this.#ring !== undefined) {
-      this.#refuseBehind(tag);
+      this.#refuseBehind(tag, ring?.word ?? null);
       return;
     }
     const asked: BellRing = ring ?? { word: 'reset', label: '', tag };
@@ -172,7 +182,10 @@ export class QemuBell implements Doorbell {
     this.#details = this.#reason = '';
     const asks = ring.word === 'reset' ? DOORBELL_WORDS.reset : DOORBELL_WORDS.save;
     if (this.#desk.ring(isKnown ? asks : NO_WORD)) await this.#desk.attend();
-    else this.#reason = isKnown ? 'too-often' : 'not-understood';
+    else {
+      this.#reason = isKnown ? 'too-often' : 'not-understood';
+      this.#tellTurnedAway(isKnown ? ring.word : null, isKnown ? 'too-often' : 'not-understood');
+    }
     const { word } = this.#desk;
     const isFirst = word === DOORBELL_WORDS.first;
     if (!isFirst && word !== DOORBELL_WORDS.restored) await rest(REFUSAL_REST_MS);
@@ -187,10 +200,15 @@ export class QemuBell implements Doorbell {
   }
 
   /** Counts as a ring that was refused; its answer comes behind that of the ring in hand. */
-  #refuseBehind(tag: string): void {
+  #refuseBehind(tag: string, word: BellWord | null): void {
     this.#behind.push(tag);
     this.#desk.ring(NO_WORD);
+    this.#tellTurnedAway(word, 'busy');
     if (this.#behind.length === MAX_BEHIND) this.#port.hold();
+  }
+
+  #tellTurnedAway(word: BellWord | null, why: TurnedAway): void {
+    if (this.#desk.word !== DOORBELL_WORDS.nobody) this.#onTurnedAway(word, why);
   }
 
   #say(tag: string, ...words: readonly string[]): void {

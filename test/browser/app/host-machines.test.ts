@@ -6,8 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Locator, Page } from 'playwright';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { VitrineError } from '../../../src/base/error.ts';
 import { type LocalBridge, openLocalBridge } from '../../../src/host/bridge/local-bridge.ts';
 import { configOf } from '../../../src/host/bridge/serve-config.ts';
+import type { ServedBellRing } from '../../../src/host/qemu/bell-service.ts';
 import { type Harness, openHarness } from '../harness.ts';
 import { PageDriver } from './page-driver.ts';
 import { buildPage } from './page-server.ts';
@@ -98,6 +100,23 @@ it('shows memory of one instant, and of the snapshot', async () => {
   await expect.poll(() => host.locator('.hex').textContent()).toContain('PULS');
   await button('Look inside').click();
   await host.getByText('stored bytes').waitFor();
+});
+
+it('tells what a guest asked for by itself, and a flood as one row', async () => {
+  const ring = (asked: ServedBellRing) => PULSE_LAUNCHER.onRing?.('pulse-one', asked);
+  const log = host.getByRole('log', { name: 'What the guest asked for by its doorbell' });
+  expect(await log.isVisible()).toBe(false);
+  const { snapshot } = await bridge.host.machine('pulse-one')!.machine!.save({ label: 'it asked' });
+  ring({ word: 'save', answer: 'first', snapshot: snapshot.id, error: null, tookMs: 3 });
+  await log.getByText(`save: saved ${snapshot.id.slice(0, 12)}`).waitFor();
+  const error = new VitrineError('permission-denied', {});
+  for (let count = 0; count < 500; count++) {
+    ring({ word: 'reset', answer: 'refused', snapshot: null, error, tookMs: 0 });
+  }
+  await log.getByText('reset: refused, 500 times').waitFor();
+  expect(await log.locator('.host-bell').count()).toBe(2);
+  expect(await log.locator('code').textContent()).toBe('permission-denied');
+  await page.screenshot({ path: `${OUT}host-bells.png`, fullPage: true });
 });
 
 it('forks a machine', async () => {
