@@ -11,7 +11,7 @@
 
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { VitrineError } from '../../base/error.ts';
-import type { PageSet } from '../../memory/page-set.ts';
+import { PageSet } from '../../memory/page-set.ts';
 import type { BlockContent } from './device-records.ts';
 import type { ProcessRam, Ram } from './process-ram.ts';
 import type { DeviceSection } from './stream/index.ts';
@@ -34,11 +34,14 @@ export interface LoadedState {
 export class CloneRam implements Ram {
   readonly #process: ProcessRam;
   readonly #image: number;
+  /** Pages that were told once as the process's own, which they stay: they are read there without asking again. */
+  readonly #own: PageSet;
   #isOpen = true;
 
   /** Takes the process's RAM over, and closes it with itself. Throws `guest-failed` when the image is not that machine's. */
   constructor(process: ProcessRam, imagePath: string) {
     this.#process = process;
+    this.#own = new PageSet(Math.ceil(process.sizeBytes / PAGE_BYTES));
     try {
       this.#image = openSync(imagePath, 'r');
     } catch (cause) {
@@ -60,6 +63,10 @@ export class CloneRam implements Ram {
     if (length === 0) return;
     const firstPage = Math.floor(offsetBytes / PAGE_BYTES);
     const endPage = Math.ceil((offsetBytes + length) / PAGE_BYTES);
+    if (this.#isOwn(firstPage, endPage)) {
+      this.#process.read(offsetBytes, into);
+      return;
+    }
     const own = this.#process.writtenPages(firstPage * PAGE_BYTES, (endPage - firstPage) * PAGE_BYTES);
     for (let page = firstPage; page < endPage; ) {
       const isOwn = own.has(page - firstPage);
@@ -79,7 +86,9 @@ export class CloneRam implements Ram {
   }
 
   writtenPages(offsetBytes: number, lengthBytes: number): PageSet {
-    return this.#process.writtenPages(offsetBytes, lengthBytes);
+    const own = this.#process.writtenPages(offsetBytes, lengthBytes);
+    for (const page of own) this.#own.add(offsetBytes / PAGE_BYTES + page);
+    return own;
   }
 
   close(): void {
@@ -87,6 +96,11 @@ export class CloneRam implements Ram {
     this.#isOpen = false;
     closeSync(this.#image);
     this.#process.close();
+  }
+
+  #isOwn(firstPage: number, endPage: number): boolean {
+    for (let page = firstPage; page < endPage; page++) if (!this.#own.has(page)) return false;
+    return true;
   }
 
   #readImage(offsetBytes: number, into: Uint8Array): void {

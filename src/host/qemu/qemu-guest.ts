@@ -27,6 +27,7 @@ import { regionOf, type Span } from '../../memory/span.ts';
 import type { QemuBell } from './bell.ts';
 import { decodeBellRecord, isBellRecord, NOBODY_WAITS } from './bell-line.ts';
 import type { CloneOrigin } from './clone-ram.ts';
+import { comeToRest } from './come-to-rest.ts';
 import { DeviceState, type DeviceStateOptions, type SavePath } from './device-state.ts';
 import { isDiskRecord } from './disk-record.ts';
 import type { Disks } from './disks.ts';
@@ -218,7 +219,9 @@ export class QemuGuest implements Guest {
       // Devices are needed for what shall last.
       if (devices) this.#wholeness.require();
       if (this.#guard.state === 'running') {
-        await this.#rest();
+        const { status, ran } = await comeToRest(this.#process.qmp);
+        this.#status = status;
+        this.#runsAfter = ran && !ENDED_STATES.includes(status);
         await this.doorbell?.settle();
         this.#devices.forget();
         await this.#wholeRam?.refresh();
@@ -354,21 +357,6 @@ export class QemuGuest implements Guest {
     this.#intent?.close();
     await this.#process.close();
     await this.#disks?.close();
-  }
-
-  /**
-   * Stops it if it runs, in one exchange: the monitor answers in order. What it was before tells whether it goes on after; one
-   * that turned itself off in between does not.
-   */
-  async #rest(): Promise<void> {
-    const { qmp } = this.#process;
-    const [before, , atRest] = await Promise.all([
-      qmp.execute('query-status'),
-      qmp.execute('stop'),
-      qmp.execute('query-status'),
-    ]);
-    this.#status = atRest.status;
-    this.#runsAfter = before.status !== atRest.status && !ENDED_STATES.includes(atRest.status);
   }
 
   /** A machine that turned itself off goes on only after a reset; state is loaded over it, and then it can. */

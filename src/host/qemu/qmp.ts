@@ -5,6 +5,8 @@
 // Whatever happens, every pending call and every wait settles. A call that is not answered in time closes the connection:
 // its answer might come later and be taken for nothing, and a machine that does not answer its monitor is not one whose
 // state is known. The line limit keeps a broken peer from filling our memory.
+//
+// QEMU reads its monitor byte by byte, at some microseconds each (7.2 and 10.0): what is sent often is kept short.
 
 import { connect as connectSocket, type Socket } from 'node:net';
 import { isVitrineError, VitrineError } from '../../base/error.ts';
@@ -162,7 +164,7 @@ export class Qmp {
       this.#pending.set(id, { command, resolve, reject, stopClock });
     });
     const message = args === undefined ? { execute: command, id } : { execute: command, arguments: args, id };
-    this.#socket.write(`${JSON.stringify(message)}\r\n`);
+    this.#socket.write(`${JSON.stringify(message)}\n`);
     // Safe: the table says what QEMU answers to each command; what matters of it is checked where it is used.
     return (await answer) as AnswerOf<Name>;
   }
@@ -171,14 +173,14 @@ export class Qmp {
    * Runs a command that starts a job, to the job's end. Throws as `execute`; a job that failed is `guest-failed`.
    *
    * A job that fails is `aborting` before it has `concluded`, so only such a one is asked for its reason. Dismissing is not
-   * waited for: what is sent next comes after it.
+   * waited for, and what its caller sends at once goes before it: a machine that was put back does not rest for it.
    */
   async runJob<Name extends JobCommand>(
     command: Name,
     args: Omit<ArgumentsOf<Name>, 'job-id'>,
     options: CallOptions = {},
   ): Promise<void> {
-    const id = `vitrine-${++this.#lastId}`;
+    const id = `v${++this.#lastId}`;
     let hasFailed = false;
     // The waiter first: the job may end before the command that starts it is answered.
     const ended = this.waitFor(({ event, data }) => {
@@ -193,13 +195,13 @@ export class Qmp {
       throw error;
     }
     await ended.event;
-    const jobs = hasFailed ? this.execute('query-jobs') : undefined;
-    const dismissed = this.execute('job-dismiss', { id });
-    // It fails with the connection alone, of which the next call hears.
-    dismissed.catch(() => {});
-    if (jobs === undefined) return;
-    const job = (await jobs).find((one) => one.id === id);
-    await dismissed;
+    if (!hasFailed) {
+      // It fails with the connection alone, of which the next call hears.
+      setImmediate(() => this.execute('job-dismiss', { id }).catch(() => {}));
+      return;
+    }
+    const job = (await this.execute('query-jobs')).find((one) => one.id === id);
+    await this.execute('job-dismiss', { id });
     throw new VitrineError('guest-failed', { command, said: job?.error ?? 'nothing' });
   }
 

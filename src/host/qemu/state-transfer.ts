@@ -22,8 +22,8 @@ import { readVmstate } from './vmstate-reader.ts';
 
 /** Machine state in place of RAM's: set in every machine, and written into every stream that goes in. */
 export const IGNORE_SHARED = 'x-ignore-shared';
-/** How the nodes of states are called. */
-export const STATE_NODE_PREFIX = 'vitrine-state-';
+/** How the nodes of states are called: shortly, see `qmp.ts`. */
+export const STATE_NODE_PREFIX = 'vitrine-s';
 const TAG = 'vitrine';
 const EMPTY_TAG = 'empty';
 const PAGE_BYTES = 4096;
@@ -113,6 +113,9 @@ export class StateTransfer {
       await this.#qmp.execute('blockdev-add', {
         driver: 'qcow2',
         'node-name': node,
+        // A scratch file in memory: nothing of it has to outlive the machine, and it is ours alone.
+        cache: { 'no-flush': true },
+        'overlap-check': 'none',
         file: { driver: 'file', filename: file },
       });
     } catch (error) {
