@@ -126,6 +126,8 @@ export interface BridgeHost {
   machines(): readonly HostMachine[];
   /** The one of that name. */
   machine(name: string): HostMachine | undefined;
+  /** Asked before anything is collected. Throws `busy` with who uses the store beside this host. */
+  mayCollect?(): Promise<void>;
   /** Gives the room of disks back that no snapshot names: after the engine has collected. */
   collectDisks?(): Promise<DisksReport>;
   run?(request: RunRequest, options: WorkOptions): Promise<HostMachine>;

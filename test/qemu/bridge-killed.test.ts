@@ -3,7 +3,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -172,4 +172,24 @@ it('that cannot be taken over runs on, says why, and is not started twice', asyn
   await done('run', 'pulse');
   await untilMore('pulse', 5);
   await done('stop', 'pulse');
+});
+
+it('that stands on a disk and is without a bridge keeps its store from being collected', async () => {
+  const disk = join(folder, 'disk.raw');
+  await writeFile(disk, Buffer.alloc(1 << 20));
+  const drive = `file=${disk},format=raw,if=virtio`;
+  await done('run', 'writer', '--memory', '16M', '--', '-bios', rom.bios, '-drive', drive);
+  const pid = await pidOf('writer');
+  const collect = () => vitrine('gc', '--store', join(folder, 'store'));
+  expect(await collect()).toMatchObject({ code: 0 });
+  const layers = async () => (await readdir(join(folder, 'store.disks'))).filter((one) => /qcow2$/.test(one));
+  expect(await layers()).toHaveLength(1);
+  await endBridge('SIGKILL');
+  const refused = await collect();
+  expect(refused).toMatchObject({ code: 5, error: expect.stringMatching(/busy: .*machine "writer"/) });
+  expect(refused.error).toContain(String(pid));
+  process.kill(pid, 'SIGKILL');
+  await expect.poll(() => running(pid)).toEqual([false]);
+  expect(await collect()).toMatchObject({ code: 0, error: expect.stringContaining('1 layers') });
+  expect(await layers()).toEqual([]);
 });

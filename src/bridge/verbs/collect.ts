@@ -25,10 +25,10 @@ export const collect = defineVerb({
   async run(call, { job: id }) {
     call.require(null);
     const { host } = call;
-    const { job, result } = await call.job({ job: id, machine: null }, async (work) => ({
-      ...(await host.engine.collect(work)),
-      ...(await host.collectDisks?.()),
-    }));
+    const { job, result } = await call.job({ job: id, machine: null }, async (work) => {
+      await host.mayCollect?.();
+      return { ...(await host.engine.collect(work)), ...(await host.collectDisks?.()) };
+    });
     return { job, report: result };
   },
 });

@@ -17,6 +17,7 @@ import { Metrics } from './metrics.ts';
 import { newSecret } from './secret-table.ts';
 import type { ServeConfig } from './serve-config.ts';
 import { openStaticFolder } from './static-folder.ts';
+import { holdStore, type ReleaseStore } from './store-holder.ts';
 import {
   ensureRunFolder,
   removeTokenFile,
@@ -51,9 +52,11 @@ export async function openLocalBridge(
   if (other !== undefined) {
     throw new VitrineError('busy', { store: folder, bridge: other.origin, pid: other.pid });
   }
-  const store = await openFsStore(folder);
-  const undo: (() => unknown)[] = [() => store.close()];
+  const release = await holdStore(folder);
+  const undo: (() => unknown)[] = [release];
   try {
+    const store = await openFsStore(folder);
+    undo.push(() => store.close());
     const host = await openLocalHost({
       ...{ store, version: options.version, launcher: options.launcher, spoolFolder: folder },
     });
@@ -82,7 +85,7 @@ export async function openLocalBridge(
       ...{ pid, port: server.port, origin: server.origin, socket, token, version, store: folder },
     });
     const { keepMachines } = config;
-    return new LocalBridge({ server, host, audit, tokenFile, socket, keepMachines });
+    return new LocalBridge({ server, host, audit, tokenFile, socket, keepMachines, release });
   } catch (error) {
     for (const step of undo.reverse()) await step();
     throw error;
@@ -96,6 +99,7 @@ interface BridgeParts {
   readonly tokenFile: string;
   readonly socket: string | null;
   readonly keepMachines: boolean;
+  readonly release: ReleaseStore;
 }
 
 export class LocalBridge {
@@ -105,9 +109,11 @@ export class LocalBridge {
   readonly #audit: Audit | undefined;
   readonly #socket: string | null;
   readonly #keepMachines: boolean;
+  readonly #release: ReleaseStore;
   #closed: Promise<void> | undefined;
 
-  constructor({ server, host, audit, tokenFile, socket, keepMachines }: BridgeParts) {
+  constructor({ server, host, audit, tokenFile, socket, keepMachines, release }: BridgeParts) {
+    this.#release = release;
     this.#keepMachines = keepMachines;
     this.#socket = socket;
     this.server = server;
@@ -134,6 +140,7 @@ export class LocalBridge {
     await this.server.close();
     await this.host.close({ keepMachines: this.#keepMachines });
     this.#audit?.close();
+    await this.#release();
   }
 }
 

@@ -53,6 +53,9 @@ export interface LocalHostOptions {
   readonly store: Store;
   readonly version: string;
   readonly launcher?: Launcher | undefined;
+  /** Where no launcher is: asked before anything is collected, and what gives room of disks back then. */
+  readonly mayCollect?: () => Promise<void>;
+  readonly collectDisks?: (engine: Vitrine) => Promise<DisksReport>;
   /** Where long peeks wait for their readers. */
   readonly spoolFolder?: string;
 }
@@ -76,6 +79,7 @@ export class LocalHost implements BridgeHost {
   readonly attach?: (request: AttachRequest, options: WorkOptions) => Promise<HostMachine>;
   readonly fork?: (snapshot: SnapshotId, name: string, options: WorkOptions) => Promise<HostMachine>;
   readonly openSpool?: () => Promise<Spool>;
+  readonly mayCollect?: () => Promise<void>;
   readonly collectDisks?: () => Promise<DisksReport>;
   readonly #machines = new Map<string, LaunchedMachine>();
   /** Names whose machine is being started. */
@@ -84,7 +88,7 @@ export class LocalHost implements BridgeHost {
   /** Not to be called by others: `openLocalHost` is. */
   constructor(
     engine: Vitrine,
-    { store, version, launcher, spoolFolder }: LocalHostOptions,
+    { store, version, launcher, mayCollect, collectDisks, spoolFolder }: LocalHostOptions,
     known: readonly LaunchedMachine[],
   ) {
     for (const machine of known) this.#machines.set(machine.name, machine);
@@ -95,7 +99,11 @@ export class LocalHost implements BridgeHost {
     this.store = store;
     this.software = { name: 'vitrine', version };
     if (spoolFolder !== undefined) this.openSpool = () => openFileSpool(spoolFolder);
-    if (launcher === undefined) return;
+    if (launcher === undefined) {
+      if (mayCollect !== undefined) this.mayCollect = mayCollect;
+      if (collectDisks !== undefined) this.collectDisks = () => collectDisks(engine);
+      return;
+    }
     this.run = (request) => this.#start(request.name, () => launcher.run(request, engine));
     this.fork = (snapshot, name, work) =>
       this.#start(name, () => launcher.fork(snapshot, name, engine, work));

@@ -4,7 +4,7 @@
 // Machines outlive a bridge that was killed, or that was told to keep them: the next one on the same store finds them by their run
 // directories and takes them over under their names. One that it cannot take over is left alone, and it says why.
 
-import { mkdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { isVitrineError, VitrineError } from '../../base/error.ts';
 import type { WorkOptions } from '../../base/work.ts';
@@ -13,11 +13,10 @@ import type { SnapshotId } from '../../engine/snapshot.ts';
 import type { Vitrine } from '../../engine/vitrine.ts';
 import type { ConfigValue } from '../../guest/guest.ts';
 import type { ServedBellRing } from '../qemu/bell-service.ts';
-import { collectDisks } from '../qemu/collect-disks.ts';
 import { adoptKeptMachine, findKeptMachines, type KeptMachine } from '../qemu/kept-machine.ts';
-import { mergeDisks } from '../qemu/merge-disks.ts';
 import type { QemuProfile } from '../qemu/profile.ts';
 import { collectRunDirectories, rootsThere } from '../qemu/run-directory.ts';
+import { tidyDisks } from '../qemu/tidy-disks.ts';
 import { AttachedHostMachine } from './attached-host-machine.ts';
 import { ClonePools } from './clone-pools.ts';
 import type { LaunchedMachine, Launcher } from './local-host.ts';
@@ -112,16 +111,9 @@ export class QemuLauncher implements Launcher {
   }
 
   async collectDisks(engine: Vitrine, machines: readonly LaunchedMachine[]): Promise<DisksReport> {
-    const { diskFolder } = this.#options;
-    const isThere = await stat(diskFolder).then(
-      (found) => found.isDirectory(),
-      () => false,
-    );
-    if (!isThere) return { layersRemoved: 0, layersMerged: 0 };
-    const layersMerged = await mergeDisks(engine, diskFolder);
-    for (const machine of machines) if (machine instanceof QemuHostMachine) await machine.shortenDisks();
-    const layersRemoved = (await collectDisks(engine, diskFolder)).length;
-    return { layersRemoved, layersMerged };
+    return tidyDisks(engine, this.#options.diskFolder, async () => {
+      for (const machine of machines) if (machine instanceof QemuHostMachine) await machine.shortenDisks();
+    });
   }
 
   async #start(

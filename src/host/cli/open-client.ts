@@ -2,6 +2,7 @@
 // once.
 
 import { realpath, stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { VitrineError } from '../../base/error.ts';
 import { type BridgeClient, connectBridge } from '../../bridge/bridge-client.ts';
 import { fullGrant } from '../../bridge/grant.ts';
@@ -10,7 +11,9 @@ import { openFsStore } from '../../store/fs-store.ts';
 import { bearerSocket } from '../bridge/bearer-socket.ts';
 import { localChannelPair } from '../bridge/local-channel.ts';
 import { openLocalHost } from '../bridge/local-host.ts';
+import { requireAtRest } from '../bridge/store-holder.ts';
 import { runFolder, runningBridges, type TokenFile } from '../bridge/token-file.ts';
+import { tidyDisks } from '../qemu/tidy-disks.ts';
 import { defaultStore } from './default-store.ts';
 import { findBridge } from './find-bridge.ts';
 import { findPackage } from './package-place.ts';
@@ -48,15 +51,16 @@ export async function openClient(options: ClientOptions): Promise<OpenedClient> 
     if (needs === 'machines') {
       throw new VitrineError('connection-lost', { store: folder, start: 'vitrine serve --store' });
     }
-    return openStore(folder);
+    return openStore(store, folder, environment);
   }
   const found = await findBridge(environment, bridge).catch((error: unknown) => error);
   if (!(found instanceof Error)) return openBridge(found as TokenFile);
   const isNone = found instanceof VitrineError && found.code === 'connection-lost';
   if (bridge !== undefined || needs === 'machines' || !isNone) throw found;
-  const folder = await storeFolder(defaultStore(environment)).catch(() => undefined);
+  const path = defaultStore(environment);
+  const folder = await storeFolder(path).catch(() => undefined);
   if (folder === undefined) throw found;
-  return openStore(folder);
+  return openStore(path, folder, environment);
 }
 
 /** A bridge of this host that does not answer within some seconds is gone; a person waits. */
@@ -78,11 +82,19 @@ async function openBridge({ origin, socket, token }: TokenFile): Promise<OpenedC
   return { client, place: origin, close: async () => client.close() };
 }
 
-/** The store without a bridge: the same sessions, in this process. */
-async function openStore(folder: string): Promise<OpenedClient> {
+/** The store without a bridge: the same sessions, in this process. Its disks lie where `serve` has them. */
+async function openStore(
+  path: string,
+  folder: string,
+  environment: NodeJS.ProcessEnv,
+): Promise<OpenedClient> {
   const { version } = findPackage();
   const store = await openFsStore(folder);
-  const host = await openLocalHost({ store, version }).catch(async (error: unknown) => {
+  const host = await openLocalHost({
+    ...{ store, version },
+    mayCollect: () => requireAtRest(folder, environment.VITRINE_MACHINES_DIR),
+    collectDisks: (engine) => tidyDisks(engine, `${resolve(path)}.disks`),
+  }).catch(async (error: unknown) => {
     await store.close();
     throw error;
   });

@@ -28,7 +28,9 @@ export const gcCommand = verbCommand({
   help: `vitrine gc
 vitrine gc --store snapshots
 
-Removes what no snapshot reaches; with a bridge that starts machines, layers of their disks as well. Saves wait meanwhile; when it is cut off, the next one ends it.
+Removes what no snapshot reaches, and layers of QEMU machines' disks that none needs. Saves wait meanwhile; when it is cut off, the next
+one ends it. Without a bridge of this user it is refused (busy) while another one serves the store, or a machine that no bridge has
+stands on its disks.
 
 `,
   needs: 'snapshots',

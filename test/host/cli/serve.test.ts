@@ -1,5 +1,6 @@
 // `vitrine serve` from its command line to its end: what it prints and leaves, its configuration, and what it refuses.
 
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { access, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -53,6 +54,25 @@ describe('vitrine serve', () => {
     await expect(fetch(`${origin}/healthz`)).rejects.toThrow();
     await expect(access(tokenFile)).rejects.toThrow('ENOENT');
     expect((await readdir(folder)).sort()).toEqual(['run', 'store', 'store.audit.jsonl']);
+  });
+
+  it('has its store alone, also where it is not seen by its run directory', async () => {
+    const { command } = await serve();
+    const elsewhere = { ...environment, VITRINE_RUN_DIR: join(folder, 'elsewhere') };
+    const store = join(folder, 'store');
+    const refused = { code: 5, error: expect.stringContaining(String(process.pid)) };
+    expect(await runCommand(['serve', '--listen', '127.0.0.1:0'], elsewhere)).toMatchObject(refused);
+    expect(await runCommand(['gc', '--store', store], elsewhere)).toMatchObject(refused);
+    expect(await runCommand(['gc', '--store', store], environment)).toMatchObject({ code: 0 });
+    expect(await runCommand(['log', '--store', store], elsewhere)).toMatchObject({ code: 0 });
+    command.interrupt();
+    await command.ended;
+    expect(await runCommand(['gc', '--store', store], elsewhere)).toMatchObject({ code: 0 });
+    // One that was killed has nothing any more.
+    const gone = spawnSync(process.execPath, ['-e', '0']).pid;
+    await writeFile(`${store}.bridge.json`, JSON.stringify({ pid: gone, startedAt: '1' }));
+    expect(await runCommand(['gc', '--store', store], elsewhere)).toMatchObject({ code: 0 });
+    await serve();
   });
 
   it('has more addresses to give while it runs', async () => {
