@@ -5,7 +5,8 @@
 import type { Clock } from '../base/clock.ts';
 import type { DirtyTake, Guest } from '../guest/guest.ts';
 import type { PageSet } from '../memory/page-set.ts';
-import type { Mirror, PageSource } from './mirror.ts';
+import { Mirror, type PageSource } from './mirror.ts';
+import type { MirrorScanner } from './mirror-scanner.ts';
 import { Slices } from './slices.ts';
 
 /** Slices for it when nobody minds the guest's waits: two milliseconds, most of them for fresh memory. */
@@ -16,7 +17,7 @@ export function warmUpSlices(clock: Clock): Slices {
 /** Makes the mirror what the guest held at some time during the call, and adds pages that differed to `pending`. */
 export async function copyAhead(
   guest: Guest,
-  mirror: Mirror,
+  mirror: Mirror | MirrorScanner,
   pending: readonly PageSet[],
   slices: Slices,
   takeMarks: () => DirtyTake,
@@ -31,7 +32,9 @@ export async function copyAhead(
     await guest.resume();
   }
   try {
-    if (guest.readTorn === undefined) await slices.whilePaused(guest, copies(guest, mirror, pending));
+    // Threads take nothing of the guest's time.
+    if (!(mirror instanceof Mirror)) await mirror.take(pending);
+    else if (guest.readTorn === undefined) await slices.whilePaused(guest, copies(guest, mirror, pending));
     else await copyTorn(guest.readTorn.bind(guest), mirror, pending, slices);
   } catch (error) {
     take.putBack();

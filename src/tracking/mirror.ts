@@ -9,39 +9,26 @@
 // It knows nothing of pausing, bases or snapshots: that is the tracker's.
 
 import { assert } from '../base/assert.ts';
-import { KIB, MIB } from '../base/limits.ts';
+import { MIB } from '../base/limits.ts';
 import type { Guest } from '../guest/guest.ts';
-import type { Address, Kernels } from '../kernel/kernels.ts';
+import type { Kernels } from '../kernel/kernels.ts';
 import { type PageRun, PageSet } from '../memory/page-set.ts';
 import { pageCountOf, type Region } from '../memory/region.ts';
+import {
+  chunkPagesOf,
+  isTouched,
+  openSegment,
+  reserveWorkArea,
+  runsIn,
+  type Segment,
+  touch,
+} from './mirror-segment.ts';
 
-/** Bytes copied and compared at a time: staging, mirror part and guest part stay in a 2 MiB cache. */
-const CHUNK_BYTES = 256 * KIB;
 /** Bytes of mirror in one kernel memory; the rest of the 4 GiB is left to staging and rounding. */
 const SEGMENT_BYTES = 1024 * MIB;
 
 const NONE = new Uint32Array(0);
 const ONLY_FIRST = Uint32Array.of(0);
-
-/** A part of one region in one kernel memory. */
-interface Segment {
-  readonly kernels: Kernels;
-  readonly region: Region;
-  readonly firstPage: number;
-  readonly pageCount: number;
-  readonly at: Address;
-  readonly work: WorkArea;
-  /** By chunk: 0 while the mirror holds zeros alone there, as it does for most of a guest that has memory to spare. */
-  readonly touched: Uint8Array;
-}
-
-/** Scratch space of one kernel memory. */
-interface WorkArea {
-  readonly staging: Address;
-  readonly changedPages: Address;
-  readonly bits: Address;
-  readonly list: Address;
-}
 
 /** Sees each changed page before the mirror takes its new content. The bytes are valid during the call only. */
 export type ChangeListener = (region: number, page: number, oldBytes: Uint8Array) => void;
@@ -79,15 +66,18 @@ export class Mirror {
         }
         const room = Math.floor((SEGMENT_BYTES - usedBytes) / region.pageBytes);
         const count = Math.min(pageCount - firstPage, Math.max(room, 1));
-        const at = kernels.arena.allocate(count * region.pageBytes, 64);
-        const touched = new Uint8Array(Math.ceil(count / chunkPagesOf(region)));
-        ofRegion.push({ kernels, region, firstPage, pageCount: count, at, work, touched });
+        ofRegion.push(openSegment(kernels, work, region, { firstPage, pageCount: count }));
         usedBytes += count * region.pageBytes;
         firstPage += count;
       }
       segments.push(ofRegion);
     }
     return new Mirror(regions, segments);
+  }
+
+  /** What it is made of, for threads that work in the same memory. */
+  get segments(): readonly Segment[] {
+    return this.#segments.flat();
   }
 
   /**
@@ -194,10 +184,16 @@ export class Mirror {
 
   /** Takes those that are all zeros out of `pages`, which are all of a region; a step a chunk. */
   *dropZeros(region: number, pages: PageSet): Generator<void> {
-    for (const { kernels, region: of, firstPage, pageCount, at, work } of this.#segments[region] ?? []) {
+    for (const { kernels, region: of, firstPage, pageCount, at, work, touched } of this.#segments[region] ??
+      []) {
       const chunkPages = chunkPagesOf(of);
       for (let page = 0; page < pageCount; page += chunkPages) {
         const count = Math.min(chunkPages, pageCount - page);
+        if (touched[page / chunkPages] === 0) {
+          // Memory that was never used is not even read: that alone would take room for it.
+          for (let index = 0; index < count; index++) pages.delete(firstPage + page + index);
+          continue;
+        }
         kernels.zeroPages(at + page * of.pageBytes, of.pageBytes, count, work.bits);
         const zeros = kernels.listBits(work.bits, count, work.list);
         for (const zero of kernels.arena.words(work.list, zeros)) pages.delete(firstPage + page + zero);
@@ -339,52 +335,5 @@ export class Mirror {
     );
     assert(found !== undefined, 'a page lies in its region');
     return found;
-  }
-}
-
-function reserveWorkArea(kernels: Kernels): WorkArea {
-  const { arena } = kernels;
-  const maxPages = CHUNK_BYTES / 256;
-  return {
-    staging: arena.allocate(CHUNK_BYTES, 64),
-    changedPages: arena.allocate(CHUNK_BYTES, 64),
-    bits: arena.allocate(Math.ceil(maxPages / 8), 16),
-    list: arena.allocate(4 * maxPages, 16),
-  };
-}
-
-function chunkPagesOf(region: Region): number {
-  return Math.max(1, Math.floor(CHUNK_BYTES / region.pageBytes));
-}
-
-/** Whether any chunk that holds some of these pages was written to. */
-function isTouched({ region, firstPage, touched }: Segment, first: number, count: number): boolean {
-  const chunkPages = chunkPagesOf(region);
-  const last = Math.floor((first + count - 1 - firstPage) / chunkPages);
-  for (let chunk = Math.floor((first - firstPage) / chunkPages); chunk <= last; chunk++) {
-    if (touched[chunk] !== 0) return true;
-  }
-  return false;
-}
-
-function touch({ region, firstPage, touched }: Segment, first: number, count: number): void {
-  const chunkPages = chunkPagesOf(region);
-  const from = Math.floor((first - firstPage) / chunkPages);
-  touched.fill(1, from, Math.floor((first + count - 1 - firstPage) / chunkPages) + 1);
-}
-
-/** Runs of candidate pages inside one segment, none longer than `maxCount`. */
-function* runsIn(segment: Segment, candidates: PageSet | null, maxCount: number) {
-  const end = segment.firstPage + segment.pageCount;
-  if (candidates === null) {
-    for (let first = segment.firstPage; first < end; first += maxCount) {
-      yield { first, count: Math.min(maxCount, end - first) };
-    }
-    return;
-  }
-  for (const run of candidates.runs(maxCount)) {
-    const first = Math.max(run.first, segment.firstPage);
-    const last = Math.min(run.first + run.count, end);
-    if (first < last) yield { first, count: last - first };
   }
 }

@@ -21,6 +21,7 @@ import { FreePages } from './free-pages.ts';
 import { LeftOut } from './left-out.ts';
 import { MarkAudit } from './mark-audit.ts';
 import type { ChangeListener, Mirror } from './mirror.ts';
+import type { MirrorScanner } from './mirror-scanner.ts';
 import { PreviousPages } from './previous-pages.ts';
 import type { Slices } from './slices.ts';
 import { SuspectPages } from './suspect-pages.ts';
@@ -32,6 +33,7 @@ const PREVIOUS_BYTES = 16 * MIB;
 export class PageLedger {
   readonly #guest: Guest;
   readonly #mirror: Mirror;
+  readonly #scanner: MirrorScanner | undefined;
   readonly pending: readonly PageSet[];
   readonly staged: readonly PageSet[];
   readonly previous: PreviousPages;
@@ -46,9 +48,11 @@ export class PageLedger {
   /** Told of what the mirror loses, while there is one. */
   follower: Follower | null = null;
 
-  constructor(guest: Guest, mirror: Mirror) {
+  /** With a scanner, other threads compare memory where all of it is to be looked at. */
+  constructor(guest: Guest, mirror: Mirror, scanner?: MirrorScanner) {
     this.#guest = guest;
     this.#mirror = mirror;
+    this.#scanner = scanner;
     this.pending = guest.regions.map((region) => new PageSet(pageCountOf(region)));
     this.staged = guest.regions.map((region) => new PageSet(pageCountOf(region)));
     this.previous = new PreviousPages(guest.regions.length, PREVIOUS_BYTES);
@@ -94,11 +98,18 @@ export class PageLedger {
     const take = this.take();
     const isAudited = this.audit.isDue;
     let scanned = 0;
+    let differing: readonly PageSet[] | undefined;
     try {
-      for (const { id } of this.#guest.regions) {
+      for (const region of this.#guest.regions) {
+        const { id } = region;
         const candidates = this.candidates(take, id);
         const listener = this.listener(keepPrevious, id, isAudited ? { told: candidates } : undefined);
-        const looked = isAudited ? null : candidates;
+        let looked = isAudited ? null : candidates;
+        if (looked === null && this.#scanner !== undefined) {
+          differing ??= await this.#compareAll(this.#scanner);
+          looked = differing[id]!;
+          scanned += pageCountOf(region) - looked.size;
+        }
         scanned += await this.#mirror.scan(this.#guest, id, looked, this.pending[id]!, listener);
       }
     } catch (error) {
@@ -107,6 +118,12 @@ export class PageLedger {
     }
     this.settle(take);
     return scanned;
+  }
+
+  async #compareAll(scanner: MirrorScanner): Promise<readonly PageSet[]> {
+    const differing = this.#guest.regions.map((region) => new PageSet(pageCountOf(region)));
+    await scanner.compare(differing);
+    return differing;
   }
 
   /** The guest's marks, taken; what is not believed counts as not told. Settled by `settle`, or put back. */

@@ -18,6 +18,7 @@ import { DoorbellService } from './doorbell-service.ts';
 import type { EpochReport, FollowedTracker, Follower, Instant } from './follower.ts';
 import { gatherPages } from './gather.ts';
 import { Mirror } from './mirror.ts';
+import type { MirrorScanner, OpenMirrorScanner } from './mirror-scanner.ts';
 import { PageLedger } from './page-ledger.ts';
 import { peekGuest } from './peek.ts';
 import { Phase } from './phase.ts';
@@ -40,6 +41,8 @@ import { type ChooseInstant, travelTo } from './travel.ts';
 export interface ScanTrackerOptions {
   /** Gives a kernel memory of its own at each call. */
   readonly openKernels: () => Promise<Kernels>;
+  /** Threads that compare memory, where the kernels' memories are shared and there are some. */
+  readonly openScanner?: OpenMirrorScanner;
   readonly clock?: Clock;
 }
 
@@ -52,7 +55,7 @@ export interface ScanTrackerOptions {
 export async function openScanTracker(guest: Guest, options: ScanTrackerOptions): Promise<ScanTracker> {
   checkRegions(guest.regions);
   const mirror = await Mirror.open(guest.regions, options.openKernels);
-  return new ScanTracker(guest, mirror, options.clock ?? SYSTEM_CLOCK);
+  return new ScanTracker(guest, mirror, options.clock ?? SYSTEM_CLOCK, options.openScanner?.(mirror));
 }
 
 type PhaseName = 'idle' | 'captured' | 'restoring';
@@ -62,6 +65,7 @@ export class ScanTracker implements FollowedTracker {
   readonly #guest: Guest;
   readonly #mirror: Mirror;
   readonly #clock: Clock;
+  readonly #scanner: MirrorScanner | undefined;
   readonly #ledger: PageLedger;
   readonly #phase = new Phase<PhaseName>('idle');
   /** Ends the live capture under way. */
@@ -71,11 +75,12 @@ export class ScanTracker implements FollowedTracker {
   #isWarm = false;
   #pausedAtMs = 0;
 
-  constructor(guest: Guest, mirror: Mirror, clock: Clock) {
+  constructor(guest: Guest, mirror: Mirror, clock: Clock, scanner?: MirrorScanner) {
     this.#guest = guest;
     this.#mirror = mirror;
     this.#clock = clock;
-    this.#ledger = new PageLedger(guest, mirror);
+    this.#scanner = scanner;
+    this.#ledger = new PageLedger(guest, mirror, scanner);
     this.doorbell = new DoorbellService(guest, this);
   }
 
@@ -128,6 +133,7 @@ export class ScanTracker implements FollowedTracker {
     readonly full: boolean;
   }): Promise<{ readonly changed: readonly Uint32Array<ArrayBuffer>[] }> {
     return this.#enter('idle', 'restoring', async () => {
+      await this.#scanner?.prepare();
       await this.#guest.pause({ marks: true });
       this.#pausedAtMs = this.#clock.nowMs();
       try {
@@ -265,6 +271,7 @@ export class ScanTracker implements FollowedTracker {
     this.#ledger.follower = null;
     this.#ledger.free.close();
     await this.doorbell.stop();
+    this.#scanner?.close();
     await this.#guest.close();
   }
 
@@ -300,8 +307,13 @@ export class ScanTracker implements FollowedTracker {
   }
 
   async #warmUp(slices = warmUpSlices(this.#clock)): Promise<void> {
-    if (this.#isWarm) return;
-    await copyAhead(this.#guest, this.#mirror, this.#ledger.pending, slices, () => this.#ledger.take());
+    if (this.#isWarm) {
+      await this.#scanner?.prepare();
+      return;
+    }
+    const { pending } = this.#ledger;
+    const source = this.#scanner ?? this.#mirror;
+    await copyAhead(this.#guest, source, pending, slices, () => this.#ledger.take());
     this.#isWarm = true;
   }
 

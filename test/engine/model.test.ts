@@ -12,7 +12,7 @@ import { ThreadEncoder } from '../../src/host/pages/thread-encoder.ts';
 import { openMemoryStore } from '../../src/store/memory-store.ts';
 import { adoptFlat, openTestEngine } from '../support/engine.ts';
 import { faulty } from '../support/faulty-store.ts';
-import { adoptFiled, FiledGuest } from '../support/filed-guest.ts';
+import { adoptFiled, adoptMirrored, FiledGuest } from '../support/filed-guest.ts';
 import { expectSame } from '../support/same.ts';
 import { seedOfRun } from '../support/seed.ts';
 import { SwitchStore } from '../support/switch-store.ts';
@@ -20,6 +20,9 @@ import { SwitchStore } from '../support/switch-store.ts';
 const PAGES = 96;
 const STEPS = 150;
 const MAX_MACHINES = 3;
+const TOLD_BY = ['mirror', 'shared mirror', 'digests'] as const;
+
+type ToldBy = (typeof TOLD_BY)[number];
 
 interface Subject {
   readonly guest: FlatGuest;
@@ -44,10 +47,10 @@ class History {
   #machines = 0;
   readonly counts: Record<string, number> = {};
 
-  readonly #tracker: 'mirror' | 'digests';
+  readonly #tracker: ToldBy;
   readonly #removals: (() => Promise<void>)[] = [];
 
-  constructor(seed: number, tracker: 'mirror' | 'digests') {
+  constructor(seed: number, tracker: ToldBy) {
     this.#tracker = tracker;
     this.#state = Math.imul(seed, 0x9e37_79b1) >>> 0 || 1;
   }
@@ -153,7 +156,7 @@ class History {
   /** Another engine over the same store, as after a reload; its machines are new. */
   async #reopen(): Promise<void> {
     this.#store = new SwitchStore(this.#inner);
-    const encoder = this.#tracker === 'digests' ? new ThreadEncoder({ fewestPages: 1 }) : undefined;
+    const encoder = this.#tracker === 'mirror' ? undefined : new ThreadEncoder({ fewestPages: 1 });
     this.#engine = await openTestEngine(this.#store, undefined, encoder);
     this.#subjects = [];
     await this.#adopt();
@@ -165,12 +168,17 @@ class History {
     const subject =
       this.#tracker === 'mirror'
         ? await adoptFlat(this.#engine, name, PAGES, { tracking })
-        : await this.#adoptFiled(name);
+        : await this.#adoptFiled(name, tracking);
     this.#subjects.push(subject);
     return subject;
   }
 
-  async #adoptFiled(name: string): Promise<Subject> {
+  async #adoptFiled(name: string, tracking: 'marks' | 'none'): Promise<Subject> {
+    if (this.#tracker === 'shared mirror') {
+      const mirrored = await adoptMirrored(this.#engine, name, PAGES, { tracking });
+      this.#removals.push(mirrored.remove);
+      return mirrored;
+    }
     const options = { keptPages: this.#pick([0, 5, 30, PAGES]), fewPages: this.#pick([0, 20, PAGES]) };
     const filed = await adoptFiled(this.#engine, name, PAGES, options);
     this.#removals.push(filed.remove);
@@ -229,7 +237,7 @@ function pageOf(memory: Uint8Array, page: number): Uint8Array {
   return memory.subarray(page * 4096, (page + 1) * 4096);
 }
 
-describe.each(['mirror', 'digests'] as const)('engine against a model, told by %s', (tracker) => {
+describe.each(TOLD_BY)('engine against a model, told by %s', (tracker) => {
   const first = seedOfRun();
   it.each([first, first + 1, first + 2, first + 3])('seed %i', { timeout: 60_000 }, async (seed) => {
     const history = new History(seed, tracker);

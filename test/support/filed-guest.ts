@@ -7,10 +7,13 @@ import { join } from 'node:path';
 import type { Machine } from '../../src/engine/machine.ts';
 import type { Vitrine } from '../../src/engine/vitrine.ts';
 import { FlatGuest, type FlatGuestOptions } from '../../src/guest/flat.ts';
+import { MirrorThreads } from '../../src/host/pages/mirror-threads.ts';
 import { RamScanner } from '../../src/host/pages/ram-scanner.ts';
 import { StagingFile } from '../../src/host/pages/staging-file.ts';
+import { loadKernels } from '../../src/kernel/load.ts';
 import type { Span } from '../../src/memory/span.ts';
 import { DigestTracker } from '../../src/tracking/digest-tracker.ts';
+import { openScanTracker } from '../../src/tracking/scan-tracker.ts';
 
 const PAGE = 4096;
 
@@ -77,7 +80,24 @@ export interface FiledOptions extends Partial<FlatGuestOptions> {
   readonly fewPages?: number;
 }
 
-/** A guest of two regions whose border is no multiple of anything, told by digests, under an engine. */
+/** A guest of two regions whose border is no multiple of anything, its memory in a file, too. */
+async function openFiled(pages: number, options: Partial<FlatGuestOptions>) {
+  const directory = await mkdtemp(join(tmpdir(), 'vitrine-filed-'));
+  const memory = new Uint8Array(pages * PAGE);
+  const border = Math.floor(pages / 3) * PAGE + PAGE;
+  const path = join(directory, 'ram');
+  const guest = new FiledGuest(path, {
+    regions: [
+      { name: 'ram', bytes: memory.subarray(0, border), guestAddress: 0 },
+      { name: 'ram.high', bytes: memory.subarray(border), guestAddress: border },
+    ],
+    ...options,
+  });
+  const remove = (): Promise<void> => rm(directory, { recursive: true, force: true });
+  return { directory, path, guest, memory, remove };
+}
+
+/** Such a guest, told by digests, under an engine. */
 export async function adoptFiled(
   engine: Vitrine,
   name: string,
@@ -90,20 +110,29 @@ export async function adoptFiled(
   memory: Uint8Array<ArrayBuffer>;
   remove: () => Promise<void>;
 }> {
-  const directory = await mkdtemp(join(tmpdir(), 'vitrine-filed-'));
-  const memory = new Uint8Array(pages * PAGE);
-  const border = Math.floor(pages / 3) * PAGE + PAGE;
-  const path = join(directory, 'ram');
-  const guest = new FiledGuest(path, {
-    regions: [
-      { name: 'ram', bytes: memory.subarray(0, border), guestAddress: 0 },
-      { name: 'ram.high', bytes: memory.subarray(border), guestAddress: border },
-    ],
-    ...options,
-  });
+  const { directory, path, guest, memory, remove } = await openFiled(pages, options);
   const scanner = new RamScanner(path, guest.regions, { mostKeptBytes: keptPages * PAGE });
   const staging = new StagingFile(directory, guest.regions);
   const tracker = new DigestTracker({ guest, scanner, staging, fewPages });
-  const remove = (): Promise<void> => rm(directory, { recursive: true, force: true });
   return { guest, machine: engine.adopt(name, tracker), tracker, memory, remove };
+}
+
+/** Such a guest, compared by threads with a mirror that they share, under an engine. */
+export async function adoptMirrored(
+  engine: Vitrine,
+  name: string,
+  pages: number,
+  options: Partial<FlatGuestOptions> = {},
+): Promise<{
+  guest: FiledGuest;
+  machine: Machine;
+  memory: Uint8Array<ArrayBuffer>;
+  remove: () => Promise<void>;
+}> {
+  const { path, guest, memory, remove } = await openFiled(pages, options);
+  const tracker = await openScanTracker(guest, {
+    openKernels: () => loadKernels({ shared: true }),
+    openScanner: (mirror) => new MirrorThreads(path, mirror),
+  });
+  return { guest, machine: engine.adopt(name, tracker), memory, remove };
 }

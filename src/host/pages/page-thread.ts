@@ -7,6 +7,7 @@ import type { Codecs } from '../../codec/codec.ts';
 import { Digester } from '../../engine/digester.ts';
 import type { InspectedPages, PageFrame } from '../../engine/page-encoder.ts';
 import { loadKernels } from '../../kernel/load.ts';
+import { type CompareTask, compareChunks } from './compare-chunks.ts';
 import {
   type DecodeTask,
   decodeFrames,
@@ -19,7 +20,7 @@ import {
 import { openScanWorkArea, type ScanTask, type ScanWorkArea, scanChunks } from './scan-chunks.ts';
 
 /** What a thread can be asked for. */
-export type PageTask = ScanTask | InspectTask | EncodeTask | DecodeTask;
+export type PageTask = ScanTask | CompareTask | InspectTask | EncodeTask | DecodeTask;
 
 /** What it answers with. */
 export type PageResult<Task extends PageTask> = Task extends InspectTask
@@ -59,9 +60,9 @@ export async function servePages(): Promise<void> {
     digester: new Digester(kernels),
     codecs: await loadThreadCodecs(),
   };
-  port.on('message', ({ id, task }: PageRequest) => {
+  port.on('message', async ({ id, task }: PageRequest) => {
     try {
-      const { result, transfer } = doTask(task, parts);
+      const { result, transfer } = task.kind === 'compare' ? await doCompare(task) : doTask(task, parts);
       const answer: PageAnswer = { id, result };
       port.postMessage(answer, transfer);
     } catch (error) {
@@ -71,7 +72,11 @@ export async function servePages(): Promise<void> {
   });
 }
 
-function doTask(task: PageTask, { scanning, digester, codecs }: Parts) {
+async function doCompare(task: CompareTask) {
+  return { result: await compareChunks(task), transfer: [] };
+}
+
+function doTask(task: Exclude<PageTask, CompareTask>, { scanning, digester, codecs }: Parts) {
   if (task.kind === 'scan') return { result: scanChunks(task, scanning), transfer: [] };
   if (task.kind === 'encode') {
     const result = encodePages(task, codecs);

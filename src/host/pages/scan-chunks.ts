@@ -1,9 +1,9 @@
 // A thread's part of a scan: it takes chunk after chunk until there is none left, so that threads that have more of a core
 // do more of the work.
 
-import { closeSync, openSync, readSync } from 'node:fs';
-import { VitrineError } from '../../base/error.ts';
+import { closeSync } from 'node:fs';
 import type { Kernels } from '../../kernel/kernels.ts';
+import { openRam, readFully } from './read-ram.ts';
 import {
   CHUNK_BYTES,
   CHUNK_PAGES,
@@ -105,20 +105,4 @@ function isSameDigest(a: Int32Array, atA: number, b: Int32Array, atB: number): b
 
 function takeDigest(into: Int32Array, at: number, from: Int32Array | undefined, atFrom: number): void {
   for (let word = 0; word < DIGEST_WORDS; word++) into[at + word] = from?.[atFrom + word] ?? 0;
-}
-
-function openRam(path: string): number {
-  try {
-    return openSync(path, 'r');
-  } catch (cause) {
-    throw new VitrineError('guest-failed', { file: path }, { cause });
-  }
-}
-
-function readFully(file: number, path: string, into: Uint8Array, offsetBytes: number): void {
-  for (let done = 0; done < into.length; ) {
-    const count = readSync(file, into, done, into.length - done, offsetBytes + done);
-    if (count === 0) throw new VitrineError('guest-failed', { file: path, reason: 'it became shorter' });
-    done += count;
-  }
 }

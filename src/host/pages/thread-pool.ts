@@ -6,6 +6,7 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { type ErrorCode, type ErrorData, isErrorCode, VitrineError } from '../../base/error.ts';
+import type { CompareTask } from './compare-chunks.ts';
 import { PAGE_THREAD } from './generated/page-thread.ts';
 import type { PageAnswer, PageRequest, PageResult, PageTask } from './page-thread.ts';
 import type { ScanTask } from './scan-chunks.ts';
@@ -46,10 +47,22 @@ export class ThreadPool {
   }
 
   /** Lets every thread do the task; resolves when all have. On failure all have ended, too, and the first error is thrown. */
-  async runOnAll(task: ScanTask): Promise<void> {
+  async runOnAll(task: ScanTask | CompareTask): Promise<void> {
     const runs = this.#threads.map((_, index) => this.#run(index, task));
     const results = await Promise.allSettled(runs);
     for (const result of results) if (result.status === 'rejected') throw result.reason;
+  }
+
+  /**
+   * Ends threads that have nothing to do; the next task starts them again. A thread at rest holds on to memory that it was sent
+   * until it next runs out of its own: whoever gives up a large one calls this.
+   */
+  endIdle(): void {
+    for (const [index, thread] of this.#threads.entries()) {
+      if (thread === undefined || thread.pending.size > 0) continue;
+      this.#threads[index] = undefined;
+      thread.worker.terminate().catch(() => {});
+    }
   }
 
   /** Ends the threads; work under way fails with `worker-lost`. May be called again. */

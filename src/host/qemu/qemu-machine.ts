@@ -20,6 +20,7 @@ import type { Tracker } from '../../tracking/tracker.ts';
 import { addressSpaceOf } from '../forensics/page-walk.ts';
 import { PhysicalMemory, type PhysicalRange } from '../forensics/physical-memory.ts';
 import { VirtualMemory } from '../forensics/virtual-memory.ts';
+import { MirrorThreads } from '../pages/mirror-threads.ts';
 import { RamScanner } from '../pages/ram-scanner.ts';
 import { StagingFile } from '../pages/staging-file.ts';
 import { type CpuRegisters, registersIn } from './cpu-record.ts';
@@ -172,7 +173,14 @@ async function openTracker(
   { clock = SYSTEM_CLOCK, ram, mostCopiedBytes = MOST_COPIED_BYTES }: AdoptOptions,
 ): Promise<Tracker> {
   if (ram === 'private' || profile.memoryBytes <= mostCopiedBytes) {
-    return openScanTracker(guest, { openKernels: () => loadKernels(), clock });
+    // Threads read RAM as a file.
+    if (ram !== undefined && ram !== 'file')
+      return openScanTracker(guest, { openKernels: () => loadKernels(), clock });
+    return openScanTracker(guest, {
+      openKernels: () => loadKernels({ shared: true }),
+      openScanner: (mirror) => new MirrorThreads(files.ram, mirror),
+      clock,
+    });
   }
   const scanner = new RamScanner(files.ram, guest.regions);
   const staging = new StagingFile(files.directory, guest.regions);
