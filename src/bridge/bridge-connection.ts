@@ -23,7 +23,10 @@ export class BridgeConnection {
   /** Resolves when it is over, with why. */
   readonly closed: Promise<VitrineError>;
   readonly #channel: BridgeChannel;
-  readonly #decoder = new FrameDecoder(SENT_BY.host);
+  readonly #decoder = new FrameDecoder(
+    SENT_BY.host,
+    (request) => this.#calls.get(request)?.isInParts !== false,
+  );
   readonly #calls = new Map<number, ClientCall>();
   #request = 0;
   #end: VitrineError | null = null;
@@ -69,7 +72,8 @@ export class BridgeConnection {
     checkBody(params, verb.request, `${verb.name} request`);
     const body = encodeBody(params);
     const request = ++this.#request;
-    const call = new ClientCall(verb, request, (frame) => this.#send(frame), options);
+    const lends = this.#channel.lends === true;
+    const call = new ClientCall(verb, request, { send: (frame) => this.#send(frame), lends }, options);
     this.#calls.set(request, call);
     const cancel = (): void => this.#send(encodeFrame({ type: 'cancel', request }));
     options.signal?.addEventListener('abort', cancel);

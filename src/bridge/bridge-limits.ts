@@ -14,10 +14,12 @@ export const BRIDGE_LIMITS = {
   maxErrorCauses: 4,
   /** Credit that one stream may have outstanding: what its receiver must be able to take at once. */
   maxCreditBytes: 8 * MIB,
-  /** Credit that a client grants of itself: two round trips of 10 ms at 200 MB/s. */
+  /** Credit that a host grants of itself for what is streamed up: two round trips of 10 ms at 200 MB/s. */
   windowBytes: 4 * MIB,
-  /** Taken bytes are granted again in steps of so many: a grant for each frame cost a client as much as reading the frame. */
-  creditStepBytes: MIB,
+  /** As much of a client for what is streamed down, which is its own memory: on one host 4 MiB are less than the sockets hold. */
+  clientWindowBytes: 8 * MIB,
+  /** Taken bytes are granted again in steps of so many: on one host a grant costs a client as much as reading half a mebibyte. */
+  creditStepBytes: 2 * MIB,
   /** Most memory for a peek that a session uses again for the next one. */
   scratchBytes: 16 * MIB,
   /** Bytes that wait in a channel before a session holds its streams back. */

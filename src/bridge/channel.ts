@@ -26,6 +26,8 @@ export interface BridgeChannel {
    * end may hold the very bytes that were sent.
    */
   readonly copies?: boolean;
+  /** Whether the bytes of a message are lent: their memory is used again when `onMessage` returns. Absent where they are not. */
+  readonly lends?: boolean;
   /** Set by whoever uses the channel, before messages come. */
   onMessage: ((message: OwnedBytes) => void) | null;
   /** Called once, whichever end closed it. */

@@ -15,6 +15,13 @@ import { creditFrame, creditOf, encodeFrame, encodeHeader, type Frame } from './
 import { Mailbox } from './mailbox.ts';
 import type { Verb } from './verb.ts';
 
+/** What a call needs of its connection. */
+export interface CallChannel {
+  readonly send: (frame: OwnedBytes) => void;
+  /** Whether what comes is lent, as a channel says it. */
+  readonly lends: boolean;
+}
+
 /** What a caller may want of a request beside its answer. */
 export interface CallOptions {
   /** Gives the request up; the host answers `aborted` if it was in time. */
@@ -22,6 +29,8 @@ export interface CallOptions {
   readonly onProgress?: (progress: Progress) => void;
   /** Bytes of the stream, in order; the next ones come when it has resolved. */
   readonly onBytes?: (bytes: OwnedBytes) => void | Promise<void>;
+  /** As `onBytes`, for who is done with them when it returns: they are lent, and nothing is copied or kept in between. */
+  readonly onLentBytes?: (bytes: OwnedBytes) => void;
   /** Items of the stream, likewise. */
   readonly onItems?: (items: readonly unknown[]) => void | Promise<void>;
   /** What to stream up, the channel's once it was sent; nothing is taken of it before the host grants credit. */
@@ -33,6 +42,7 @@ export class ClientCall {
   readonly answer: Promise<unknown>;
   readonly #verb: Verb;
   readonly #send: (frame: OwnedBytes) => void;
+  readonly #lends: boolean;
   readonly #options: CallOptions;
   readonly #purse = new CreditPurse();
   readonly #ledger = new CreditLedger();
@@ -43,10 +53,11 @@ export class ClientCall {
   #resolve: (value: unknown) => void = () => {};
   #reject: (reason: unknown) => void = () => {};
 
-  constructor(verb: Verb, request: number, send: (frame: OwnedBytes) => void, options: CallOptions) {
+  constructor(verb: Verb, request: number, { send, lends }: CallChannel, options: CallOptions) {
     this.#verb = verb;
     this.request = request;
     this.#send = send;
+    this.#lends = lends;
     this.#options = options;
     this.answer = new Promise((resolve, reject) => {
       this.#resolve = resolve;
@@ -54,13 +65,18 @@ export class ClientCall {
     });
   }
 
+  /** Whether data may come in parts of frames. */
+  get isInParts(): boolean {
+    return this.#verb.streams.down === 'bytes';
+  }
+
   /** Sends the request and what goes with it. */
   start(params: OwnedBytes): void {
     const { request } = this;
     this.#send(encodeFrame({ type: 'request', request, verb: this.#verb.id, body: params }));
     if (this.#verb.streams.down !== 'none') {
-      this.#grant(BRIDGE_LIMITS.windowBytes);
-      void this.#consume();
+      this.#grant(BRIDGE_LIMITS.clientWindowBytes);
+      if (this.#options.onLentBytes === undefined) void this.#consume();
     }
     if (this.#verb.streams.up !== 'none') void this.#stream();
   }
@@ -79,7 +95,7 @@ export class ClientCall {
           throw new VitrineError('format-range', { record: 'data', field: 'request', value: this.request });
         }
         this.#ledger.received(frame.body.length);
-        this.#mailbox.put(frame.body);
+        this.#put(frame.body);
         return false;
       case 'error':
         this.fail(decodeError(frame.body));
@@ -109,10 +125,24 @@ export class ClientCall {
   #finish(value: InferOutput<Schema>): void {
     this.#isAnswered = true;
     this.#purse.break(new VitrineError('wrong-state', { actual: 'answered', required: 'under way' }));
-    if (this.#verb.streams.down === 'none') this.#resolve(value);
-    else {
-      this.#result = { value };
-      this.#mailbox.close();
+    this.#result = { value };
+    this.#mailbox.close();
+    // Nothing that was streamed waits.
+    if (this.#verb.streams.down === 'none' || this.#options.onLentBytes !== undefined) this.#resolve(value);
+  }
+
+  #put(bytes: OwnedBytes): void {
+    const { onLentBytes } = this.#options;
+    if (onLentBytes === undefined) {
+      this.#mailbox.put(this.#lends ? bytes.slice() : bytes);
+      return;
+    }
+    if (this.#mailbox.isClosed) return;
+    try {
+      onLentBytes(bytes);
+      this.#grant(this.#ledger.taken(bytes.length));
+    } catch (error) {
+      this.#giveUp(error);
     }
   }
 

@@ -2,6 +2,9 @@
 //
 // A header is checked whole before anything is allocated for its body, and a body's buffer grows with the bytes that have
 // come, never with the length that a peer claims. What is refused once stays refused: there is no way back into step.
+//
+// Bodies of a byte stream need no memory here at all, where their reader takes them in parts: a stream means the same however
+// it is cut.
 
 import type { OwnedBytes } from '../base/bytes.ts';
 import { VitrineError } from '../base/error.ts';
@@ -18,7 +21,10 @@ import {
 /** What a body's buffer starts with, where the body did not come in one piece. */
 const FIRST_BODY_BYTES = 4 * KIB;
 
-type Header = Omit<Frame, 'body'> & { readonly lengthBytes: number };
+type Header = Omit<Frame, 'body'> & { readonly lengthBytes: number; readonly isInParts: boolean };
+
+/** Whether the data frames of a request may come in parts, each as a frame of its own. */
+export type InParts = (request: number) => boolean;
 
 const TYPE_OF = new Map<number, FrameType>(
   // Safe: the keys of a constant table are its type.
@@ -27,6 +33,7 @@ const TYPE_OF = new Map<number, FrameType>(
 
 export class FrameDecoder {
   readonly #accepted: ReadonlySet<FrameType>;
+  readonly #inParts: InParts;
   readonly #headerBytes = new Uint8Array(FRAME_HEADER_BYTES);
   #headerLength = 0;
   #header: Header | null = null;
@@ -35,8 +42,9 @@ export class FrameDecoder {
   #refusal: unknown = null;
 
   /** Takes frames of these types alone. */
-  constructor(accepted: readonly FrameType[]) {
+  constructor(accepted: readonly FrameType[], inParts: InParts = () => false) {
     this.#accepted = new Set(accepted);
+    this.#inParts = inParts;
   }
 
   /** Bytes held of a frame that is not whole yet. */
@@ -45,7 +53,8 @@ export class FrameDecoder {
   }
 
   /**
-   * The frames that end in `message`, in order. Each is to be dealt with before the next one is asked for.
+   * The frames that end in `message`, in order, and the parts of those that may come in parts, of which the last one alone has
+   * the frame's `end`. Each is to be dealt with before the next one is asked for.
    *
    * Throws `format-tag` for a type, flag or reserved field that is unknown or not accepted here, `format-limit` for a
    * length that its type does not allow, `format-range` for a request 0; and the same again at each later call.
@@ -63,14 +72,18 @@ export class FrameDecoder {
         this.#header = this.#readHeader();
         this.#bodyLength = 0;
       }
-      const { lengthBytes } = this.#header;
+      const { type, request, verb, end, lengthBytes, isInParts } = this.#header;
       const isWhole = this.#bodyLength === 0 && message.length - at >= lengthBytes;
       const taken = Math.min(lengthBytes - this.#bodyLength, message.length - at);
-      if (!isWhole) this.#append(message.subarray(at, at + taken), lengthBytes);
-      const body = isWhole ? message.subarray(at, at + taken) : this.#body.subarray(0, this.#bodyLength);
+      const part = message.subarray(at, at + taken);
+      if (isInParts) this.#bodyLength += taken;
+      else if (!isWhole) this.#append(part, lengthBytes);
+      const body = isWhole || isInParts ? part : this.#body.subarray(0, this.#bodyLength);
       at += taken;
-      if (!isWhole && this.#bodyLength < lengthBytes) return;
-      const { type, request, verb, end } = this.#header;
+      if (!isWhole && this.#bodyLength < lengthBytes) {
+        if (isInParts && taken > 0) yield { type, request, verb, end: false, body };
+        return;
+      }
       this.#header = null;
       this.#headerLength = 0;
       this.#body = new Uint8Array(0);
@@ -109,7 +122,8 @@ export class FrameDecoder {
     if (lengthBytes < least || lengthBytes > most) {
       this.#refuse('format-limit', { field: 'body', type, claimedBytes: lengthBytes, mostBytes: most });
     }
-    return { type, request, verb, end: flags === FLAG_END, lengthBytes };
+    const isInParts = type === 'data' && this.#inParts(request);
+    return { type, request, verb, end: flags === FLAG_END, lengthBytes, isInParts };
   }
 
   #refuse(

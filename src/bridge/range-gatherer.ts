@@ -23,7 +23,7 @@ export async function gatherRanges(
   const answer = await connection.call(
     'peek',
     { of, ranges: [...ranges], ...rest },
-    { onBytes: (bytes) => gatherer.put(bytes), ...(signal === undefined ? {} : { signal }) },
+    { onLentBytes: (bytes) => gatherer.put(bytes), ...(signal === undefined ? {} : { signal }) },
   );
   return { bytes: gatherer.finish(), answer };
 }

@@ -12,6 +12,11 @@ export interface WebSocketLike {
   send(message: OwnedBytes): void;
   close(code?: number, reason?: string): void;
   addEventListener(type: 'open' | 'close' | 'error' | 'message', listener: (event: unknown) => void): void;
+  /**
+   * Of a socket that has it: set, it gets the bytes of messages as they come, cut anyhow, in memory that is used again when it
+   * returns; for those messages there is no event.
+   */
+  reader?: ((bytes: OwnedBytes) => void) | null;
 }
 
 export type WebSocketConstructor = new (url: string, protocols: string[]) => WebSocketLike;
@@ -56,11 +61,14 @@ class WebSocketChannel implements BridgeChannel {
   onMessage: ((message: OwnedBytes) => void) | null = null;
   onClose: (() => void) | null = null;
   onDrain: (() => void) | null = null;
+  readonly lends: boolean;
   readonly #socket: WebSocketLike;
   #closed = false;
 
   constructor(socket: WebSocketLike) {
     this.#socket = socket;
+    this.lends = socket.reader !== undefined;
+    if (this.lends) socket.reader = (bytes) => this.onMessage?.(bytes);
     socket.addEventListener('message', (event) => {
       const { data } = event as { data: unknown };
       if (data instanceof ArrayBuffer) this.onMessage?.(new Uint8Array(data));

@@ -129,7 +129,7 @@ describe('a client', () => {
     expect((await peeking).lengthBytes).toBe(24 * MIB);
     expect(taken).toBe(24 * MIB);
     expect(connection.hostEnd.peakBufferedBytes).toBeLessThan(
-      BRIDGE_LIMITS.windowBytes + BRIDGE_LIMITS.dataFrameBytes,
+      BRIDGE_LIMITS.clientWindowBytes + BRIDGE_LIMITS.dataFrameBytes,
     );
   });
 

@@ -94,6 +94,34 @@ describe('frames', () => {
     }
   });
 
+  it('come in parts where that is wanted, which hold nothing and are the same stream', () => {
+    const random = new Random(seedOfRun());
+    for (let round = 0; round < 200; round++) {
+      const parts = Array.from({ length: 1 + random.below(6) }, () => {
+        const body = random.bytes(random.below(random.chance(0.2) ? 20_000 : 40));
+        return { type: 'data' as const, request: 1 + random.below(3), end: random.chance(0.3), body };
+      });
+      // What may come in parts is asked once a frame: the answer changes while one is under way.
+      let isAsked = 0;
+      const decoder = new FrameDecoder(['data'], (request) => request !== 2 && isAsked++ % 4 !== 3);
+      const bytes = concatBytes(parts.map(encodeFrame));
+      const joined: { request: number; end: boolean; body: Uint8Array }[] = [];
+      let isUnderWay = false;
+      for (let at = 0; at < bytes.length; ) {
+        const length = 1 + random.below(random.chance(0.5) ? 30 : 9000);
+        for (const { request, end, body } of decoder.push(bytes.slice(at, at + length))) {
+          const index: number = joined.length - (isUnderWay ? 1 : 0);
+          if (isUnderWay) joined.push({ request, end, body: concatBytes([joined.pop()!.body, body]) });
+          else joined.push({ request, end, body: body.slice() });
+          isUnderWay = joined.at(-1)!.body.length < parts[index]!.body.length;
+          if (isUnderWay) expect([end, decoder.heldBytes]).toEqual([false, FRAME_HEADER_BYTES]);
+        }
+        at += length;
+      }
+      expect(joined).toEqual(parts.map(({ request, end, body }) => ({ request, end, body })));
+    }
+  });
+
   it('have the bytes that PROTOCOL.md draws', () => {
     expect([...encodeFrame(SAMPLES[0]!)]).toEqual([1, 0, 9, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0xa0]);
     expect([...encodeFrame({ type: 'data', request: 258, end: true })]).toEqual([

@@ -24,22 +24,25 @@ async function busyHost(pages = 600) {
 }
 
 describe('sync', () => {
-  it('brings a snapshot from a host, and a later one by its differences', async () => {
-    const { host, first, second, image } = await busyHost();
-    const { client } = await connectTo(host, {
-      pair: { cut: (message: OwnedBytes) => piecesOf(message, 5000) },
-    });
-    const local = await openTestEngine();
-    const whole = await sync(client, local, first.id);
-    expect(whole.objectsSent).toBe(whole.objectsOffered);
-    const rest = await sync(client, local, second.id.slice(0, 16));
-    expect(rest.objectsSent).toBeLessThan(whole.objectsSent / 2);
-    expect(await sync(client, local, second.id)).toMatchObject({ wasThere: true, bytesSent: 0 });
-    const twin = await adoptFlat(local, 'twin', 600);
-    await twin.machine.restore(second.id);
-    expectSame(twin.memory, image);
-    expect(await local.diff(first.id, second.id)).toEqual(await host.engine.diff(first.id, second.id));
-  });
+  it.each([false, true])(
+    'brings a snapshot from a host, and a later one by its differences, messages lent: %s',
+    async (lends) => {
+      const { host, first, second, image } = await busyHost();
+      const { client } = await connectTo(host, {
+        pair: { cut: (message: OwnedBytes) => piecesOf(message, 5000), lends },
+      });
+      const local = await openTestEngine();
+      const whole = await sync(client, local, first.id);
+      expect(whole.objectsSent).toBe(whole.objectsOffered);
+      const rest = await sync(client, local, second.id.slice(0, 16));
+      expect(rest.objectsSent).toBeLessThan(whole.objectsSent / 2);
+      expect(await sync(client, local, second.id)).toMatchObject({ wasThere: true, bytesSent: 0 });
+      const twin = await adoptFlat(local, 'twin', 600);
+      await twin.machine.restore(second.id);
+      expectSame(twin.memory, image);
+      expect(await local.diff(first.id, second.id)).toEqual(await host.engine.diff(first.id, second.id));
+    },
+  );
 
   it('brings a snapshot to a host', async () => {
     const { host: source, second } = await busyHost();

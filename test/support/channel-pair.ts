@@ -8,6 +8,8 @@ import type { BridgeChannel } from '../../src/bridge/channel.ts';
 export interface PairOptions {
   /** How a message from one end is cut on its way; as it is when left out. */
   readonly cut?: (message: OwnedBytes) => OwnedBytes[];
+  /** Whether messages are lent: as soon as they were handed over, something else is in their memory. */
+  readonly lends?: boolean;
 }
 
 export class MemoryChannel implements BridgeChannel {
@@ -20,6 +22,7 @@ export class MemoryChannel implements BridgeChannel {
   peer: MemoryChannel | null = null;
   /** Most bytes that ever waited here to be taken by the other end. */
   peakBufferedBytes = 0;
+  readonly lends: boolean;
   readonly #cut: (message: OwnedBytes) => OwnedBytes[];
   readonly #queue: OwnedBytes[] = [];
   #isHeld = false;
@@ -28,6 +31,7 @@ export class MemoryChannel implements BridgeChannel {
   #bufferedBytes = 0;
 
   constructor(options: PairOptions) {
+    this.lends = options.lends === true;
     this.#cut = options.cut ?? ((message) => [message]);
   }
 
@@ -77,6 +81,12 @@ export class MemoryChannel implements BridgeChannel {
     }
   }
 
+  #handOver(message: OwnedBytes): void {
+    const memory = this.lends ? message.slice() : message;
+    this.peer?.onMessage?.(memory);
+    if (this.lends) memory.fill(0xee);
+  }
+
   async #pump(): Promise<void> {
     if (this.#isPumping) return;
     this.#isPumping = true;
@@ -87,7 +97,7 @@ export class MemoryChannel implements BridgeChannel {
       const message = this.#queue.shift();
       if (message === undefined) break;
       this.#bufferedBytes -= message.length;
-      if (this.peer?.isClosed === false) this.peer.onMessage?.(message);
+      if (this.peer?.isClosed === false) this.#handOver(message);
       if (this.#bufferedBytes === 0) this.onDrain?.();
     }
     this.#isPumping = false;

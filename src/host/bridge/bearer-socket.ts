@@ -2,10 +2,11 @@
 // was refused, which a browser's does not say.
 
 import type { IncomingMessage } from 'node:http';
-import WebSocket from 'ws';
+import WebSocket, { type ClientOptions } from 'ws';
 import { VitrineError } from '../../base/error.ts';
 import type { WebSocketConstructor } from '../../bridge/web-socket-channel.ts';
 import { SERVER_LIMITS } from './server-limits.ts';
+import { type ByteReader, type ConnectionOptions, connectStraight } from './straight-connection.ts';
 
 /** A body of a refusal is some hundred bytes. */
 const MAX_REFUSAL_BYTES = 4_096;
@@ -16,14 +17,20 @@ const MAX_REFUSAL_BYTES = 4_096;
  */
 export function bearerSocket(token: string, onRefused: (reason: VitrineError) => void): WebSocketConstructor {
   class BearerSocket extends WebSocket {
+    /** Who takes the bytes of messages as they come, instead of messages. */
+    reader: ByteReader = null;
+
     constructor(url: string, protocols: string[]) {
-      super(url, protocols, {
+      const options: ClientOptions = {
         headers: { Authorization: `Bearer ${token}` },
         perMessageDeflate: false,
         maxPayload: SERVER_LIMITS.messageBytes,
         handshakeTimeout: 10_000,
         followRedirects: false,
-      });
+      };
+      // What is encrypted is copied by that already. Nothing is read before this constructor is over.
+      const createConnection = (wanted: ConnectionOptions) => connectStraight(wanted, () => this.reader);
+      super(url, protocols, isPlain(url) ? ({ ...options, createConnection } as ClientOptions) : options);
       this.on('unexpected-response', (_request, answer) => {
         void refusalIn(answer).then((reason) => {
           onRefused(reason);
@@ -34,6 +41,11 @@ export function bearerSocket(token: string, onRefused: (reason: VitrineError) =>
   }
   // Safe: ws has the standard's members; its types of events are narrower than what the channel looks at.
   return BearerSocket as unknown as WebSocketConstructor;
+}
+
+/** Whether bytes go as they are: over a network, or by a socket of this host. */
+function isPlain(url: string): boolean {
+  return /^ws(\+unix)?:/.test(url);
 }
 
 /** What a bridge answered, as an error of this release. Never throws. */

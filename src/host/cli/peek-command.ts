@@ -74,13 +74,13 @@ async function peek(call: VerbCall): Promise<void> {
   const kept: OwnedBytes[] = [];
   const target = file === undefined ? undefined : openWhole(file);
   try {
-    const onBytes = (bytes: OwnedBytes): void => {
-      // The next frame is asked for when this one is on its way to the disk: memory stays as it is, however long it is.
+    const onLentBytes = (bytes: OwnedBytes): void => {
+      // More is asked for when this is on its way to the disk: memory stays as it is, however long it is.
       if (target === undefined) kept.push(bytes.slice());
       else target.write(bytes);
     };
     const { signal } = work;
-    const options = { onBytes, ...(signal === undefined ? {} : { signal }) };
+    const options = { onLentBytes, ...(signal === undefined ? {} : { signal }) };
     const answer = await client.link.connection.call('peek', { of, ranges }, options);
     target?.keep();
     const { pauseMs, consistency, source } = answer;
