@@ -258,26 +258,35 @@ export class Machine {
 
   /** Stores what the guest holds while it still runs, for trackers that would let it rest for all of that. */
   async #storeAhead(base: Base | null, options: SaveOptions): Promise<StoredAhead | null> {
-    const instant = await this.#tracker.captureAhead?.({ full: base === null });
-    if (instant === undefined || instant === null) return null;
-    try {
-      return await storeAhead(this.#parts, { tracker: this.#tracker, instant, base, options });
-    } catch (error) {
-      await this.#tracker.putBack();
-      throw error;
+    const wanted = { full: base === null, live: options.live !== undefined };
+    let ahead: StoredAhead | null = null;
+    for (;;) {
+      const instant = await this.#givenUpBy(options.signal, () => this.#tracker.captureAhead?.(wanted));
+      if (instant === undefined || instant === null) return ahead;
+      try {
+        const work = { tracker: this.#tracker, instant, base, options };
+        ahead = await storeAhead(this.#parts, work, ahead);
+      } catch (error) {
+        await this.#tracker.putBack();
+        throw error;
+      }
     }
   }
 
-  /** A live capture takes its time, so that it can be given up on the way. */
-  async #capture(full: boolean, { live, signal, freePages }: SaveOptions): Promise<CapturedInstant> {
+  #capture(full: boolean, { live, signal, freePages }: SaveOptions): Promise<CapturedInstant> {
     const skipFree = freePages !== 'keep';
     if (live === undefined) return this.#tracker.capture({ full, skipFree });
+    return this.#givenUpBy(signal, () => this.#tracker.capture({ full, live, skipFree }));
+  }
+
+  /** A live capture takes its time, so that it can be given up on the way. */
+  async #givenUpBy<T>(signal: AbortSignal | undefined, capture: () => T): Promise<Awaited<T>> {
     const cancel = (): void => {
       this.#tracker.cancelCapture().catch(() => {});
     };
     signal?.addEventListener('abort', cancel);
     try {
-      return await this.#tracker.capture({ full, live, skipFree });
+      return await capture();
     } catch (error) {
       throwIfAborted(signal);
       throw error;

@@ -99,12 +99,16 @@ export interface SaveWork extends InstantWork {
   readonly parent: Digest | null;
 }
 
-/** Stores the pages of a guest that runs on; the tracker is told which ones. Nothing names them yet. */
-export async function storeAhead(parts: EngineParts, work: InstantWork): Promise<StoredAhead> {
+/** Stores the pages of a guest that runs on, after what was `before`; the tracker is told which ones. Nothing names them yet. */
+export async function storeAhead(
+  parts: EngineParts,
+  work: InstantWork,
+  before: StoredAhead | null,
+): Promise<StoredAhead> {
   return PackSink.using(openSink(parts, work.options), async (sink) => {
     const pass = new SavePass(parts, { ...work, tellStored: true }, sink);
-    const stored = await storeRegions(parts, work, pass, sink, null);
-    return { ...stored, written: await sink.finish() };
+    const stored = await storeRegions(parts, work, pass, sink, before);
+    return { ...stored, written: sumOf(await sink.finish(), before?.written) };
   });
 }
 

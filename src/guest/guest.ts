@@ -27,8 +27,17 @@ export interface MachineDescription {
   readonly config: Readonly<Record<string, ConfigValue>>;
 }
 
-/** Hears of one page of a region; the bytes are valid during the call only, and less than a page at a region's end. */
-export type PageTold = (region: number, page: number, bytes: Uint8Array) => void;
+/**
+ * Hears of one page of a region; the bytes are valid during the call only, and less than a page at a region's end. `isZero` where
+ * it is known that they are zeros. With a promise it asks for no more before that settles, which never rejects; what is at hand
+ * already may still be told.
+ */
+export type PageTold = (
+  region: number,
+  page: number,
+  bytes: Uint8Array,
+  isZero?: boolean,
+) => void | Promise<void>;
 
 /** What belongs to an instant beside its pages. */
 export interface StreamedInstant {

@@ -1,7 +1,14 @@
 // The DigestScanner port: whoever knows a digest of each page of a guest's memory, tells which pages hold something else by
 // now, and keeps copies of some. What stands behind it reads the memory in threads.
 
+import type { OwnedBytes } from '../base/bytes.ts';
 import type { PageSet } from '../memory/page-set.ts';
+
+/** Pages, and the digests of them, 32 bytes each. */
+export interface DigestedPages {
+  readonly bytes: OwnedBytes;
+  readonly digests: Uint8Array;
+}
 
 export interface DigestScanner {
   /**
@@ -22,6 +29,9 @@ export interface DigestScanner {
 
   /** Takes what a page holds as known: its digest of 32 bytes, zeros for a page of zeros. */
   learn(region: number, page: number, digest: Uint8Array): void;
+
+  /** Digests whole pages, wherever they are from. `bytes`, and what lies beside them in their buffer, are gone until it resolves. */
+  digest(bytes: OwnedBytes, pageBytes: number): Promise<DigestedPages>;
 }
 
 /** Where pages wait to be put into a guest, outside of this process's memory. */

@@ -6,35 +6,40 @@
 //   kept      copies of the captured pages, up to a bound. Pages beyond it are left in the guest, which rests until they have
 //             been read: so memory is bounded, and a guest that wrote much waits.
 //   ahead     stored while the guest ran on, before the capture, so that hardly anything is left to wait for.
+//   streamed  a live capture: an instant that the guest's process sends while the guest runs, stored part by part as it comes.
 //   staged    waits to be put into the guest, in files. A page that the guest holds zeros in is written there at once: there is
 //             nothing to lose, and zeros are what it gets back.
 //
-// What needs the old content of pages it cannot give: checkpoints, live captures, deltas against what a page held before.
+// What needs the old content of pages it cannot give: deltas against what a page held before, and checkpoints of its own. An
+// engine keeps these in its store.
 
 import { assert } from '../base/assert.ts';
 import type { OwnedBytes } from '../base/bytes.ts';
 import { type Clock, SYSTEM_CLOCK } from '../base/clock.ts';
 import { VitrineError } from '../base/error.ts';
-import type { DeviceRecord, Guest } from '../guest/guest.ts';
+import type { DeviceRecord, Guest, StreamedInstant } from '../guest/guest.ts';
 import { PageSet } from '../memory/page-set.ts';
 import { checkRegions, pageCountOf } from '../memory/region.ts';
 import type { Span } from '../memory/span.ts';
 import { AheadPages } from './ahead-pages.ts';
 import { checkPages } from './check-pages.ts';
+import { DigestLive } from './digest-live.ts';
 import type { DigestScanner, StagingArea } from './digest-scanner.ts';
 import { DoorbellService } from './doorbell-service.ts';
 import { LeftPages } from './left-pages.ts';
+import { restReport, streamReport } from './live-reports.ts';
 import { peekGuest } from './peek.ts';
 import { Phase } from './phase.ts';
+import { emptySets, fullSets, instantOf } from './region-sets.ts';
 import { Rest, whileAtRest } from './rest.ts';
 import { StagedSwap } from './staged-swap.ts';
 import type {
+  AheadOptions,
   AppliedRestore,
   CapturedInstant,
   CaptureOptions,
   CheckpointReport,
   GatheredPages,
-  LiveReport,
   PeekedBytes,
   PeekOptions,
   ResetReport,
@@ -49,6 +54,8 @@ export interface DigestTrackerParts {
   readonly clock?: Clock;
   /** With more pages to save than that, they are stored ahead; 8,192 when left out: 32 MiB, some 50 ms of a guest at rest. */
   readonly fewPages?: number;
+  /** What a live capture hands out at a time; there are two of them. 32 MiB when left out. */
+  readonly partBytes?: number;
 }
 
 type PhaseName = 'idle' | 'ahead' | 'captured' | 'restoring';
@@ -64,6 +71,7 @@ export class DigestTracker implements Tracker {
   readonly #rest: Rest;
   readonly #clock: Clock;
   readonly #fewPages: number;
+  readonly #live: DigestLive;
   readonly #pending: readonly PageSet[];
   /** Of the pages that differ, those that were stored ahead and did not change since. Null where nothing was. */
   #ahead: AheadPages | null = null;
@@ -75,15 +83,23 @@ export class DigestTracker implements Tracker {
   readonly #phase = new Phase<PhaseName>('idle');
 
   /** Over a guest that must then be used through it alone. Throws `argument-invalid` for regions that no machine can have. */
-  constructor({ guest, scanner, staging, clock = SYSTEM_CLOCK, fewPages = FEW_PAGES }: DigestTrackerParts) {
+  constructor({
+    guest,
+    scanner,
+    staging,
+    clock = SYSTEM_CLOCK,
+    fewPages = FEW_PAGES,
+    partBytes,
+  }: DigestTrackerParts) {
     this.#fewPages = fewPages;
     checkRegions(guest.regions);
     this.#guest = guest;
     this.#scanner = scanner;
+    this.#live = new DigestLive(guest, scanner, partBytes);
     this.#swap = new StagedSwap(guest, scanner, staging);
     this.#rest = new Rest(guest, clock);
     this.#clock = clock;
-    this.#pending = this.#emptySets();
+    this.#pending = emptySets(this.#guest.regions);
     this.#left = new LeftPages(guest.regions, scanner);
     this.doorbell = new DoorbellService(guest, {
       checkpoint: () => this.checkpoint(),
@@ -97,17 +113,20 @@ export class DigestTracker implements Tracker {
     return { machine, regions, traits, tier: 'scan', tierReason: REASON };
   }
 
-  async captureAhead({ full }: { readonly full: boolean }): Promise<CapturedInstant | null> {
-    if (!full && this.#lastCount <= this.#fewPages) {
-      this.#phase.require('idle');
-      return null;
-    }
-    return this.#phase.run('idle', 'ahead', async () => {
-      await this.#scanner.scan(this.#pending);
-      const planned = this.#different(full);
-      this.#ahead = new AheadPages(planned);
-      return { ...instantOf(planned), devices: [], pauseMs: 0, epoch: this.#epoch };
-    });
+  async captureAhead({ full, live = false }: AheadOptions): Promise<CapturedInstant | null> {
+    const isFirst = this.#ahead === null;
+    this.#phase.require(isFirst ? 'idle' : 'ahead');
+    const isWorthIt = isFirst && (full || this.#lastCount > this.#fewPages);
+    if (!isWorthIt && !live) return null;
+    const look = async (): Promise<CapturedInstant | null> => {
+      try {
+        return isWorthIt ? await this.#lookAhead(full) : await this.#nextStreamed(full);
+      } catch (error) {
+        await this.#endAhead();
+        throw error;
+      }
+    };
+    return this.#phase.run(isFirst ? 'idle' : 'ahead', 'ahead', look, 'idle');
   }
 
   async storedAhead(region: number, pages: Uint32Array, digests: Uint8Array): Promise<void> {
@@ -121,12 +140,14 @@ export class DigestTracker implements Tracker {
   }
 
   async capture({ full, live, hold = false }: CaptureOptions): Promise<CapturedInstant> {
+    const { instant: told, refusal } = this.#live;
+    if (told !== null) return this.#phase.run('ahead', 'captured', () => this.#takeStreamed(told));
     const take = async (): Promise<CapturedInstant> => {
       await this.#rest.begin();
       try {
-        const changed = this.#emptySets();
+        const changed = emptySets(this.#guest.regions);
         const ahead = this.#ahead;
-        const keep = ahead === null ? (full ? this.#allSets() : this.#pending) : ahead.left();
+        const keep = ahead === null ? (full ? fullSets(this.#guest.regions) : this.#pending) : ahead.left();
         try {
           await this.#scanner.scan(changed, keep);
         } finally {
@@ -141,10 +162,10 @@ export class DigestTracker implements Tracker {
         this.#lastCount = instant.count;
         if (this.#left.isEmpty && !hold) await this.#rest.end();
         const pauseMs = this.#rest.ms;
-        const report = live === undefined ? {} : { live: stoppedReport(pauseMs) };
+        const report = live === undefined ? {} : { live: restReport(pauseMs, refusal ?? REASON) };
         return { ...instant, devices, pauseMs, epoch: this.#epoch, ...report };
       } catch (error) {
-        this.#ahead = null;
+        await this.#endAhead();
         await this.#rest.end();
         throw error;
       }
@@ -153,12 +174,14 @@ export class DigestTracker implements Tracker {
     return this.#phase.run(this.#ahead === null ? 'idle' : 'ahead', 'captured', take, 'idle');
   }
 
-  /** There is no live capture to be given up. */
-  async cancelCapture(): Promise<void> {}
+  async cancelCapture(): Promise<void> {
+    this.#live.giveUp();
+  }
 
   async readPages(region: number, pages: Uint32Array): Promise<GatheredPages> {
     if (!this.#phase.is('ahead')) this.#phase.require('captured');
     const { pageBytes } = checkPages(this.#guest.regions, region, pages);
+    if (this.#live.hasPart) return withoutPast(this.#live.read(region, pages, pageBytes));
     const bytes = new Uint8Array(pages.length * pageBytes);
     if (this.#phase.is('ahead')) {
       for (const [index, page] of pages.entries()) await this.#readPage(region, page, index, bytes);
@@ -268,6 +291,7 @@ export class DigestTracker implements Tracker {
 
   async reset(): Promise<void> {
     this.doorbell.leave();
+    this.#live.giveUp();
     await this.#phase.ended();
     if (this.#phase.is('captured') || this.#phase.is('ahead')) await this.#endCapture();
     else if (this.#phase.is('restoring')) await this.#endRestore();
@@ -276,9 +300,40 @@ export class DigestTracker implements Tracker {
   async close(): Promise<void> {
     if (this.#phase.is('closed')) return;
     this.#phase.close();
+    this.#live.giveUp();
     await this.doorbell.stop();
     this.#swap.forget();
     await this.#guest.close();
+  }
+
+  /** What the running guest holds in pages that differ. */
+  async #lookAhead(full: boolean): Promise<CapturedInstant> {
+    await this.#scanner.scan(this.#pending);
+    const planned = this.#different(full);
+    this.#ahead = new AheadPages(planned);
+    return { ...instantOf(planned), devices: [], pauseMs: 0, epoch: this.#epoch };
+  }
+
+  /** The next part of a live capture; null where all has come, or none does. */
+  async #nextStreamed(full: boolean): Promise<CapturedInstant | null> {
+    this.#ahead ??= new AheadPages(this.#different(full));
+    const pages = await this.#live.next(() => this.#ahead!.left());
+    return pages && { ...instantOf(pages), devices: [], pauseMs: 0, epoch: this.#epoch };
+  }
+
+  async #takeStreamed({ devices, pauseMs }: StreamedInstant): Promise<CapturedInstant> {
+    const captured = this.#live.take();
+    for (const [region, pages] of captured.entries()) this.#pending[region]!.addAll(pages);
+    const instant = instantOf(captured);
+    this.#lastCount = instant.count;
+    const live = streamReport(pauseMs);
+    return { ...instant, pagesScanned: 0, devices, pauseMs, epoch: this.#epoch, live };
+  }
+
+  /** What was stored ahead is in pages that count as changed still. */
+  async #endAhead(): Promise<void> {
+    this.#ahead = null;
+    await this.#live.end();
   }
 
   /** Pages that a snapshot told from the last committed capture, or with `full` from zeros, has to look at. */
@@ -322,7 +377,7 @@ export class DigestTracker implements Tracker {
   }
 
   async #endCapture(): Promise<void> {
-    this.#ahead = null;
+    await this.#endAhead();
     this.#left.clear();
     this.#phase.become('idle');
     await this.#rest.end();
@@ -336,29 +391,10 @@ export class DigestTracker implements Tracker {
       await this.#rest.end();
     }
   }
-
-  #emptySets(): PageSet[] {
-    return this.#guest.regions.map((region) => new PageSet(pageCountOf(region)));
-  }
-
-  #allSets(): PageSet[] {
-    return this.#guest.regions.map((region) => PageSet.all(pageCountOf(region)));
-  }
-}
-
-function instantOf(captured: readonly PageSet[]) {
-  const pagesScanned = captured.reduce((sum, { pageCount }) => sum + pageCount, 0);
-  const count = captured.reduce((sum, { size }) => sum + size, 0);
-  return { changed: captured.map(({ words }) => words), pagesScanned, count };
 }
 
 function withoutPast(bytes: OwnedBytes): GatheredPages {
   return { bytes, previous: new Uint8Array(0), previousOf: new Uint32Array(0) };
-}
-
-function stoppedReport(pauseMs: number): LiveReport {
-  const none = { longestStallMs: 0, totalStallMs: 0, pagesCopiedAside: 0, spilled: 0 };
-  return { mode: 'stopped', reason: REASON, pauseMs, ...none, peakRingBytes: 0, ringBytes: 0 };
 }
 
 function refuseCheckpoint(): never {

@@ -10,8 +10,8 @@
 import type { OwnedBytes } from '../base/bytes.ts';
 import type { DeviceRecord, Guest } from '../guest/guest.ts';
 import { type PageRun, PageSet } from '../memory/page-set.ts';
-import { pageCountOf } from '../memory/region.ts';
 import type { DigestScanner, StagingArea } from './digest-scanner.ts';
+import { emptySets } from './region-sets.ts';
 
 /** Not the digest of any page that was looked at, as far as anybody will ever see. */
 const UNKNOWN = new Uint8Array(32).fill(0xff);
@@ -33,10 +33,9 @@ export class StagedSwap {
     this.#guest = guest;
     this.#scanner = scanner;
     this.#area = area;
-    const sets = (): PageSet[] => guest.regions.map((region) => new PageSet(pageCountOf(region)));
-    this.#direct = sets();
-    this.#staged = sets();
-    this.#zeros = sets();
+    this.#direct = emptySets(guest.regions);
+    this.#staged = emptySets(guest.regions);
+    this.#zeros = emptySets(guest.regions);
   }
 
   /** Takes pages for the guest, which is at rest and was looked at. Throws `memory-exhausted`. */

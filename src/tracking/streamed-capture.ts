@@ -4,6 +4,7 @@
 
 import type { PageSet } from '../memory/page-set.ts';
 import type { LiveParts } from './live-capture.ts';
+import { streamReport } from './live-reports.ts';
 import type { CapturedInstant } from './tracker.ts';
 
 /** Captures an instant, or tells why the guest cannot send one now. Throws what the guest throws. */
@@ -27,15 +28,6 @@ export async function captureStreamed(
     pauseMs,
     pagesScanned: 0,
     epoch: ledger.epoch,
-    live: {
-      mode: 'stream',
-      pauseMs,
-      longestStallMs: 0,
-      totalStallMs: 0,
-      pagesCopiedAside: 0,
-      spilled: 0,
-      peakRingBytes: 0,
-      ringBytes: 0,
-    },
+    live: streamReport(pauseMs),
   };
 }

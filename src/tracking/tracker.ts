@@ -80,6 +80,12 @@ export interface CaptureOptions {
   readonly hold?: boolean;
 }
 
+export interface AheadOptions {
+  readonly full: boolean;
+  /** The capture is to be a live one. */
+  readonly live?: boolean;
+}
+
 /** One instant of the guest. Its pages are read from the mirror with `readPages` until `commit` or `putBack`. */
 export interface CapturedInstant {
   /** A bitmap a region (the layout of `PageSet`): pages that may differ from the last committed capture. */
@@ -166,9 +172,10 @@ export interface Tracker {
   /**
    * For trackers that hold no copy of memory: what the running guest holds in pages that a capture would have to store, each as it
    * is read. What is stored of it, told by `storedAhead`, the next capture need not hand out, and a guest that wrote much rests
-   * for little. Ends with `capture` or `putBack`. Null where there is little to store.
+   * for little. Asked again when that is stored, until it answers null: nothing more is worth it. With `live` that is when all of
+   * an instant has been told but what `capture` then hands out. Ends with `capture` or `putBack`; `cancelCapture` gives it up.
    */
-  captureAhead?(options: { readonly full: boolean }): Promise<CapturedInstant | null>;
+  captureAhead?(options: AheadOptions): Promise<CapturedInstant | null>;
 
   /** These pages were stored with the contents of these digests, 32 bytes each, zeros for a page of zeros. */
   storedAhead?(region: number, pages: Uint32Array, digests: Uint8Array): Promise<void>;

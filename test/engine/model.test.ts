@@ -97,7 +97,8 @@ class History {
     let id: string | undefined;
     await this.#risking(async () => {
       const effort = this.#pick(['fast', 'balanced'] as const);
-      id = (await machine.save({ effort, full: this.#random() < 0.1 })).snapshot.id;
+      const live = this.#random() < 0.4 ? { live: {} } : {};
+      id = (await machine.save({ effort, full: this.#random() < 0.1, ...live })).snapshot.id;
     });
     expectSame(memory, before);
     if (guest instanceof FiledGuest) expect(guest.rests).toBe(0);

@@ -10,7 +10,11 @@ import { loadCodecs } from '../../src/codec/load.ts';
 import { openEngine, type Vitrine } from '../../src/engine/vitrine.ts';
 import { HARD_WRITER, hardWriterFault, hardWriterRom } from '../../src/host/qemu/hard-writer.ts';
 import type { QemuProfile } from '../../src/host/qemu/profile.ts';
-import { openQemuMachine, type QemuMachine } from '../../src/host/qemu/qemu-machine.ts';
+import {
+  openQemuMachine,
+  type QemuMachine,
+  type QemuMachineOptions,
+} from '../../src/host/qemu/qemu-machine.ts';
 import { loadKernels } from '../../src/kernel/load.ts';
 import { openMemoryStore } from '../../src/store/memory-store.ts';
 import { codeOf } from '../../src/testing/guest-suites/subject.ts';
@@ -35,8 +39,12 @@ afterAll(async () => {
 });
 
 /** A machine that runs, at so many pages of work. */
-async function openRunning(profile: QemuProfile, loops: number): Promise<QemuMachine> {
-  const machine = await openQemuMachine('pulse', profile, vitrine);
+async function openRunning(
+  profile: QemuProfile,
+  loops: number,
+  options: Pick<QemuMachineOptions, 'mostCopiedBytes'> = {},
+): Promise<QemuMachine> {
+  const machine = await openQemuMachine('pulse', profile, vitrine, options);
   opened.push(machine);
   await machine.start();
   await letRun(machine, loops);
@@ -44,15 +52,16 @@ async function openRunning(profile: QemuProfile, loops: number): Promise<QemuMac
 }
 
 for (const { version, program } of QEMUS) {
-  for (const [kind, more] of [
-    ['pc', { machine: 'pc' }],
-    ['q35 with VGA', { machine: 'q35', display: 'vga' }],
-  ] as const satisfies readonly [string, QemuProfile][]) {
+  for (const [kind, more, options] of [
+    ['pc', { machine: 'pc' }, {}],
+    ['pc as if it were large', { machine: 'pc' }, { mostCopiedBytes: 0 }],
+    ['q35 with VGA', { machine: 'q35', display: 'vga' }, {}],
+  ] as const satisfies readonly [string, QemuProfile, QemuMachineOptions][]) {
     describe(`QEMU ${version}, ${kind}, saved while it runs`, () => {
       const profile = () => pulseProfile(program, rom.bios, { memoryBytes: MEMORY_BYTES, ...more });
 
       it('is one instant each time, and goes on from each', async () => {
-        const machine = await openRunning(profile(), 20);
+        const machine = await openRunning(profile(), 20, options);
         const saves = [];
         for (let round = 0; round < 4; round++) {
           const before = (await readPulse(machine.guest)).loops;
@@ -79,7 +88,7 @@ for (const { version, program } of QEMUS) {
       });
 
       it('runs on when a save is given up, and the next one has everything', async () => {
-        const machine = await openRunning(profile(), 10);
+        const machine = await openRunning(profile(), 10, options);
         await machine.machine.save();
         await letRun(machine, 10);
         for (const phase of ['before', 'meanwhile'] as const) {
@@ -105,13 +114,16 @@ for (const { version, program } of QEMUS) {
     });
   }
 
-  it(`QEMU ${version} is saved as one instant while it writes all its memory`, async () => {
+  it.each([
+    ['', {}],
+    [' as if it were large', { mostCopiedBytes: 0 }],
+  ])(`QEMU ${version}%s is saved as one instant while it writes all its memory`, async (_, options) => {
     const directory = await mkdtemp(join(tmpdir(), 'vitrine-writer-'));
     try {
       const bios = join(directory, 'writer.bin');
       await writeFile(bios, hardWriterRom(MEMORY_BYTES));
       const profile = pulseProfile(program, bios, { memoryBytes: MEMORY_BYTES });
-      const machine = await openQemuMachine('writer', profile, vitrine);
+      const machine = await openQemuMachine('writer', profile, vitrine, options);
       opened.push(machine);
       await machine.start();
       const roundsOf = (ram: Buffer) => ram.readUInt32LE(HARD_WRITER.rounds);
@@ -148,18 +160,24 @@ for (const { version, program } of QEMUS) {
     expect(await machine.guest.isRunning()).toBe(false);
   });
 
-  it(`QEMU ${version} that is killed while it is saved is lost, and its snapshots are not`, async () => {
-    const profile = pulseProfile(program, rom.bios, { memoryBytes: MEMORY_BYTES });
-    const machine = await openRunning(profile, 10);
-    const kept = await machine.machine.save({ live: {} });
-    const saving = machine.machine.save({ live: {} });
-    process.kill(machine.process.pid, 'SIGKILL');
-    expect(await codeOf(() => saving)).toBe('guest-lost');
-    await machine.close();
-    expect((await vitrine.log()).map(({ id }) => id)).toContain(kept.snapshot.id);
-    const other = await openQemuMachine('other', profile, vitrine, { snapshot: kept.snapshot.id });
-    opened.push(other);
-    await other.start();
-    await letRun(other, 10);
-  });
+  it.each([
+    ['', {}],
+    [' as if it were large', { mostCopiedBytes: 0 }],
+  ])(
+    `QEMU ${version}%s that is killed while it is saved is lost, and its snapshots are not`,
+    async (_, options) => {
+      const profile = pulseProfile(program, rom.bios, { memoryBytes: MEMORY_BYTES });
+      const machine = await openRunning(profile, 10, options);
+      const kept = await machine.machine.save({ live: {} });
+      const saving = machine.machine.save({ live: {} });
+      process.kill(machine.process.pid, 'SIGKILL');
+      expect(await codeOf(() => saving)).toBe('guest-lost');
+      await machine.close();
+      expect((await vitrine.log()).map(({ id }) => id)).toContain(kept.snapshot.id);
+      const other = await openQemuMachine('other', profile, vitrine, { snapshot: kept.snapshot.id });
+      opened.push(other);
+      await other.start();
+      await letRun(other, 10);
+    },
+  );
 }

@@ -1,9 +1,10 @@
 // Looks at a machine's RAM, which is a file, in threads: a digest a page is all that it keeps, and copies of pages up to a
 // bound. So it takes 32 bytes for each page of RAM (8 GiB: 64 MiB), a bit or two, and 128 MiB, whatever the machine has.
 
+import type { OwnedBytes } from '../../base/bytes.ts';
 import { PageSet } from '../../memory/page-set.ts';
 import { pageCountOf, type Region } from '../../memory/region.ts';
-import type { DigestScanner } from '../../tracking/digest-scanner.ts';
+import type { DigestedPages, DigestScanner } from '../../tracking/digest-scanner.ts';
 import { CURSOR, DIGEST_BYTES, KEPT, openScanMemory, PAGE_BYTES, type ScanMemory } from './scan-memory.ts';
 import { pageThreads, type ThreadPool } from './thread-pool.ts';
 
@@ -75,6 +76,10 @@ export class RamScanner implements DigestScanner {
 
   learn(region: number, page: number, digest: Uint8Array): void {
     this.#digestOf(region, page).set(digest);
+  }
+
+  digest(bytes: OwnedBytes, pageBytes: number): Promise<DigestedPages> {
+    return this.#threads.run({ kind: 'inspect', bytes, pageBytes }, [bytes.buffer]);
   }
 
   #digestOf(region: number, page: number): Uint8Array {

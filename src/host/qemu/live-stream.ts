@@ -21,7 +21,7 @@ import { nextTask } from '../../base/pacing.ts';
 import { throwIfAborted } from '../../base/work.ts';
 import type { Qmp } from './qmp.ts';
 import { IGNORE_SHARED } from './state-transfer.ts';
-import { type ParsedStream, type ParseOptions, parseStream } from './stream/index.ts';
+import { type PageListener, type ParsedStream, type ParseOptions, parseStream } from './stream/index.ts';
 
 /** The rest that is asked for at first, and where it ends: twice as long each time. */
 const FIRST_REST_MS = 3;
@@ -44,6 +44,11 @@ export interface LiveStream {
   readonly pauseMs: number;
 }
 
+/** As a reader of streams has them; with a promise, a listener asks for no more before that settles, which never rejects. */
+export interface LiveListeners extends Pick<ParseOptions, 'onBlocks'> {
+  readonly onPage: (...page: Parameters<PageListener>) => undefined | Promise<void>;
+}
+
 export interface LiveOptions {
   readonly signal?: AbortSignal | undefined;
   /** Runs at the instant, while the machine rests. Where it throws, nothing was streamed and the machine goes on. */
@@ -60,7 +65,7 @@ export async function streamLive(
   qmp: Qmp,
   directory: string,
   method: LiveMethod,
-  listeners: Pick<ParseOptions, 'onBlocks' | 'onPage'>,
+  listeners: LiveListeners,
   { signal, atInstant }: LiveOptions = {},
 ): Promise<LiveStream> {
   throwIfAborted(signal);
@@ -73,10 +78,17 @@ export async function streamLive(
     await setCapabilities(qmp, { method, isLive: true, waits: atInstant !== undefined });
     const ours = new AbortController();
     const first = new FirstPage();
-    const reading = parseStream(incoming(server, ours.signal), {
-      ...listeners,
-      onPage: first.before(listeners),
-    });
+    let room: undefined | Promise<void>;
+    const reading = parseStream(
+      incoming(server, ours.signal, () => room),
+      {
+        ...listeners,
+        onPage: (...page) => {
+          first.hasCome();
+          room = listeners.onPage(...page) ?? room;
+        },
+      },
+    );
     try {
       await qmp.execute('migrate-set-parameters', {
         'max-bandwidth': BANDWIDTH,
@@ -141,23 +153,15 @@ class Rest {
 class FirstPage {
   /** Settles when what was to follow it has been done. */
   done: Promise<unknown> = Promise.resolve();
-  #hasCome = (): void => {};
+  hasCome = (): void => {};
 
   /** `work` follows the first page. */
   followedBy(work: () => Promise<unknown>): void {
     this.done = new Promise<void>((resolve) => {
-      this.#hasCome = resolve;
+      this.hasCome = resolve;
     }).then(work);
     // Whoever waits for it hears of it.
     this.done.catch(() => {});
-  }
-
-  /** A listener that notes the first page and passes all on. */
-  before({ onPage }: Pick<ParseOptions, 'onPage'>): NonNullable<ParseOptions['onPage']> {
-    return (block, offset, content) => {
-      this.#hasCome();
-      return onPage?.(block, offset, content);
-    };
   }
 }
 
@@ -249,13 +253,20 @@ function listen(server: Server, path: string): Promise<void> {
   });
 }
 
-/** What comes over the first connection. */
-async function* incoming(server: Server, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+/** What comes over the first connection, each time when there is room for it. */
+async function* incoming(
+  server: Server,
+  signal: AbortSignal,
+  room: () => undefined | Promise<void>,
+): AsyncGenerator<Uint8Array> {
   const [socket] = (await once(server, 'connection', { signal })) as [Socket];
   const end = (): void => void socket.destroy();
   signal.addEventListener('abort', end, { once: true });
   if (signal.aborted) end();
-  yield* socket as AsyncIterable<Uint8Array>;
+  for await (const chunk of socket as AsyncIterable<Uint8Array>) {
+    yield chunk;
+    await room();
+  }
 }
 
 function wait(ms: number): Promise<void> {

@@ -40,19 +40,24 @@ export class StreamedMemory {
     });
   };
 
-  readonly onPage = (block: number, offset: number, content: Uint8Array | number): void => {
+  readonly onPage = (
+    block: number,
+    offset: number,
+    content: Uint8Array | number,
+  ): undefined | Promise<void> => {
     const bytes = this.#byIndex[block];
-    if (bytes === undefined) return;
+    if (bytes === undefined) return undefined;
     if (bytes !== null) {
       if (typeof content === 'number') bytes.fill(content, offset, offset + PAGE_BYTES);
       else bytes.set(content, offset);
-      return;
+      return undefined;
     }
     const region = this.#ranges.findIndex(
       ({ offsetBytes, sizeBytes }) => offset >= offsetBytes && offset < offsetBytes + sizeBytes,
     );
     const page = (offset - this.#ranges[region]!.offsetBytes) / PAGE_BYTES;
-    this.#told(region, page, typeof content === 'number' ? this.#filled.fill(content) : content);
+    const held = typeof content === 'number' ? this.#filled.fill(content) : content;
+    return this.#told(region, page, held, content === 0) ?? undefined;
   };
 
   /** Throws `guest-failed` when the stream had no RAM. */
