@@ -32,6 +32,7 @@ import { DeviceState, type DeviceStateOptions, type SavePath } from './device-st
 import { isDiskRecord } from './disk-record.ts';
 import type { Disks } from './disks.ts';
 import type { LiveVerdict } from './live-proof.ts';
+import { whyNoRoom } from './live-room.ts';
 import { streamLive } from './live-stream.ts';
 import { openRam } from './open-ram.ts';
 import { type RamRange, ramRangesIn } from './physmap.ts';
@@ -286,20 +287,18 @@ export class QemuGuest implements Guest {
       if (this.#guard.state === 'paused') return { reason: 'it is paused' };
       if (!(await this.isRunning())) return { reason: 'it does not run' };
       if (this.doorbell?.ring !== undefined) return { reason: 'a program in it waits for its doorbell' };
+      const { qmp, files, profile } = this.#process;
+      const noRoom = whyNoRoom(files.directory, profile.memoryBytes - this.#ram.usedBytes);
+      if (noRoom !== undefined) return { reason: noRoom };
       const { method, because } = await this.#live();
       if (method === undefined) return { reason: because };
       const memory = new StreamedMemory(this.#ranges, this.#devices.blockSizes, told);
-      const { qmp, files } = this.#process;
       this.#devices.forget();
       const disks: DeviceRecord[] = [];
-      const saveDisks = async (): Promise<void> => {
-        disks.push(...(await this.#disks!.save()));
-      };
-      const atInstant = this.#disks === undefined ? undefined : saveDisks;
-      const { stream, pauseMs } = await streamLive(qmp, files.directory, method, memory, {
-        signal,
-        atInstant,
-      });
+      const own = this.#disks;
+      const atInstant = own && (async () => void disks.push(...(await own.save())));
+      const options = { signal, atInstant };
+      const { stream, pauseMs } = await streamLive(qmp, files.directory, method, memory, options);
       memory.requireRam();
       const devices = [...this.#devices.recordsOfStream(stream, memory.blocks), ...disks];
       return { devices: this.doorbell === undefined ? devices : [...devices, NOBODY_WAITS], pauseMs };
