@@ -10,8 +10,7 @@
 //   staged    waits to be put into the guest, in files. A page that the guest holds zeros in is written there at once: there is
 //             nothing to lose, and zeros are what it gets back.
 //
-// What needs the old content of pages it cannot give: deltas against what a page held before, and checkpoints of its own. An
-// engine keeps these in its store.
+// What needs the old content of pages it cannot give: deltas against what a page held before, and checkpoints.
 
 import { assert } from '../base/assert.ts';
 import type { OwnedBytes } from '../base/bytes.ts';
@@ -26,6 +25,7 @@ import { checkPages } from './check-pages.ts';
 import { DigestLive } from './digest-live.ts';
 import type { DigestScanner, StagingArea } from './digest-scanner.ts';
 import { DoorbellService } from './doorbell-service.ts';
+import { withoutPast } from './gather.ts';
 import { LeftPages } from './left-pages.ts';
 import { restReport, streamReport } from './live-reports.ts';
 import { peekGuest } from './peek.ts';
@@ -372,8 +372,9 @@ export class DigestTracker implements Tracker {
     const lengthBytes = Math.min(pageBytes, sizeBytes - offsetBytes);
     const target = into.subarray(index * pageBytes, index * pageBytes + lengthBytes);
     const span = { region, offsetBytes, lengthBytes };
-    if (this.#phase.is('ahead')) await (this.#guest.readTorn ?? refuseTorn).call(this.#guest, span, target);
-    else await this.#guest.readPages(span, target);
+    if (!this.#phase.is('ahead')) return this.#guest.readPages(span, target);
+    if (this.#guest.readTorn === undefined) refuse('reading a guest that runs');
+    return this.#guest.readTorn(span, target);
   }
 
   async #endCapture(): Promise<void> {
@@ -385,22 +386,14 @@ export class DigestTracker implements Tracker {
 
   async #endRestore(): Promise<void> {
     this.#phase.become('idle');
-    try {
-      await this.#swap.abandon();
-    } finally {
-      await this.#rest.end();
-    }
+    await this.#swap.abandon().finally(() => this.#rest.end());
   }
 }
 
-function withoutPast(bytes: OwnedBytes): GatheredPages {
-  return { bytes, previous: new Uint8Array(0), previousOf: new Uint32Array(0) };
-}
-
 function refuseCheckpoint(): never {
-  throw new VitrineError('unsupported', { missing: 'a copy of its memory', reason: REASON });
+  return refuse('a copy of its memory');
 }
 
-function refuseTorn(): never {
-  throw new VitrineError('unsupported', { missing: 'reading a guest that runs' });
+function refuse(missing: string): never {
+  throw new VitrineError('unsupported', { missing, reason: REASON });
 }

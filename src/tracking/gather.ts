@@ -1,6 +1,7 @@
 // Pages gathered from the mirror for whoever encodes them, each with what it held at the last committed capture where that
 // was kept. Copies: the guest runs on meanwhile, and the next scan overwrites the mirror.
 
+import type { OwnedBytes } from '../base/bytes.ts';
 import type { PageSet } from '../memory/page-set.ts';
 import type { Mirror } from './mirror.ts';
 import type { PreviousPages } from './previous-pages.ts';
@@ -33,4 +34,9 @@ function concat(pages: readonly Uint8Array[], pageBytes: number): Uint8Array<Arr
   const bytes = new Uint8Array(pages.length * pageBytes);
   for (const [index, page] of pages.entries()) bytes.set(page, index * pageBytes);
   return bytes;
+}
+
+/** Pages of which nobody knows what they held before. */
+export function withoutPast(bytes: OwnedBytes): GatheredPages {
+  return { bytes, previous: new Uint8Array(0), previousOf: new Uint32Array(0) };
 }
