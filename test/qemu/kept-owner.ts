@@ -5,7 +5,9 @@
 
 import { loadCodecs } from '../../src/codec/load.ts';
 import { openEngine, type Vitrine } from '../../src/engine/vitrine.ts';
+import { attachQemu } from '../../src/host/qemu/attach.ts';
 import { adoptKeptMachine, findKeptMachines } from '../../src/host/qemu/kept-machine.ts';
+import { ProcessRam } from '../../src/host/qemu/process-ram.ts';
 import type { QemuProfile } from '../../src/host/qemu/profile.ts';
 import {
   openQemuMachine,
@@ -22,6 +24,8 @@ export interface OwnerTask {
   readonly root: string;
   /** Starts a machine; without it, the one that is there is taken over. */
   readonly start?: { readonly profile: QemuProfile; readonly disks?: QemuMachineOptions['disks'] };
+  /** Attaches the machine of others whose monitor listens there. */
+  readonly attach?: string;
   /** What it does with the machine. */
   readonly work: 'nothing' | 'save' | 'save live' | 'restore' | 'reset';
   readonly snapshot?: string;
@@ -46,8 +50,9 @@ process.stdout.write('done\n');
 // Until it is killed.
 setInterval(() => {}, 1_000);
 
-async function open(vitrine: Vitrine): Promise<QemuMachine> {
+async function open(vitrine: Vitrine): Promise<Pick<QemuMachine, 'machine'>> {
   const { root, store: home } = task;
+  if (task.attach !== undefined) return attachQemu('theirs', task.attach, vitrine, { root });
   if (task.start === undefined) {
     const [found] = await findKeptMachines(home, root);
     return adoptKeptMachine(found!, vitrine, { root });
@@ -59,7 +64,7 @@ async function open(vitrine: Vitrine): Promise<QemuMachine> {
   return machine;
 }
 
-async function doWork({ machine }: QemuMachine): Promise<void> {
+async function doWork({ machine }: Pick<QemuMachine, 'machine'>): Promise<void> {
   if (task.work === 'save') await machine.save();
   if (task.work === 'save live') await machine.save({ live: {} });
   if (task.work === 'restore') await machine.restore(task.snapshot!);
@@ -80,12 +85,14 @@ function dieAtStep({ step, isSent = false }: OwnerTask): void {
     if (isIt) die();
     return answer;
   } as typeof execute;
-  const { write } = RamFile.prototype;
-  RamFile.prototype.write = function (this: RamFile, offsetBytes, from) {
-    const isIt = next++ === step;
-    // Half of it, where it is there to be cut.
-    if (isIt) write.call(this, offsetBytes, from.subarray(0, from.length / 2));
-    if (isIt) die();
-    write.call(this, offsetBytes, from);
-  };
+  for (const { prototype } of [RamFile, ProcessRam]) {
+    const { write } = prototype;
+    prototype.write = function (this: RamFile & ProcessRam, offsetBytes, from) {
+      const isIt = next++ === step;
+      // Half of it, where it is there to be cut.
+      if (isIt) write.call(this, offsetBytes, from.subarray(0, from.length / 2));
+      if (isIt) die();
+      write.call(this, offsetBytes, from);
+    };
+  }
 }

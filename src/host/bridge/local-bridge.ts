@@ -64,6 +64,10 @@ export async function openLocalBridge(
     for (const { name, state } of host.machines()) {
       if (state !== 'stopped') options.log('info', 'machine-found', { machine: name, state });
     }
+    for (const { name, outcome, ...more } of options.launcher?.left ?? []) {
+      const isWell = outcome === 'continued' || outcome === 'untouched';
+      options.log(isWell ? 'info' : 'warn', 'attached-machine-left', { machine: name, outcome, ...more });
+    }
     const audit = config.audit === undefined ? undefined : await openAudit(config.audit);
     undo.push(() => audit?.close());
     if (options.launcher !== undefined) {

@@ -21,6 +21,7 @@ import { loadKernels } from '../../kernel/load.ts';
 import type { Store } from '../../store/store.ts';
 import { ThreadEncoder } from '../pages/thread-encoder.ts';
 import type { ServedBellRing } from '../qemu/bell-service.ts';
+import type { LeftMachine } from '../qemu/left-machines.ts';
 import { translateInSnapshot } from '../qemu/snapshot-addresses.ts';
 import { openFileSpool } from './file-spool.ts';
 
@@ -36,6 +37,8 @@ export interface LaunchedMachine extends HostMachine {
 export interface Launcher {
   /** As `BridgeHost.profiles`. */
   readonly profiles?: readonly string[];
+  /** Machines of others that an earlier host was killed beside, and what became of them: after `known`. */
+  readonly left?: readonly LeftMachine[];
   /** Machines of earlier days: those that run on are taken over, the others are known by their names. */
   known(engine: Vitrine): Promise<LaunchedMachine[]>;
   /** As if it had been switched on. */

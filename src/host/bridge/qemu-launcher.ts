@@ -14,6 +14,7 @@ import type { Vitrine } from '../../engine/vitrine.ts';
 import type { ConfigValue } from '../../guest/guest.ts';
 import type { ServedBellRing } from '../qemu/bell-service.ts';
 import { adoptKeptMachine, findKeptMachines, type KeptMachine } from '../qemu/kept-machine.ts';
+import { continueLeftMachines, type LeftMachine } from '../qemu/left-machines.ts';
 import type { QemuProfile } from '../qemu/profile.ts';
 import { collectRunDirectories, rootsThere } from '../qemu/run-directory.ts';
 import { tidyDisks } from '../qemu/tidy-disks.ts';
@@ -50,6 +51,7 @@ export class QemuLauncher implements Launcher {
   readonly #options: QemuLauncherOptions;
   readonly #pools = new ClonePools();
   readonly profiles: readonly string[];
+  left: readonly LeftMachine[] = [];
   onRing: Launcher['onRing'];
 
   constructor(options: QemuLauncherOptions) {
@@ -59,6 +61,7 @@ export class QemuLauncher implements Launcher {
 
   async known(engine: Vitrine): Promise<LaunchedMachine[]> {
     const { runRoot } = this.#options;
+    this.left = await continueLeftMachines(runRoot);
     const left: string[] = [];
     for (const root of await rootsThere(runRoot)) left.push(...(await collectRunDirectories(root)));
     const gone = new Set(left.map((directory) => basename(directory).slice(0, -RUN_SUFFIX_LENGTH)));

@@ -3,10 +3,13 @@
 //
 //   monitor ─▶ what kind of machine it is      RAM ─▶ /proc/PID/mem, or with the state      state ─▶ files that QEMU writes
 //
+// Whoever is killed while it holds one leaves a note, by which the next one lets it go on (`left-machines.ts`).
+//
 // QEMU's standard error is not ours to read: a complaint that is told there alone is not heard. Disks are not saved: a restore of
 // a machine with a disk that it can write is refused, since the disk would not go back with it, unless the caller sees to that.
 
 import { readdir, readFile, readlink } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { type Clock, SYSTEM_CLOCK } from '../../base/clock.ts';
 import { isVitrineError, VitrineError } from '../../base/error.ts';
 import type { Machine } from '../../engine/machine.ts';
@@ -14,11 +17,13 @@ import { MACHINE_NAME_PATTERN } from '../../engine/snapshot.ts';
 import type { Vitrine } from '../../engine/vitrine.ts';
 import { loadKernels } from '../../kernel/load.ts';
 import { openScanTracker } from '../../tracking/scan-tracker.ts';
+import { continueLeftMachines } from './left-machines.ts';
 import { openProcessRam } from './process-ram.ts';
 import { type QemuProfile, type ResolvedProfile, resolveProfile } from './profile.ts';
 import { openQemuGuest, type QemuGuest, type QemuHost } from './qemu-guest.ts';
 import { connectQmp, type Qmp } from './qmp.ts';
-import { discardRunDirectory, makeRunDirectory } from './run-directory.ts';
+import { discardRunDirectory, makeRunDirectory, nameOf, socketFileAt, writeNote } from './run-directory.ts';
+import { RunIntent } from './run-intent.ts';
 import { IGNORE_SHARED, STATE_NODE_PREFIX } from './state-transfer.ts';
 
 export interface AttachOptions {
@@ -51,15 +56,24 @@ export async function attachQemu(
 ): Promise<AttachedMachine> {
   if (!MACHINE_NAME_PATTERN.test(name))
     throw new VitrineError('argument-invalid', { name: 'name', value: name });
-  const qmp = await connectQmp(path);
+  const socket = resolve(path);
+  // Of an earlier attacher that was killed: it may be this very machine.
+  await continueLeftMachines(options.root);
+  let onCall = (_command: string): void => {};
+  const qmp = await connectQmp(path, { onCall: (command) => onCall(command) });
   let host: AttachedHost | undefined;
   try {
     const profile = await profileOf(qmp);
     const { pid, memory } = await chooseMemory(qmp, path, profile.memoryBytes, options);
     const ignoredShared = await isIgnoringShared(qmp);
     const files = await makeRunDirectory(name, options.root);
-    host = new AttachedHost({ qmp, pid, profile, files, ignoredShared });
+    const intent = new RunIntent(files.intent);
+    host = new AttachedHost({ qmp, pid, profile, files, ignoredShared, intent });
+    const owner = await nameOf(process.pid);
+    const attached = { socket, socketFile: (await socketFileAt(socket)) ?? '', ignoredShared };
+    await writeNote(files, { name, owner, qemu: null, kept: null, attached });
     const { running } = await qmp.execute('query-status');
+    onCall = noteHolding(qmp, intent, running);
     if (running) await qmp.execute('stop');
     try {
       const disk = options.disks === 'others' ? undefined : await writableDisk(qmp);
@@ -67,6 +81,7 @@ export async function attachQemu(
       const guest = await openQemuGuest(host, {
         ram: memory === 'process' ? 'private' : 'monitor',
         restoreFault,
+        intent,
       });
       const tracker = await openScanTracker(guest, {
         openKernels: () => loadKernels(),
@@ -82,6 +97,24 @@ export async function attachQemu(
     qmp.close();
     throw error;
   }
+}
+
+/**
+ * Writes down that it is we who stop the machine, before we do, and that it goes on again: it is let go on if we are killed in between. One
+ * that its owner stopped rests. Returns what hears our commands.
+ */
+function noteHolding(qmp: Qmp, intent: RunIntent, isRunning: boolean): (command: string) => void {
+  let runs = isRunning;
+  qmp.onEvent(({ event }) => {
+    if (event === 'STOP') runs = false;
+    if (event !== 'RESUME') return;
+    runs = true;
+    intent.setShallRun(false);
+  });
+  return (command) => {
+    if (command === 'stop' && runs) intent.setShallRun(true);
+    if (command === 'cont' && runs) intent.setShallRun(false);
+  };
 }
 
 interface AttachedParts {
@@ -138,16 +171,21 @@ class AttachedHost implements QemuHost {
   /** It is not ours to hear. */
   readonly saidBytes = 0;
   readonly #ignoredShared: boolean;
+  readonly #intent: RunIntent;
   #closing: Promise<void> | undefined;
 
   constructor(
-    parts: Pick<QemuHost, 'qmp' | 'pid' | 'profile' | 'files'> & { readonly ignoredShared: boolean },
+    parts: Pick<QemuHost, 'qmp' | 'pid' | 'profile' | 'files'> & {
+      readonly ignoredShared: boolean;
+      readonly intent: RunIntent;
+    },
   ) {
     this.qmp = parts.qmp;
     this.pid = parts.pid;
     this.profile = parts.profile;
     this.files = parts.files;
     this.#ignoredShared = parts.ignoredShared;
+    this.#intent = parts.intent;
   }
 
   saidSince(): string {
@@ -168,6 +206,7 @@ class AttachedHost implements QemuHost {
       if (!isVitrineError(error)) throw error;
     }
     this.qmp.close();
+    this.#intent.close();
     await discardRunDirectory(this.files);
   }
 

@@ -39,6 +39,8 @@ export interface QmpOptions {
   /** How long QEMU may take to greet, where that is less: its monitor serves one client at a time. */
   readonly greetingTimeoutMs?: number;
   readonly deadline?: Deadline;
+  /** Hears of each command before it is sent. */
+  readonly onCall?: (command: keyof QmpCommands) => void;
   /** Why the connection was lost, where the owner of the process knows better: asked once it is. */
   readonly explain?: () => Promise<Readonly<Record<string, string | number>>>;
 }
@@ -83,6 +85,7 @@ export class Qmp {
   readonly #greetingTimeoutMs: number;
   readonly #deadline: Deadline;
   readonly #explain: QmpOptions['explain'];
+  readonly #onCall: QmpOptions['onCall'];
   readonly #pending = new Map<number, Pending>();
   readonly #waits = new Set<EventWait>();
   readonly #listeners = new Set<(event: QmpEvent) => void>();
@@ -100,6 +103,7 @@ export class Qmp {
     this.#greetingTimeoutMs = options.greetingTimeoutMs ?? this.#timeoutMs;
     this.#deadline = options.deadline ?? systemDeadline;
     this.#explain = options.explain;
+    this.#onCall = options.onCall;
     this.#greeting = new Promise((resolve, reject) => {
       this.#settleGreeting = { resolve, reject };
     });
@@ -157,6 +161,7 @@ export class Qmp {
     options: CallOptions = {},
   ): Promise<AnswerOf<Name>> {
     if (this.#lost !== undefined) throw this.#lost;
+    this.#onCall?.(command);
     const id = ++this.#lastId;
     const timeoutMs = options.timeoutMs ?? this.#timeoutMs;
     const answer = new Promise<unknown>((resolve, reject) => {

@@ -16,6 +16,7 @@ import {
   readFile,
   rename,
   rm,
+  stat,
   statfs,
   writeFile,
 } from 'node:fs/promises';
@@ -45,6 +46,17 @@ export interface MachineNote {
   readonly qemu: ProcessName | null;
   /** For a machine that goes on when its owner is gone, and is left alone as long as it runs; null for others. */
   readonly kept: KeptNote | null;
+  /** For one of others that its owner attached; it is brought to rest or let go on when that one is gone. */
+  readonly attached?: AttachedNote | null;
+}
+
+/** What whoever finds a machine of others has to know. */
+export interface AttachedNote {
+  /** Where its monitor listens, and which file that is: a QEMU that is started anew makes another one. */
+  readonly socket: string;
+  readonly socketFile: string;
+  /** A capability of its migrations, as it was. */
+  readonly ignoredShared: boolean;
 }
 
 /** What the next owner of a machine has to know. */
@@ -148,7 +160,11 @@ export async function readNote(files: MachineFiles): Promise<MachineNote | undef
   try {
     const note = JSON.parse(await readFile(files.note, 'utf8')) as MachineNote;
     if (!isProcessName(note.owner) || (note.qemu !== null && !isProcessName(note.qemu))) return undefined;
-    return { ...note, kept: isKept(note.kept) ? note.kept : null };
+    return {
+      ...note,
+      kept: isKept(note.kept) ? note.kept : null,
+      attached: isAttached(note.attached) ? note.attached : null,
+    };
   } catch {
     return undefined;
   }
@@ -178,6 +194,8 @@ export async function endProcess(name: ProcessName): Promise<void> {
 
 async function isInUse(note: MachineNote): Promise<boolean> {
   if (await isAlive(note.owner)) return true;
+  // It is to be let go on first (`left-machines.ts`).
+  if (note.attached != null) return isAttachedThere(note.attached);
   return note.kept !== null && note.qemu !== null && (await isAlive(note.qemu));
 }
 
@@ -238,6 +256,26 @@ function isProcessName(value: unknown): value is ProcessName {
 }
 
 /** Another version's note may have another form: such a machine is not adopted. */
+/** What tells a socket's file from a later one at its path. Undefined where there is none. */
+export async function socketFileAt(path: string): Promise<string | undefined> {
+  const found = await stat(path, { bigint: true }).catch(() => undefined);
+  return found?.isSocket() ? `${found.dev}:${found.ino}:${found.birthtimeNs}` : undefined;
+}
+
+/** Whether the machine of a note may be there still. */
+export async function isAttachedThere({ socket, socketFile }: AttachedNote): Promise<boolean> {
+  return (await socketFileAt(socket)) === socketFile;
+}
+
+function isAttached(value: unknown): value is AttachedNote {
+  const attached = value as Partial<AttachedNote> | null | undefined;
+  return (
+    typeof attached?.socket === 'string' &&
+    typeof attached.socketFile === 'string' &&
+    typeof attached.ignoredShared === 'boolean'
+  );
+}
+
 function isKept(value: unknown): value is KeptNote {
   const kept = value as Partial<KeptNote> | null | undefined;
   return (

@@ -74,6 +74,7 @@ describe('run directories', () => {
       owner: await nameOf(process.pid),
       qemu: null,
       kept: null,
+      attached: null,
     });
   });
 
