@@ -106,27 +106,20 @@ async function buildDeclarations() {
   }
 }
 
-/** WebAssembly inside the code: `?url&inline` as Vite does it, and what zstd's package would fetch. */
+/** WebAssembly inside the code: what zstd's package would fetch. */
 function inlineWasm() {
-  const SUFFIX = '?url&inline';
   return {
     name: 'inline-wasm',
     resolveId(id) {
-      if (id.endsWith(SUFFIX)) return require.resolve(id.slice(0, -SUFFIX.length)) + SUFFIX;
       // The build for browsers takes bytes as well as a URL, and bytes need no fetch: no policy can forbid one, and a
       // file that is not served cannot leave the library waiting for ever, which it otherwise does.
       return id === '@bokuweb/zstd-wasm' ? zstdFile('index.web.js') : null;
-    },
-    async load(id) {
-      if (!id.endsWith(SUFFIX)) return null;
-      const base64 = await base64Of(id.slice(0, -SUFFIX.length));
-      return `export default 'data:application/wasm;base64,${base64}';`;
     },
     async transform(code, id) {
       if (id !== zstdFile('index.web.js')) return null;
       const url = 'new URL(`./zstd.wasm`, import.meta.url).href';
       if (!code.includes(url)) throw new Error(`${id} names its .wasm in another way now`);
-      const base64 = await base64Of(zstdFile('zstd.wasm'));
+      const base64 = (await readFile(zstdFile('zstd.wasm'))).toString('base64');
       return code.replace(url, `Uint8Array.from(atob('${base64}'), (character) => character.charCodeAt(0))`);
     },
   };
@@ -134,10 +127,6 @@ function inlineWasm() {
 
 function zstdFile(name) {
   return join(dirname(require.resolve('@bokuweb/zstd-wasm')), '..', 'web', name);
-}
-
-async function base64Of(file) {
-  return (await readFile(file)).toString('base64');
 }
 
 function nameWorker() {

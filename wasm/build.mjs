@@ -1,14 +1,17 @@
 // Compiles the kernels: `npm run build:wasm`.
 //
 // Into src/kernel/generated/, which git ignores, go for each build the binary (`simd.wasm`) and a module that holds
-// it as base64 (`simd.ts`), so that a bundler needs no rule for binaries and ships only the build that is imported.
+// it in hexadecimal (`simd.ts`), so that a bundler needs no rule for binaries and ships only the build that is imported.
 // Nothing is done while the sources, this script and the compiler are the same as last time.
+//
+// The compiled LZ4 library is put into such a module too, src/codec/generated/lz4.ts: inlined by a bundler it would be base64.
 //
 // A WebAssembly module says whether the memory it imports is shared, in one bit. Rather than two more builds, the
 // generated module says where the byte of that bit is, and the loader sets it: see `MEMORY_FLAGS_AT`.
 
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -16,6 +19,8 @@ const SOURCE = dirname(fileURLToPath(import.meta.url));
 const ROOT = join(SOURCE, '..');
 const TARGET = join(ROOT, 'src', 'kernel', 'generated');
 const STAMP = join(TARGET, '.stamp');
+const LZ4 = join(ROOT, 'src', 'codec', 'generated', 'lz4.ts');
+const WRITTEN = '// Written by wasm/build.mjs; not edited by hand.';
 
 const COMMON = ['-O3', '--noAssert', '--runtime', 'stub'];
 /** A memory from outside, of any size up to 4 GiB; a maximum has to be declared for it to be allowed to be shared. */
@@ -26,6 +31,7 @@ const IMPORT_SECTION = 2;
 const MEMORY_IMPORT = 2;
 const HAS_MAXIMUM = 1;
 
+await writeLz4();
 const stamp = await stampOfSources();
 if ((await readText(STAMP)) === stamp) process.exit(0);
 
@@ -62,14 +68,28 @@ async function compile(flags) {
 
 function moduleOf(binary) {
   return [
-    '// Written by wasm/build.mjs; not edited by hand.',
+    WRITTEN,
     '',
     '/** The offset of the byte that is 1 for a memory with a maximum and 3 for a shared one. */',
     `export const MEMORY_FLAGS_AT = ${memoryFlagsAt(binary)};`,
-    '/** Hexadecimal, because bytes that stay whole compress: on the wire it is a fifth smaller than base64. */',
-    `export const HEX =\n  '${Buffer.from(binary).toString('hex')}';`,
+    hexOf(binary),
     '',
   ].join('\n');
+}
+
+function hexOf(binary) {
+  return [
+    '/** Hexadecimal, because bytes that stay whole compress: on the wire it is a fifth smaller than base64. */',
+    `export const HEX =\n  '${Buffer.from(binary).toString('hex')}';`,
+  ].join('\n');
+}
+
+async function writeLz4() {
+  const binary = await readFile(createRequire(import.meta.url).resolve('lz4-wasm/lz4_wasm_bg.wasm'));
+  const text = [WRITTEN, '', hexOf(binary), ''].join('\n');
+  if ((await readText(LZ4)) === text) return;
+  await mkdir(dirname(LZ4), { recursive: true });
+  await replace(LZ4, text);
 }
 
 /** Walks the import section to the limits of the one memory there is. */

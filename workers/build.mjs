@@ -4,7 +4,6 @@
 // src/host/pages/generated/, which git ignores, it is there wherever the module is.
 
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rolldown } from 'rolldown';
@@ -12,25 +11,10 @@ import { rolldown } from 'rolldown';
 const FOLDER = dirname(fileURLToPath(import.meta.url));
 const TARGET = join(FOLDER, '..', 'src', 'host', 'pages', 'generated');
 
-const SUFFIX = '?url&inline';
-const require = createRequire(import.meta.url);
-
-/** WebAssembly inside the text, as Vite would put it there. */
-const inlineWasm = {
-  name: 'inline-wasm',
-  resolveId: (id) => (id.endsWith(SUFFIX) ? require.resolve(id.slice(0, -SUFFIX.length)) + SUFFIX : null),
-  load: async (id) => {
-    if (!id.endsWith(SUFFIX)) return null;
-    const base64 = (await readFile(id.slice(0, -SUFFIX.length))).toString('base64');
-    return `export default 'data:application/wasm;base64,${base64}';`;
-  },
-};
-
 const bundle = await rolldown({
   input: join(FOLDER, 'page-thread.ts'),
   platform: 'node',
   logLevel: 'warn',
-  plugins: [inlineWasm],
 });
 const { output } = await bundle.generate({ format: 'esm', codeSplitting: false, minify: true });
 await bundle.close();

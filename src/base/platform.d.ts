@@ -56,8 +56,3 @@ declare class MessageChannel {
   readonly port1: MessagePort;
   readonly port2: MessagePort;
 }
-
-declare module '*?url&inline' {
-  const url: string;
-  export default url;
-}

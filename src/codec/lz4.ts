@@ -2,17 +2,16 @@
 // guest memory, 25 KB.
 //
 // The package's own JavaScript imports its .wasm as a module, which neither Vite nor Node does without a plugin,
-// so this file calls the compiled functions itself: an argument is (address, length) in the module's memory, a
+// so `wasm/build.mjs` puts it into one of ours, and this file calls the compiled functions itself: an argument is (address, length) in the module's memory, a
 // result is written to four words on its stack. The version is pinned; a test checks the exports.
 //
 // The library puts the plain length in front of a block and allocates what it says. A pack has that length in its
 // index, so here it is cut off on the way out and put back on the way in: no foreign length gets to the library.
 
-import type { OwnedBytes } from '../base/bytes.ts';
+import { fromHex, type OwnedBytes } from '../base/bytes.ts';
 import { VitrineError } from '../base/error.ts';
 import { LIMITS } from '../base/limits.ts';
 import { type Codec, MAX_ENCODED_BYTES } from './codec.ts';
-import { bytesOfDataUrl } from './data-url.ts';
 
 export const LZ4_ID = 2;
 
@@ -31,8 +30,9 @@ interface Lz4Exports {
 /** Loads and compiles the library. Throws `kernel-unavailable` when its chunk or the platform fails. */
 export async function loadLz4(): Promise<Codec> {
   try {
-    const { default: url } = await import('lz4-wasm/lz4_wasm_bg.wasm?url&inline');
-    return new Lz4(await WebAssembly.compile(bytesOfDataUrl(url)));
+    const { HEX } = await import('./generated/lz4.ts');
+    // Safe: the build writes hexadecimal.
+    return new Lz4(await WebAssembly.compile(fromHex(HEX)!));
   } catch (cause) {
     throw new VitrineError('kernel-unavailable', { codec: 'lz4' }, { cause });
   }

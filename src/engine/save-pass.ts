@@ -4,6 +4,7 @@
 import { concatBytes, type OwnedBytes } from '../base/bytes.ts';
 import { KIB, MIB } from '../base/limits.ts';
 import { Pacing } from '../base/pacing.ts';
+import { loadPart } from '../base/part.ts';
 import { throwIfAborted } from '../base/work.ts';
 import { compareDigests, type Digest, isZeroDigest } from '../format/digest.ts';
 import type { Table } from '../format/table.ts';
@@ -12,7 +13,7 @@ import { PageSet } from '../memory/page-set.ts';
 import { pageCountOf, type Region } from '../memory/region.ts';
 import type { EngineParts } from './engine-parts.ts';
 import type { NewObject, PackSink } from './pack-sink.ts';
-import { type LaneListener, PageLanes } from './page-lanes.ts';
+import type { LaneListener, PageLanes } from './page-lanes.ts';
 import type { InstantWork } from './save.ts';
 import { type ChangedPages, emptyTable, writeTable } from './table-writer.ts';
 
@@ -55,7 +56,7 @@ export class SavePass {
     const changed = new Changes(candidates.length);
     // What pages held before is told from the last committed capture: was that the base, it holds what the base names.
     const isOfBase = base?.epoch !== undefined && base.epoch === instant.epoch;
-    const lanes = this.#openLanes(region, changed);
+    const lanes = await this.#openLanes(region, changed);
     for (let first = 0; first < candidates.length; first += batchPages) {
       throwIfAborted(options.signal);
       const pages = candidates.subarray(first, first + batchPages);
@@ -82,7 +83,7 @@ export class SavePass {
   }
 
   /** Other threads for the pages of a region, where there is enough to do for them. */
-  #openLanes(region: Region, changed: Changes): PageLanes | undefined {
+  async #openLanes(region: Region, changed: Changes): Promise<PageLanes | undefined> {
     const { encoder, tables } = this.#parts;
     const { tracker, options, tellStored } = this.#work;
     const effort = options.effort ?? 'fast';
@@ -92,6 +93,7 @@ export class SavePass {
       for (const index of indices) changed.add(pages[index]!, digests, index * 32);
       if (tellStored === true) await tracker.storedAhead?.(region.id, pages, digests);
     };
+    const { PageLanes } = await loadPart('lanes', () => import('./page-lanes.ts'));
     return new PageLanes({ encoder, effort, sink: this.#sink, tables, listener });
   }
 

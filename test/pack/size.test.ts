@@ -71,8 +71,9 @@ describe.skipIf(process.env.VITRINE_WITHOUT_BROWSER === '1')('an engine, as a pa
     expect(outcome).toEqual({ id: expect.stringMatching(/^[0-9a-f]{64}$/) });
     const names = chunks.map(([name]) => name);
     // One build of the kernels, the codec of fast saves, and nothing that no save uses.
-    expect(names).toEqual(expect.arrayContaining(['first-save', 'simd', 'lz4_wasm_bg.wasm_url_inline']));
-    for (const name of [...PARTS, 'plain', 'reference', 'index.web']) expect(names).not.toContain(name);
+    expect(names).toEqual(expect.arrayContaining(['first-save', 'simd', 'lz4']));
+    for (const name of [...PARTS, 'page-lanes', 'plain', 'reference', 'index.web'])
+      expect(names).not.toContain(name);
     const engine = chunks.filter(([name]) => name !== 'flat');
     const sum = engine.reduce((total, [, bytes]) => total + bytes, 0);
     expect(sum).toBeLessThan(BUDGET_BYTES);
