@@ -31,6 +31,8 @@ export const LIMITS = {
   maxManifestBytes: 4 * MIB,
   /** Points of one rewind history: 200 seconds at ten a second before thinning starts, and a way that is read in a second. */
   maxRewindPoints: 2048,
+  /** Points of one recorded past of a host's machine: all are looked through at each new one, and written down in one ref. */
+  maxRecordedPoints: 512,
   /** Bytes of one region or device record: 2^53 - 1 is what JavaScript counts exactly; 2^48 is enough. */
   maxTableBytes: 2 ** 48,
 } as const;

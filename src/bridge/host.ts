@@ -11,6 +11,7 @@ import type { Vitrine } from '../engine/vitrine.ts';
 import type { Store } from '../store/store.ts';
 import type { BellBook } from './bell-book.ts';
 import type { Jobs } from './jobs.ts';
+import type { Recordings } from './recordings.ts';
 
 /** `stopped`: known, with snapshots perhaps, and not running. `lost`: it ended by itself, see its status. */
 export type MachineState = 'running' | 'paused' | 'stopped' | 'lost';
@@ -120,6 +121,8 @@ export interface BridgeHost {
   /** What machines may be made of, as the operator offers it: names for `RunRequest.profile`. */
   readonly profiles?: readonly string[];
   readonly jobs: Jobs;
+  /** The recent past of machines, kept by the host; left out where none is. */
+  readonly recordings?: Recordings;
   /** What guests asked for by themselves; left out where none can. */
   readonly bells?: BellBook;
   /** All machines, running or not. */

@@ -40,8 +40,9 @@ export type {
 } from './host.ts';
 export type { JobInfo } from './job-info.ts';
 export { type Job, type JobId, type JobRequest, type JobState, Jobs, type JobsOptions } from './jobs.ts';
+export { Recordings, type RecordingsOptions } from './recordings.ts';
 export { RemoteConsole, type RemoteConsoleOptions } from './remote-console.ts';
-export { type MachineStatus, RemoteGuest, type RemotePeek } from './remote-guest.ts';
+export { type MachineStatus, RemoteGuest, type RemotePast, type RemotePeek } from './remote-guest.ts';
 export { RemoteScreen, type RemoteScreenOptions } from './remote-screen.ts';
 export { RemoteStore } from './remote-store.ts';
 export { type Session, type SessionOptions, serveSession, type VerbEvent } from './session.ts';

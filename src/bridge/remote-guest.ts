@@ -8,7 +8,7 @@ import type { SaveOptions, SaveReport } from '../engine/save.ts';
 import type { SnapshotId } from '../engine/snapshot.ts';
 import type { CheckpointReport, PeekOptions, ResetReport } from '../tracking/tracker.ts';
 import type { BellInfo, BridgeClient, JobOptions } from './bridge-client.ts';
-import type { RequestOf, ResponseOf } from './bridge-connection.ts';
+import type { ItemOf, RequestOf, ResponseOf } from './bridge-connection.ts';
 import type { BridgeRange } from './fields.ts';
 import type { ProcessorRegisters } from './host.ts';
 import { type GatherOptions, gatherRanges } from './range-gatherer.ts';
@@ -16,6 +16,9 @@ import { RemoteConsole, type RemoteConsoleOptions } from './remote-console.ts';
 import { RemoteScreen, type RemoteScreenOptions } from './remote-screen.ts';
 
 export type MachineStatus = ResponseOf<'status'>;
+
+/** A machine's recent past, as the host keeps it. */
+export type RemotePast = ResponseOf<'rewindList'> & { readonly points: readonly ItemOf<'rewindList'>[] };
 
 /** What a peek brought. */
 export interface RemotePeek {
@@ -124,6 +127,38 @@ export class RemoteGuest {
     options: Pick<WorkOptions, 'signal'> = {},
   ): Promise<void> {
     return this.#client.followBells(onBell, { machine: this.name, ...options });
+  }
+
+  /** Has the host keep its recent past: a point every so often, within a budget; again: with another pace or budget. */
+  async rewindStart(options: Omit<RequestOf<'rewindStart'>, 'machine'>): Promise<void> {
+    await this.#connection.call('rewindStart', { machine: this.name, ...options });
+  }
+
+  /** No more points; with `forget` those that there are go, but for bookmarks. */
+  async rewindStop({ forget = false } = {}): Promise<void> {
+    await this.#connection.call('rewindStop', { machine: this.name, forget });
+  }
+
+  /** Its recent past, oldest point first, and how it is kept. */
+  async rewindList(): Promise<RemotePast> {
+    const { response, items } = await this.#connection.collect('rewindList', { machine: this.name });
+    return { ...response, points: items };
+  }
+
+  /** Names a point, which is never thinned out then; null takes the name back. */
+  async rewindMark(snapshot: SnapshotId, label: string | null): Promise<void> {
+    await this.#connection.call('rewindMark', { machine: this.name, snapshot, label });
+  }
+
+  /** Brings it to a point, and holds it there; a job. */
+  async rewindSeek(snapshot: SnapshotId, options: JobOptions = {}): Promise<RestoreReport> {
+    const params = { machine: this.name, snapshot };
+    return (await this.#client.runJob('rewindSeek', params, workOf(options))).report;
+  }
+
+  /** It goes on from where `rewindSeek` holds it. */
+  async rewindResume(): Promise<void> {
+    await this.#connection.call('rewindResume', { machine: this.name });
   }
 
   async pause(): Promise<void> {

@@ -26,6 +26,12 @@ import { registers } from './verbs/registers.ts';
 import { reset } from './verbs/reset.ts';
 import { restore } from './verbs/restore.ts';
 import { resume } from './verbs/resume.ts';
+import { rewindList } from './verbs/rewind-list.ts';
+import { rewindMark } from './verbs/rewind-mark.ts';
+import { rewindResume } from './verbs/rewind-resume.ts';
+import { rewindSeek } from './verbs/rewind-seek.ts';
+import { rewindStart } from './verbs/rewind-start.ts';
+import { rewindStop } from './verbs/rewind-stop.ts';
 import { run } from './verbs/run.ts';
 import { save } from './verbs/save.ts';
 import { show } from './verbs/show.ts';
@@ -75,6 +81,12 @@ export const VERBS = {
   machineScreen,
   registers,
   bells,
+  rewindStart,
+  rewindStop,
+  rewindList,
+  rewindMark,
+  rewindSeek,
+  rewindResume,
 } as const;
 
 export type VerbName = keyof typeof VERBS;

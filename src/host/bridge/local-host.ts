@@ -13,6 +13,7 @@ import type {
   Spool,
 } from '../../bridge/host.ts';
 import { Jobs } from '../../bridge/jobs.ts';
+import { Recordings } from '../../bridge/recordings.ts';
 import { loadCodecs } from '../../codec/load.ts';
 import type { PeekRange } from '../../engine/peek.ts';
 import type { SnapshotId } from '../../engine/snapshot.ts';
@@ -68,7 +69,9 @@ export async function openLocalHost(options: LocalHostOptions): Promise<LocalHos
   const [kernels, codecs] = await Promise.all([loadKernels(), loadCodecs()]);
   const engine = await openEngine({ store: options.store, kernels, codecs, encoder: new ThreadEncoder() });
   const known = (await options.launcher?.known(engine)) ?? [];
-  return new LocalHost(engine, options, known);
+  const host = new LocalHost(engine, options, known);
+  await host.recordings.goOn(known.map(({ name }) => name));
+  return host;
 }
 
 export class LocalHost implements BridgeHost {
@@ -77,6 +80,7 @@ export class LocalHost implements BridgeHost {
   readonly store: Store;
   readonly jobs = new Jobs();
   readonly bells: BellBook;
+  readonly recordings: Recordings;
   readonly profiles: readonly string[];
   readonly run?: (request: RunRequest, options: WorkOptions) => Promise<HostMachine>;
   readonly attach?: (request: AttachRequest, options: WorkOptions) => Promise<HostMachine>;
@@ -102,6 +106,10 @@ export class LocalHost implements BridgeHost {
     this.store = store;
     this.software = { name: 'vitrine', version };
     if (spoolFolder !== undefined) this.openSpool = () => openFileSpool(spoolFolder);
+    this.recordings = new Recordings({
+      ...{ engine, store, machine: (name: string) => this.#machines.get(name) },
+      collectDisks: async () => this.collectDisks?.(),
+    });
     if (launcher === undefined) {
       if (mayCollect !== undefined) this.mayCollect = mayCollect;
       if (collectDisks !== undefined) this.collectDisks = () => collectDisks(engine);
@@ -131,6 +139,7 @@ export class LocalHost implements BridgeHost {
 
   /** Ends jobs, then machines, but for those that are kept. May be called again. */
   async close({ keepMachines = false } = {}): Promise<void> {
+    await this.recordings.close();
     await this.jobs.close();
     const machines = [...this.#machines.values()];
     this.#machines.clear();

@@ -15,6 +15,7 @@ import { openCommand } from './open-command.ts';
 import { peekCommand } from './peek-command.ts';
 import { checkpointCommand, resetCommand } from './reset-command.ts';
 import { restoreCommand } from './restore-command.ts';
+import { rewindCommand } from './rewind-command.ts';
 import { gcCommand, rmCommand } from './rm-command.ts';
 import { attachCommand, pauseCommand, resumeCommand, runCommand, stopCommand } from './run-command.ts';
 import { saveCommand } from './save-command.ts';
@@ -26,7 +27,7 @@ export const COMMANDS: readonly Command[] = [
   ...[serveCommand, openCommand],
   ...[runCommand, attachCommand, lsCommand, statusCommand, consoleCommand, bellsCommand],
   ...[pauseCommand, resumeCommand, stopCommand],
-  ...[saveCommand, restoreCommand, checkpointCommand, resetCommand, forkCommand],
+  ...[saveCommand, restoreCommand, checkpointCommand, resetCommand, rewindCommand, forkCommand],
   ...[peekCommand, diffCommand, logCommand, showCommand, verifyCommand, rmCommand, gcCommand, jobsCommand],
   ...[exportCommand, importCommand],
   ...[instrumentCommand, completionsCommand(() => COMMANDS)],

@@ -1,0 +1,46 @@
+// rewind-list: the points of a machine's recent past, oldest first, and how it is kept.
+
+import * as v from 'valibot';
+import { COUNT, LABEL, MACHINE_NAME, SNAPSHOT_ID } from '../fields.ts';
+import { provided } from '../running.ts';
+import { defineVerb } from '../verb.ts';
+
+export const rewindList = defineVerb({
+  id: 39,
+  name: 'rewind-list',
+  permission: 'observe',
+  effect: 'none',
+  streams: { down: 'items', up: 'none' },
+  request: v.strictObject({ machine: MACHINE_NAME }),
+  response: v.object({
+    /** Whether points are being taken. */
+    isOn: v.boolean(),
+    everyMs: COUNT,
+    budgetBytes: COUNT,
+    /** As the budget counts them. */
+    bytes: COUNT,
+    /** Times at which the machine rested or was busy. */
+    skippedCount: COUNT,
+    /** The code of what went wrong last. */
+    failure: v.nullable(v.string()),
+  }),
+  item: v.object({
+    snapshot: SNAPSHOT_ID,
+    parent: v.nullable(SNAPSHOT_ID),
+    atMs: COUNT,
+    bytes: COUNT,
+    bookmark: v.nullable(LABEL),
+    /** Whether the machine goes on from it. */
+    isHere: v.boolean(),
+  }),
+  async run(call, { machine: name }) {
+    call.require(name);
+    const recording = await provided(call.host.recordings, 'rewind').of(name);
+    const base = call.host.machine(name)?.machine?.base ?? null;
+    const points = await recording.points();
+    await call.sendItems(points.map((point) => ({ ...point, isHere: point.snapshot === base })));
+    const { bytes, skippedCount, failure } = recording;
+    const { isOn, everyMs, budgetBytes } = recording.book;
+    return { isOn, everyMs, budgetBytes, bytes, skippedCount, failure };
+  },
+});

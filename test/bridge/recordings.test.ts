@@ -1,0 +1,313 @@
+// A host keeps the recent past of its machines: points by the clock, within a budget, thinned as they age; gone back to, gone on from, and
+// kept over the host's end. Every point that is left restores to the byte.
+
+import { beforeEach, describe, expect, it } from 'vitest';
+import { MIB } from '../../src/base/limits.ts';
+import { grantOf, PERMISSIONS, type Permission } from '../../src/bridge/grant.ts';
+import { readRecordingBook } from '../../src/bridge/recording-book.ts';
+import { chooseToDrop, commonShare, pastBytes } from '../../src/bridge/recording-thinning.ts';
+import { Recordings } from '../../src/bridge/recordings.ts';
+import { openMemoryStore } from '../../src/store/memory-store.ts';
+import { Random } from '../../src/testing/random.ts';
+import { expectSame } from '../support/same.ts';
+import { seedOfRun } from '../support/seed.ts';
+import { type FlatHost, openFlatHost } from './bridge-host.ts';
+import { connectTo } from './connect.ts';
+
+const EVERY = { everyMs: 10_000, budgetBytes: 64 * MIB };
+
+/** Timers and a clock that a test drives. */
+class Later {
+  nowMs = 1e12;
+  /** What each look at the clock adds, as work would. */
+  costMs = 0;
+  #task: { readonly atMs: number; readonly task: () => void } | null = null;
+  readonly clock = { nowMs: () => (this.nowMs += this.costMs), wallMs: () => this.nowMs };
+  readonly wait = (task: () => void, ms: number) => {
+    const waiting = { atMs: this.nowMs + ms, task };
+    this.#task = waiting;
+    return () => {
+      if (this.#task === waiting) this.#task = null;
+    };
+  };
+
+  /** Milliseconds until the next one, null where none is. */
+  get nextInMs(): number | null {
+    return this.#task === null ? null : this.#task.atMs - this.nowMs;
+  }
+
+  /** Goes to the next one, and waits for what it does and the one after it. */
+  async next(): Promise<void> {
+    await expect.poll(() => this.#task).not.toBeNull();
+    const { atMs, task } = this.#task!;
+    this.#task = null;
+    this.nowMs = Math.max(this.nowMs, atMs);
+    task();
+    await expect.poll(() => this.#task).not.toBeNull();
+  }
+}
+
+let later: Later;
+let host: FlatHost;
+let recordings: Recordings;
+
+function recordingsOf(of: FlatHost): Recordings {
+  return new Recordings({
+    ...{ engine: of.engine, store: of.store, machine: (name) => of.machine(name) },
+    ...{ clock: later.clock, wait: later.wait },
+  });
+}
+
+beforeEach(async () => {
+  later = new Later();
+  const flat = await openFlatHost({ alpha: 64, beta: 4 });
+  recordings = recordingsOf(flat);
+  host = { ...flat, recordings };
+});
+
+describe('a recording', () => {
+  it('takes a point at once and then at its pace, not while the machine rests, and goes back to each', async () => {
+    const { client } = await connectTo(host);
+    const alpha = client.machine('alpha');
+    const { guest, memory } = host.flat.get('alpha')!;
+    guest.run(100);
+    await alpha.rewindStart(EVERY);
+    const instants: Uint8Array[] = [];
+    for (let count = 0; count < 4; count++) {
+      instants.push(memory.slice());
+      await later.next();
+      expect(later.nextInMs).toBe(10_000);
+      guest.run(200);
+    }
+    const { points, isOn, bytes } = await alpha.rewindList();
+    expect({ isOn, count: points.length }).toEqual({ isOn: true, count: 4 });
+    expect(points.map(({ isHere }) => isHere)).toEqual([false, false, false, true]);
+    expect(points.map(({ parent }) => parent)).toEqual([
+      null,
+      ...points.slice(0, 3).map((one) => one.snapshot),
+    ]);
+    expect(bytes).toBe(points.slice(1).reduce((sum, one) => sum + one.bytes, 0));
+    expect((await client.log({ machine: 'alpha' })).map(({ label }) => label)).toEqual(
+      Array(4).fill('rewind'),
+    );
+
+    await alpha.rewindSeek(points[1]!.snapshot);
+    expect((await alpha.status()).state).toBe('paused');
+    expectSame(memory, instants[1]!);
+    await later.next();
+    const held = await alpha.rewindList();
+    expect(held).toMatchObject({ skippedCount: 1, failure: null });
+    expect(held.points).toHaveLength(4);
+    await alpha.rewindSeek(points[3]!.snapshot);
+    expectSame(memory, instants[3]!);
+    await alpha.rewindSeek(points[0]!.snapshot);
+    expectSame(memory, instants[0]!);
+    await alpha.rewindResume();
+    guest.run(50);
+    await later.next();
+    const { points: branched } = await alpha.rewindList();
+    expect(branched).toHaveLength(5);
+    expect(branched[4]!.parent).toBe(points[0]!.snapshot);
+    await alpha.rewindStop();
+    expect(later.nextInMs).toBeNull();
+    expect(await alpha.rewindList()).toMatchObject({ isOn: false, points: { length: 5 } });
+  });
+
+  it('takes at most a tenth of the time', async () => {
+    const recording = await recordings.start('alpha', { ...EVERY, everyMs: 100 });
+    later.costMs = 500;
+    await later.next();
+    // One look at the clock before the work and one after it.
+    expect(later.nextInMs).toBeGreaterThanOrEqual(4_000);
+    await recording.stop();
+  });
+
+  it('is refused where it makes no sense', async () => {
+    const { client } = await connectTo(host);
+    const codeOf = (work: Promise<unknown>) =>
+      work.then(
+        () => 'ok',
+        (error) => error.code,
+      );
+    const alpha = client.machine('alpha');
+    expect(await codeOf(alpha.rewindStart({ ...EVERY, everyMs: 1 }))).toBe('argument-invalid');
+    expect(await codeOf(alpha.rewindStart({ ...EVERY, budgetBytes: 1 }))).toBe('argument-invalid');
+    expect(await codeOf(client.machine('nobody').rewindStart(EVERY))).toBe('not-found');
+    const { snapshot } = await alpha.save();
+    expect(await codeOf(alpha.rewindMark(snapshot.id, 'no point'))).toBe('not-found');
+    const { client: other } = await connectTo(await openFlatHost());
+    expect(await codeOf(other.machine('alpha').rewindList())).toBe('unsupported');
+  });
+
+  it('stays within its budget, bookmarks stay, and every point that is left is whole', async () => {
+    const random = new Random(seedOfRun());
+    const flat = await openFlatHost({ alpha: 512 });
+    const kept = recordingsOf(flat);
+    const { memory, machine } = flat.flat.get('alpha')!;
+    const budgetBytes = MIB;
+    const recording = await kept.start('alpha', { everyMs: 10_000, budgetBytes });
+    const instants = new Map<string, Uint8Array>();
+    const scribble = (pages: number): void => {
+      // What does not compress, in a part of memory that is written again and again.
+      for (let count = 0; count < pages; count++) {
+        const at = 4096 * random.below(64);
+        for (let i = 0; i < 4096; i++) memory[at + i] = random.below(256);
+      }
+    };
+    let marked = '';
+    for (let count = 0; count < 40; count++) {
+      scribble(20);
+      await later.next();
+      instants.set(machine.base!, memory.slice());
+      expect(recording.failure).toBeNull();
+      expect(recording.bytes).toBeLessThanOrEqual(budgetBytes);
+      if (count === 5) {
+        marked = machine.base!;
+        await recording.mark(marked, 'the sixth');
+      }
+    }
+    const points = await recording.points();
+    expect(points.length).toBeLessThan(40);
+    expect(points.length).toBeGreaterThan(4);
+    expect(points.find(({ snapshot }) => snapshot === marked)?.bookmark).toBe('the sixth');
+    // Snapshots that were thinned out are gone.
+    expect((await flat.engine.ids()).sort()).toEqual(points.map(({ snapshot }) => snapshot).sort());
+    // And so is what they held: 40 points of 20 pages are three times the budget.
+    let storedBytes = 0;
+    for (const key of await flat.store.list('packs/')) storedBytes += (await flat.store.get(key))!.length;
+    expect(storedBytes).toBeGreaterThan(MIB / 2);
+    expect(storedBytes).toBeLessThan(2 * MIB);
+    await recording.stop();
+    for (const { snapshot } of points) {
+      expect(await flat.engine.verify(snapshot)).toMatchObject({ damaged: [] });
+      await machine.restore(snapshot);
+      expectSame(memory, instants.get(snapshot)!);
+    }
+    await kept.close();
+  });
+
+  it('that is full of bookmarks takes no more, and says so, until one is forgotten', async () => {
+    const random = new Random(seedOfRun());
+    const flat = await openFlatHost({ alpha: 512 });
+    const kept = recordingsOf(flat);
+    const { memory, machine } = flat.flat.get('alpha')!;
+    const recording = await kept.start('alpha', { everyMs: 10_000, budgetBytes: MIB });
+    for (let count = 0; count < 3; count++) {
+      for (let at = 0; at < 100 * 4096; at++) memory[count * 400_000 + at] = random.below(256);
+      await later.next();
+      await recording.mark(machine.base!, `number ${count}`).catch((error) => {
+        expect(error.code).toBe('rewind-full');
+      });
+    }
+    // A smaller budget than they pin down.
+    const points = await recording.points();
+    expect(points.filter(({ bookmark }) => bookmark !== null).length).toBeGreaterThan(1);
+    await recording.stop({ forget: true });
+    expect((await recording.points()).every(({ bookmark }) => bookmark !== null)).toBe(true);
+    await kept.close();
+  });
+
+  it('is gone on with by the next host', async () => {
+    const recording = await recordings.start('alpha', EVERY);
+    await later.next();
+    await recording.mark(host.flat.get('alpha')!.machine.base!, 'kept');
+    await recordings.close();
+    expect(later.nextInMs).toBeNull();
+    const next = recordingsOf(host);
+    await next.goOn(['alpha', 'beta']);
+    await later.next();
+    const { book } = await next.of('alpha');
+    expect(book).toMatchObject({ ...EVERY, isOn: true, points: [{ bookmark: 'kept' }, { bookmark: null }] });
+    expect(await readRecordingBook(host.store, 'beta')).toBeUndefined();
+    await (await next.of('alpha')).stop({ forget: true });
+    expect((await host.engine.log()).length).toBe(1);
+    await next.close();
+  });
+
+  it('whose book is damaged says so', async () => {
+    const store = openMemoryStore();
+    await store.compareAndSwap('refs/recordings/alpha', null, new TextEncoder().encode('{"points":7}'));
+    await expect(readRecordingBook(store, 'alpha')).rejects.toMatchObject({ code: 'format-range' });
+    await store.compareAndSwap('refs/recordings/beta', null, Uint8Array.of(0xff));
+    await expect(readRecordingBook(store, 'beta')).rejects.toMatchObject({ code: 'format-range' });
+  });
+});
+
+describe('permissions', () => {
+  it('are those of the verbs, each for its own machine', async () => {
+    const id = (await host.flat.get('alpha')!.machine.save()).snapshot.id;
+    await (await recordings.start('alpha', EVERY)).epoch();
+    const NEEDS: Readonly<Record<string, readonly Permission[]>> = {
+      start: ['save'],
+      list: ['observe'],
+      mark: ['save'],
+      seek: ['restore'],
+      resume: ['restore'],
+      stop: ['save'],
+      forget: ['save', 'delete'],
+    };
+    for (const permission of PERMISSIONS) {
+      const { client } = await connectTo(host, { grant: grantOf('someone', { alpha: [permission] }) });
+      for (const [name, allowed] of [
+        ['alpha', true],
+        ['beta', false],
+      ] as const) {
+        const machine = client.machine(name);
+        const work: Record<string, () => Promise<unknown>> = {
+          start: () => machine.rewindStart(EVERY),
+          list: () => machine.rewindList(),
+          mark: () => machine.rewindMark(id, null),
+          seek: () => machine.rewindSeek(id),
+          resume: () => machine.rewindResume(),
+          stop: () => machine.rewindStop(),
+          forget: () => machine.rewindStop({ forget: true }),
+        };
+        for (const [verb, call] of Object.entries(work)) {
+          const code = await call().then(
+            () => 'ok',
+            (error) => error.code,
+          );
+          const may = allowed && NEEDS[verb]!.every((one) => one === permission);
+          expect([permission, name, verb, code === 'permission-denied']).toEqual([
+            permission,
+            name,
+            verb,
+            !may,
+          ]);
+        }
+      }
+    }
+  });
+});
+
+describe('thinning', () => {
+  const points = (...times: number[]) =>
+    times.map((atMs, index) => ({ snapshot: String(index), parent: null, atMs, bytes: 1, bookmark: null }));
+
+  it('makes old history sparser, then shorter, and spares bookmarks and the base', () => {
+    const dense = points(0, 10, 20, 30, 40, 50, 60, 70, 80, 90);
+    expect(chooseToDrop(dense, null, 100)?.snapshot).toBe('1');
+    expect(chooseToDrop(points(0, 50, 90), null, 100)?.snapshot).toBe('0');
+    const marked = points(0, 50, 90).map((one) => ({ ...one, bookmark: one.atMs === 0 ? 'first' : null }));
+    expect(chooseToDrop(marked, null, 100)?.snapshot).toBe('1');
+    expect(chooseToDrop(marked, '1', 100)).toBeUndefined();
+    expect(chooseToDrop(points(0), null, 100)).toBeUndefined();
+    expect(pastBytes(dense)).toBe(9);
+  });
+
+  it('knows what two points both wrote', () => {
+    const runs = (...list: [number, number][]) => ({
+      regions: [
+        {
+          ...{ name: 'ram', pageBytes: 4096, pageCount: 10, pagesChanged: 0 },
+          runs: list.map(([first, count]) => ({ first, count })),
+        },
+      ],
+      devices: [],
+    });
+    expect(commonShare(runs([0, 4], [6, 2]), runs([2, 5]))).toBe(0.5);
+    expect(commonShare(runs([0, 4]), runs([4, 6]))).toBe(0);
+    expect(commonShare(null, runs([0, 5]))).toBe(0.5);
+    expect(commonShare(runs(), runs([0, 5]))).toBe(1);
+  });
+});
