@@ -52,6 +52,8 @@ export interface GuestTraits {
   readonly tracking: 'none' | 'marks' | 'barrier';
   /** Why it is none, for a guest of a kind that could tell; absent otherwise. */
   readonly trackingReason?: string;
+  /** Where its marks come from, for people, and why they said nothing the last time; absent where that goes without saying. */
+  readonly trackingSource?: string;
   /**
    * Marks that were put in from outside: so many scans that find changes compare all pages with what was marked, before a
    * tracker trusts it. Absent where the guest's own author marks.

@@ -63,7 +63,8 @@ export class GuestHost {
     if (this.#opened !== null) throw new VitrineError('wrong-state', { actual: 'open', required: 'new' });
     this.#opened = await this.#options.openGuest(spec);
     const { machine, regions, traits } = this.#opened.guest;
-    const { tracking, trackingReason: tierReason } = traits;
+    const { tracking, trackingReason, trackingSource } = traits;
+    const tierReason = trackingReason ?? trackingSource;
     const tier = tracking === 'none' ? 'scan' : tracking;
     return { machine, regions, traits, tier, ...(tierReason === undefined ? {} : { tierReason }) };
   }

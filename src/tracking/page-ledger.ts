@@ -65,7 +65,7 @@ export class PageLedger {
   /** How changed pages are found now, and why not better. */
   get tier(): Pick<TrackerDescription, 'tier' | 'tierReason'> {
     const { traits } = this.#guest;
-    const tierReason = this.audit.distrust ?? traits.trackingReason;
+    const tierReason = this.audit.distrust ?? traits.trackingReason ?? traits.trackingSource;
     const isScan = traits.tracking === 'none' || this.audit.distrust !== undefined;
     const tier = isScan ? 'scan' : traits.tracking;
     return { tier, ...(tierReason === undefined ? {} : { tierReason }) };

@@ -25,7 +25,7 @@ export interface TrackerDescription {
   readonly traits: GuestTraits;
   /** How it finds changed pages. */
   readonly tier: 'scan' | 'marks' | 'barrier';
-  /** Why it scans, where more was to be hoped for. */
+  /** Why it scans, where more was to be hoped for; of marks, whose they are, where that is to be told. */
   readonly tierReason?: string;
 }
 

@@ -5,7 +5,8 @@
 import { closeSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { VitrineError } from '../../base/error.ts';
 import type { PageSet } from '../../memory/page-set.ts';
-import { PageMap } from './page-map.ts';
+import { type AddressRange, type MappedRange, mappedRange } from './mapping.ts';
+import { type MappingKind, PageMap, type PageStates } from './page-map.ts';
 import type { Qmp } from './qmp.ts';
 
 /** What a guest's RAM is read and written through: `RamFile`, `CloneRam`, or this. */
@@ -14,15 +15,7 @@ export interface Ram {
   readonly usedBytes: number;
   read(offsetBytes: number, into: Uint8Array): void;
   write(offsetBytes: number, from: Uint8Array): void;
-  /** Pages from an offset that were written at some time since the machine was started: never fewer. Where that can be told. */
-  writtenPages?(offsetBytes: number, lengthBytes: number): PageSet;
   close(): void;
-}
-
-/** A mapping of a process. */
-interface Mapping {
-  readonly from: number;
-  readonly to: number;
 }
 
 /**
@@ -34,36 +27,48 @@ export async function openProcessRam(qmp: Qmp, pid: number, sizeBytes: number): 
   const said = await qmp.execute('human-monitor-command', { 'command-line': 'gpa2hva 0x0' });
   const address = /\(pc\.ram\) is (0x[0-9a-f]+)/.exec(said)?.[1];
   if (address === undefined) throw new VitrineError('guest-failed', { reason: 'no pc.ram at 0', said });
-  const from = Number(address);
+  const range = { from: Number(address), to: Number(address) + sizeBytes };
   let descriptor: number;
   let pageMap: PageMap;
+  let mapped: MappedRange;
   try {
+    mapped = mappedRange(pid, range);
     pageMap = new PageMap(pid);
     descriptor = openSync(`/proc/${pid}/mem`, 'r+');
-    requireMapped(pid, { from, to: from + sizeBytes });
   } catch (cause) {
     if (cause instanceof VitrineError) throw cause;
     const missing =
       'the right to look into the process: the same user and kernel.yama.ptrace_scope 0, or root';
     throw new VitrineError('unsupported', { missing, pid }, { cause });
   }
-  return new ProcessRam(descriptor, pageMap, pid, from, sizeBytes);
+  return new ProcessRam({ descriptor, pageMap, pid, range, mapped });
+}
+
+interface ProcessRamParts {
+  readonly descriptor: number;
+  readonly pageMap: PageMap;
+  readonly pid: number;
+  readonly range: AddressRange;
+  readonly mapped: MappedRange;
 }
 
 export class ProcessRam implements Ram {
+  /** What it is mapped from. */
+  readonly mapped: MappedRange;
+  readonly sizeBytes: number;
   readonly #descriptor: number;
   readonly #pageMap: PageMap;
   readonly #pid: number;
   readonly #from: number;
-  readonly sizeBytes: number;
   #isOpen = true;
 
-  constructor(descriptor: number, pageMap: PageMap, pid: number, from: number, sizeBytes: number) {
+  constructor({ descriptor, pageMap, pid, range, mapped }: ProcessRamParts) {
     this.#descriptor = descriptor;
     this.#pageMap = pageMap;
     this.#pid = pid;
-    this.#from = from;
-    this.sizeBytes = sizeBytes;
+    this.#from = range.from;
+    this.sizeBytes = range.to - range.from;
+    this.mapped = mapped;
   }
 
   /** Pages that this process has for itself: what it wrote, where the rest is shared with other clones. */
@@ -72,9 +77,22 @@ export class ProcessRam implements Ram {
     return privateBytes(this.#pid, { from: this.#from, to: this.#from + this.sizeBytes });
   }
 
+  /** Pages from an offset that it wrote at some time since it was started: never fewer. */
   writtenPages(offsetBytes: number, lengthBytes: number): PageSet {
     this.#requireOpen();
     return this.#pageMap.ownPages(this.#from + offsetBytes, lengthBytes);
+  }
+
+  /** What soft-dirty bits tell of all of it. Throws `guest-lost`. */
+  states(kind: MappingKind): PageStates {
+    this.#requireOpen();
+    return this.#pageMap.states(this.#from, this.sizeBytes, kind);
+  }
+
+  /** Whether the soft-dirty bit of the page at an offset is on. Throws `guest-lost`. */
+  isSoftDirty(offsetBytes: number): boolean {
+    this.#requireOpen();
+    return this.#pageMap.isSoftDirty(this.#from + offsetBytes);
   }
 
   read(offsetBytes: number, into: Uint8Array): void {
@@ -119,19 +137,7 @@ export class ProcessRam implements Ram {
   }
 }
 
-/** Throws `guest-failed` unless mappings, one after another, cover the range. */
-function requireMapped(pid: number, { from, to }: Mapping): void {
-  let at = from;
-  for (const line of readFileSync(`/proc/${pid}/maps`, 'latin1').split('\n')) {
-    const found = /^([0-9a-f]+)-([0-9a-f]+) rw/.exec(line);
-    if (found === null) continue;
-    const mapping = { from: Number.parseInt(found[1]!, 16), to: Number.parseInt(found[2]!, 16) };
-    if (mapping.from <= at && at < mapping.to) at = mapping.to;
-  }
-  if (at < to) throw new VitrineError('guest-failed', { reason: 'RAM is not mapped in one piece', pid });
-}
-
-function privateBytes(pid: number, { from, to }: Mapping): number {
+function privateBytes(pid: number, { from, to }: AddressRange): number {
   let isInside = false;
   let bytes = 0;
   for (const line of readFileSync(`/proc/${pid}/smaps`, 'latin1').split('\n')) {

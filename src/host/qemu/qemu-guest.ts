@@ -41,8 +41,9 @@ import type { Ram } from './process-ram.ts';
 import { RAM_BLOCK } from './profile.ts';
 import type { QmpEvent } from './qmp.ts';
 import type { RunState } from './qmp-commands.ts';
-import { marksOf } from './ram-marks.ts';
+import { openRamMarks, type RamMarks } from './ram-marks.ts';
 import type { RunIntent } from './run-intent.ts';
+import type { Verdict } from './self-test.ts';
 import { IGNORE_SHARED, StateTransfer } from './state-transfer.ts';
 import { StreamedMemory } from './streamed-memory.ts';
 import { WholeRam } from './whole-ram.ts';
@@ -60,6 +61,8 @@ export interface QemuGuestOptions extends DeviceStateOptions {
   readonly intent?: RunIntent | undefined;
   /** `private` where RAM is no file that is shared with us, `monitor` where the process may not be looked into; or `file`. */
   readonly ram?: 'file' | 'private' | 'monitor';
+  /** What was seen of soft-dirty bits with this QEMU; they are tried when left out. */
+  readonly marksProof?: Verdict | undefined;
   /** With `private`: what it was cloned from, where the kernel was proven to tell what it wrote since. */
   readonly origin?: CloneOrigin | undefined;
 }
@@ -98,20 +101,29 @@ export async function openQemuGuest(process: QemuHost, options: QemuGuestOptions
   const ram = wholeRam ?? (await openRam(process, options));
   try {
     const devices = await DeviceState.open(profile.machine, transfer, process, { ...options, wholeRam });
-    return new QemuGuest(process, ram, ranges, devices, options);
+    const names = Object.keys(devices.config);
+    const marks = await openRamMarks(process, ram, { ranges, devices: names, proof: options.marksProof });
+    return new QemuGuest(process, { ram, marks, ranges, devices }, options);
   } catch (error) {
     ram.close();
     throw error;
   }
 }
 
+type QemuGuestParts = Readonly<{
+  ram: Ram;
+  marks: RamMarks;
+  ranges: readonly RamRange[];
+  devices: DeviceState;
+}>;
+
 export class QemuGuest implements Guest {
   readonly machine: MachineDescription;
   readonly regions: readonly Region[];
-  readonly traits: GuestTraits;
   readonly doorbell: QemuBell | undefined;
   readonly #process: QemuHost;
   readonly #ram: Ram;
+  readonly #marks: RamMarks;
   /** Where RAM comes and goes with states alone. */
   readonly #wholeRam: WholeRam | undefined;
   readonly #ranges: readonly RamRange[];
@@ -123,8 +135,6 @@ export class QemuGuest implements Guest {
   readonly #guard = new PauseGuard();
   /** Settles when the pauses and resumes so far have been served: they go one after another. */
   #turn: Promise<unknown> = Promise.resolve();
-  /** Whether all pages were looked at once; from then on those that it never wrote are as they were. */
-  #isSeen = false;
   /** What it was when it came to rest, which it stays until it is let go. */
   #status: RunState = 'paused';
   /** Whether it shall run when the last pause ends. */
@@ -132,22 +142,16 @@ export class QemuGuest implements Guest {
 
   constructor(
     process: QemuHost,
-    ram: Ram,
-    ranges: readonly RamRange[],
-    devices: DeviceState,
+    { ram, marks, ranges, devices }: QemuGuestParts,
     { disks, live = UNPROVEN, intent }: Pick<QemuGuestOptions, 'disks' | 'live' | 'intent'>,
   ) {
     this.#intent = intent;
     this.#wholeness = new Wholeness(intent);
     this.#live = live;
-    this.traits = {
-      ...marksOf(ram, Object.keys(devices.config)),
-      sharedMemory: false,
-      sharedMemoryReason: 'its memory belongs to another process',
-    };
     this.#process = process;
     this.doorbell = process.bell;
     this.#ram = ram;
+    this.#marks = marks;
     this.#wholeRam = ram instanceof WholeRam ? ram : undefined;
     this.#ranges = ranges;
     this.#devices = devices;
@@ -171,6 +175,11 @@ export class QemuGuest implements Guest {
       architecture: 'x86_64',
       config: { machine, cpu, cpus, accelerator, memoryBytes, ...devices.config, ...disks?.config },
     };
+  }
+
+  get traits(): GuestTraits {
+    const sharedMemoryReason = 'its memory belongs to another process';
+    return { ...this.#marks.traits, sharedMemory: false, sharedMemoryReason };
   }
 
   /** Whether it runs at the moment: not while it is paused, and not after its user stopped it. */
@@ -243,15 +252,7 @@ export class QemuGuest implements Guest {
 
   takeDirty(): DirtyTake {
     this.#guard.requirePaused();
-    const canTell = this.#isSeen && this.traits.tracking === 'marks';
-    const pages = this.#ranges.map(({ offsetBytes, sizeBytes }) =>
-      canTell ? (this.#ram.writtenPages?.(offsetBytes, sizeBytes) ?? null) : null,
-    );
-    const commit = (): void => {
-      this.#isSeen = true;
-    };
-    // What was written once is told each time, so there is nothing to put back.
-    return { pages, commit, putBack: () => {} };
+    return this.#marks.take();
   }
 
   view(): undefined {
@@ -274,6 +275,8 @@ export class QemuGuest implements Guest {
     this.#guard.requirePaused();
     const offsetBytes = this.#offsetOf(span);
     this.#wholeness.beginReplacing();
+    // First: one that fails half-way has written, too.
+    this.#marks.wrote(offsetBytes, span.lengthBytes);
     this.#ram.write(offsetBytes, from.subarray(0, span.lengthBytes));
   }
 
@@ -352,6 +355,7 @@ export class QemuGuest implements Guest {
 
   async close(): Promise<void> {
     this.#guard.close();
+    this.#marks.close();
     this.#ram.close();
     this.#intent?.close();
     await this.#process.close();

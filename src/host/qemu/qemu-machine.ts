@@ -136,6 +136,7 @@ export async function adoptProcess(
 ): Promise<QemuMachine> {
   const guest = await openQemuGuest(process, {
     quickSave: proof.quickSave.works,
+    marksProof: proof.marks,
     restoreFault: proof.inPlace.works ? undefined : proof.inPlace.because,
     disks,
     intent: new RunIntent(process.files.intent),

@@ -3,11 +3,14 @@
 // this; so it is not believed, it is tried, once a process for each program and accelerator, in less than a second.
 //
 //   run ─▶ rest: RAM, sections both ways ─▶ run on ─▶ rest: RAM back, state in ─▶ compare both ─▶ run on ─▶ the next value
+//
+// What was written between rests, by Pulse and by us, has to be told by the kernel, where it can.
 
 import { isVitrineError, VitrineError } from '../../base/error.ts';
-import { MIB } from '../../base/limits.ts';
+import { LIMITS, MIB } from '../../base/limits.ts';
 import type { DeviceRecord } from '../../guest/guest.ts';
 import { PULSE, PULSE_FACTS, pulseRom } from '../../guest/pulse/pulse.ts';
+import type { PageSet } from '../../memory/page-set.ts';
 import { openQemuGuest, type QemuGuest } from './qemu-guest.ts';
 import { onceForEach, type Tried, withTrialMachine } from './trial.ts';
 
@@ -29,6 +32,8 @@ export interface SelfTestReport {
   readonly quickSave: Verdict;
   /** State loaded into the running process; where that fails, machines cannot be restored in place. */
   readonly inPlace: Verdict;
+  /** Soft-dirty bits tell what is written to a RAM file; where that fails, machines are compared as a whole. */
+  readonly marks: Verdict;
 }
 
 /** Proves a profile's program and accelerator; the second time it knows. Throws `guest-start` when QEMU does not start. */
@@ -49,6 +54,8 @@ async function proveMachine(guest: QemuGuest): Promise<SelfTestReport> {
     await guest.pause();
     const ram = ramOf(guest);
     const records = await guest.saveDevices();
+    const marks = new MarksProof(guest);
+    marks.look(ram);
     const quickSave = verdictOf(
       differenceOf(records, await guest.saveDevicesWhole()),
       'it gave what the whole state holds',
@@ -56,6 +63,7 @@ async function proveMachine(guest: QemuGuest): Promise<SelfTestReport> {
     await guest.resume();
     await runOn(guest, PAGES);
     await guest.pause();
+    marks.look(ramOf(guest));
     guest.writePages({ region: 0, offsetBytes: 0, lengthBytes: ram.length }, ram);
     await guest.loadDevices(records);
     const difference = ramOf(guest).equals(ram)
@@ -64,13 +72,59 @@ async function proveMachine(guest: QemuGuest): Promise<SelfTestReport> {
     await guest.resume();
     await runOn(guest, PAGES);
     await guest.pause();
-    const inPlace = verdictOf(difference ?? faultOf(ramOf(guest)), 'Pulse went on with the next value');
-    return { quickSave, inPlace };
+    const after = ramOf(guest);
+    marks.look(after);
+    const inPlace = verdictOf(difference ?? faultOf(after), 'Pulse went on with the next value');
+    return { quickSave, inPlace, marks: marks.verdict };
   } catch (error) {
     if (!isVitrineError(error)) throw error;
     // Nothing is known then, so nothing is trusted.
     const verdict = { works: false, because: error.message };
-    return { quickSave: verdict, inPlace: verdict };
+    return { quickSave: verdict, inPlace: verdict, marks: verdict };
+  }
+}
+
+/** Compares RAM at each rest with the one before: each page that differs has to be told. */
+class MarksProof {
+  readonly #guest: QemuGuest;
+  #before: Buffer | undefined;
+  #fault: string | undefined;
+  /** Why nothing could be seen. */
+  #unseen: string | undefined;
+
+  constructor(guest: QemuGuest) {
+    this.#guest = guest;
+    const { tracking, trackingReason } = guest.traits;
+    if (tracking === 'none') this.#fault = trackingReason;
+  }
+
+  /** At a rest, with what RAM holds. */
+  look(ram: Buffer): void {
+    if (this.#fault !== undefined) return;
+    const before = this.#before;
+    this.#before = ram;
+    const take = this.#guest.takeDirty();
+    take.commit();
+    if (before !== undefined) this.#fault = this.#faultOf(take.pages[0] ?? null, before, ram);
+  }
+
+  get verdict(): Verdict {
+    return verdictOf(this.#fault, this.#unseen ?? 'every page that Pulse and we wrote was told');
+  }
+
+  #faultOf(told: PageSet | null, before: Buffer, ram: Buffer): string | undefined {
+    // It may be so for a while, as when the system swaps: the first scans of each machine are compared, too.
+    if (told === null) {
+      this.#unseen = this.#guest.traits.trackingSource;
+      return undefined;
+    }
+    for (let page = 0; page < told.pageCount; page++) {
+      const [from, to] = [page * LIMITS.defaultPageBytes, (page + 1) * LIMITS.defaultPageBytes];
+      if (!told.has(page) && ram.compare(before, from, to, from, to) !== 0) {
+        return `page ${page} was written and not told`;
+      }
+    }
+    return told.size === told.pageCount ? 'every page was told, written or not' : undefined;
   }
 }
 
