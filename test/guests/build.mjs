@@ -1,5 +1,5 @@
-// `npm run guests`: builds the Linux guest in .guests/ from Debian's packages — a 32-bit kernel without PAE, busybox,
-// SeaBIOS. Nothing of it is in the repository or the package: each part has its own licence.
+// `npm run guests`: builds the Linux guest in .guests/ from Debian's packages — a 32-bit kernel without PAE, one of 64 bits,
+// busybox, SeaBIOS. Nothing of it is in the repository or the package: each part has its own licence.
 //
 // Run again it finds everything there and does nothing; interrupted it goes on where it stopped. `--force` looks for
 // newer versions.
@@ -9,7 +9,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { AptI386 } from './apt-i386.mjs';
+import { Apt } from './apt.mjs';
 import { buildDiskDrivers, buildInitrd, DISK_MODULES, MODULES } from './initrd.mjs';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
@@ -17,7 +17,7 @@ const OUT = join(ROOT, '.guests');
 const MANIFEST = join(OUT, 'manifest.json');
 
 /** Raised when the files are made in another way. */
-const RECIPE = 5;
+const RECIPE = 6;
 
 /** What the start script and the tests call; the guest has all of busybox where this machine can run it. */
 const NEEDED_APPLETS =
@@ -37,13 +37,14 @@ function isComplete() {
 }
 
 function build() {
-  const apt = new AptI386(join(OUT, 'apt'));
-  const kernelPackage = apt
-    .dependencies('linux-image-686')
-    .find((name) => /^linux-image-[\d.]+-\d+-686$/.test(name));
-  if (kernelPackage === undefined) throw new Error('linux-image-686 names no kernel without PAE');
-  console.log(`guests: fetching ${kernelPackage}, busybox-static, seabios`);
+  const apt = new Apt(join(OUT, 'apt'), 'i386');
+  const apt64 = new Apt(join(OUT, 'apt-amd64'), 'amd64');
+  const kernelPackage = kernelOf(apt, 'linux-image-686', /^linux-image-[\d.]+-\d+-686$/);
+  // The one for clouds: the same kernel with fewer drivers.
+  const kernel64Package = kernelOf(apt64, 'linux-image-cloud-amd64', /^linux-image-[\d.]+-\d+-cloud-amd64$/);
+  console.log(`guests: fetching ${kernelPackage}, ${kernel64Package}, busybox-static, seabios`);
   const kernel = apt.fetch(kernelPackage);
+  const kernel64 = apt64.fetch(kernel64Package);
   const busybox = apt.fetch('busybox-static');
   const seabios = apt.fetch('seabios');
 
@@ -53,6 +54,9 @@ function build() {
   const modules = (names) => Object.fromEntries(names.map((name) => [name, readFileSync(found(name))]));
   const files = {
     vmlinuz: readFileSync(join(kernel.folder, `boot/vmlinuz-${release}`)),
+    'vmlinuz-amd64': readFileSync(
+      join(kernel64.folder, `boot/vmlinuz-${kernel64Package.replace('linux-image-', '')}`),
+    ),
     initrd: buildInitrd(program, appletsOf(join(busybox.folder, 'bin/busybox')), modules(MODULES)),
     'disk-drivers': buildDiskDrivers(modules(DISK_MODULES)),
     bios: readFileSync(join(seabios.folder, 'usr/share/seabios/bios.bin')),
@@ -63,6 +67,7 @@ function build() {
     recipe: RECIPE,
     packages: {
       [kernelPackage]: kernel.version,
+      [kernel64Package]: kernel64.version,
       'busybox-static': busybox.version,
       seabios: seabios.version,
     },
@@ -73,6 +78,13 @@ function build() {
   // Last: its presence says that the rest is whole.
   writeWhole(MANIFEST, `${JSON.stringify(manifest, null, 2)}\n`);
   console.log(`guests: ${release} in ${OUT}`);
+}
+
+/** The kernel that a package of no contents depends on. */
+function kernelOf(apt, name, pattern) {
+  const found = apt.dependencies(name).find((one) => pattern.test(one));
+  if (found === undefined) throw new Error(`${name} names no kernel like ${pattern}`);
+  return found;
 }
 
 /** Where a module is, by its name. */
@@ -112,8 +124,9 @@ if (!process.argv.includes('--force') && isComplete()) {
     build();
   } catch (error) {
     console.error(`guests: ${error.message.trim()}`);
-    console.error('guests: needs apt-get, dpkg-deb and a Debian mirror that has i386 packages:');
-    console.error('guests:   linux-image-686 (and the kernel it depends on), busybox-static, seabios');
+    console.error('guests: needs apt-get, dpkg-deb and a Debian mirror that has packages of i386 and amd64:');
+    console.error('guests:   linux-image-686 and linux-image-cloud-amd64, with the kernels they depend on,');
+    console.error('guests:   busybox-static, seabios');
     process.exitCode = 1;
   }
 }

@@ -98,7 +98,8 @@ export function buildDiskDrivers(modules) {
   return finish();
 }
 
-function startArchive() {
+/** An archive: `entry` puts a file, a folder, a link or a device into it, `finish` gives its bytes. */
+export function startArchive() {
   const parts = [];
   let inode = 1;
   const entry = (name, mode, data = Buffer.alloc(0), device = [0, 0]) => {

@@ -1,16 +1,17 @@
-// Pulse in a real QEMU, and what its memory has to hold by the rules of its README: the oracle of these tests.
+// Pulse in a real QEMU.
 
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, vi } from 'vitest';
-import { MIB } from '../../src/base/limits.ts';
 import type { Guest } from '../../src/guest/guest.ts';
-import { PULSE, PULSE_FACTS, pulseRom } from '../../src/guest/pulse/pulse.ts';
+import { PULSE_FACTS, pulseRom } from '../../src/guest/pulse/pulse.ts';
 import type { QemuProfile } from '../../src/host/qemu/profile.ts';
 import type { QemuGuest } from '../../src/host/qemu/qemu-guest.ts';
-import { whilePaused } from '../../src/testing/guest-suites/subject.ts';
 import { findQemus } from '../setup/qemu.mjs';
+import { faultOf, type PulseState, readPulse } from './pulse-state.ts';
+
+export { faultOf, type PulseState, randomAfter, readPulse, xorshift } from './pulse-state.ts';
 
 export interface FoundQemu {
   readonly version: string;
@@ -36,77 +37,6 @@ export async function pulseRomFile(): Promise<{
 export function pulseProfile(program: string, bios: string, more: QemuProfile = {}): QemuProfile {
   // Pulse knows the old interrupt controllers alone; firmware would let them through the local APIC.
   return { program, bios, cpu: 'qemu64,-apic', memoryBytes: PULSE_FACTS.memoryBytes, ...more };
-}
-
-/** The generator: xorshift32 with 13, 17, 5. */
-export function xorshift(word: number): number {
-  let x = word;
-  x ^= x << 13;
-  x ^= x >>> 17;
-  x ^= x << 5;
-  return x >>> 0;
-}
-
-/** Some of Pulse's words at one instant. */
-export interface PulseState {
-  readonly magic: number;
-  readonly ticks: number;
-  readonly loops: number;
-  readonly random: number;
-  readonly health: number;
-  readonly checksum: number;
-  readonly isAtRest: boolean;
-  /** Of the working set: the last word of each page. */
-  readonly lastWords: readonly number[];
-}
-
-/** Reads it in one pause. */
-export function readPulse(guest: Guest): Promise<PulseState> {
-  return whilePaused(guest, async () => {
-    const bytes = new Uint8Array(2 * MIB);
-    await guest.readPages({ region: 0, offsetBytes: 0, lengthBytes: bytes.length }, bytes);
-    const view = new DataView(bytes.buffer);
-    const word = (address: number): number => view.getUint32(address, true);
-    const lastWords = Array.from({ length: PULSE_FACTS.pageCount }, (_, page) =>
-      word(PULSE.work + (page + 1) * PULSE_FACTS.pageBytes - 4),
-    );
-    return {
-      magic: word(PULSE.magic),
-      ticks: word(PULSE.ticks),
-      loops: word(PULSE.loops),
-      random: word(PULSE.random),
-      health: word(PULSE.health),
-      checksum: word(PULSE.checksum),
-      isAtRest: word(PULSE.ticks) === word(PULSE.worked),
-      lastWords,
-    };
-  });
-}
-
-/** What the generator's word is after so many pages. */
-const afterLoops: number[] = [PULSE_FACTS.seed];
-export function randomAfter(loops: number): number {
-  while (afterLoops.length <= loops) {
-    let word = afterLoops.at(-1)!;
-    for (let i = 0; i < PULSE_FACTS.pageBytes / 4; i++) word = xorshift(word);
-    afterLoops.push(word);
-  }
-  return afterLoops[loops]!;
-}
-
-/** What is wrong with Pulse's memory by its rules, or `none`: the exact next value, and every page before it. */
-export function faultOf(state: PulseState): string {
-  if (state.magic !== PULSE_FACTS.magic) return 'it is not up';
-  if (state.health === 2) return 'it says MEMORY BAD';
-  // At rest no page is half written, and the words belong together.
-  if (!state.isAtRest) return 'none';
-  if (state.random !== randomAfter(state.loops)) return `after ${state.loops} pages the generator is off`;
-  for (let back = 0; back < Math.min(state.loops, PULSE_FACTS.pageCount); back++) {
-    const loop = state.loops - back;
-    const page = ((loop - 1) * PULSE_FACTS.stride) % PULSE_FACTS.pageCount;
-    if (state.lastWords[page] !== randomAfter(loop)) return `page ${page} is not what loop ${loop} wrote`;
-  }
-  return 'none';
 }
 
 /** Waits until a machine that runs has written so many more pages; what it then holds is exact, or the test ends here. */

@@ -101,21 +101,14 @@ export async function openQemuGuest(process: QemuHost, options: QemuGuestOptions
   const ram = wholeRam ?? (await openRam(process, options));
   try {
     const devices = await DeviceState.open(profile.machine, transfer, process, { ...options, wholeRam });
-    const names = Object.keys(devices.config);
-    const marks = await openRamMarks(process, ram, { ranges, devices: names, proof: options.marksProof });
-    return new QemuGuest(process, { ram, marks, ranges, devices }, options);
+    const known = { ranges, devices: Object.keys(devices.config), proof: options.marksProof };
+    const marks = await openRamMarks(process, ram, known);
+    return new QemuGuest(process, { ram, marks }, ranges, devices, options);
   } catch (error) {
     ram.close();
     throw error;
   }
 }
-
-type QemuGuestParts = Readonly<{
-  ram: Ram;
-  marks: RamMarks;
-  ranges: readonly RamRange[];
-  devices: DeviceState;
-}>;
 
 export class QemuGuest implements Guest {
   readonly machine: MachineDescription;
@@ -142,7 +135,9 @@ export class QemuGuest implements Guest {
 
   constructor(
     process: QemuHost,
-    { ram, marks, ranges, devices }: QemuGuestParts,
+    { ram, marks }: { readonly ram: Ram; readonly marks: RamMarks },
+    ranges: readonly RamRange[],
+    devices: DeviceState,
     { disks, live = UNPROVEN, intent }: Pick<QemuGuestOptions, 'disks' | 'live' | 'intent'>,
   ) {
     this.#intent = intent;

@@ -55,7 +55,7 @@ export async function openRamMarks(
   if (ram instanceof CloneRam) return new OwnPages(ram, ranges);
   if (ram instanceof ProcessRam) {
     const bits = proof?.works === false ? proof.because : SoftDirty.open(pid, ram, clock);
-    if (typeof bits !== 'string') return new Bits(bits, ranges);
+    if (typeof bits !== 'string') return new SoftDirtyMarks(bits, ranges);
     // What is mapped shared is never a process's own.
     if (ram.mapped.kind !== 'private') return new NoMarks(ranges, bits);
     return new OwnPages(ram, ranges, AUDIT_SCANS);
@@ -70,7 +70,7 @@ export async function openRamMarks(
     return new NoMarks(ranges, ofFile(error.message));
   }
   const bits = SoftDirty.open(pid, process, clock);
-  if (typeof bits !== 'string') return new Bits(bits, ranges, process);
+  if (typeof bits !== 'string') return new SoftDirtyMarks(bits, ranges, process);
   process.close();
   return new NoMarks(ranges, ofFile(bits));
 }
@@ -127,8 +127,9 @@ class OwnPages implements RamMarks {
   close(): void {}
 }
 
-class Bits implements RamMarks {
-  readonly #bits: SoftDirty;
+/** Soft-dirty bits, and what we wrote ourselves, which they do not show. */
+export class SoftDirtyMarks implements RamMarks {
+  readonly #bits: Pick<SoftDirty, 'take' | 'close'>;
   readonly #ranges: readonly RamRange[];
   readonly #process: ProcessRam | undefined;
   /** What we wrote since the last take, and what was put back. */
@@ -140,7 +141,7 @@ class Bits implements RamMarks {
   #hasTaken = false;
 
   /** Closes `process` with itself. */
-  constructor(bits: SoftDirty, ranges: readonly RamRange[], process?: ProcessRam) {
+  constructor(bits: Pick<SoftDirty, 'take' | 'close'>, ranges: readonly RamRange[], process?: ProcessRam) {
     this.#bits = bits;
     this.#ranges = ranges;
     this.#process = process;

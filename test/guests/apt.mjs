@@ -5,14 +5,16 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-export class AptI386 {
+export class Apt {
   #work;
+  #architecture;
   #updated = false;
   #updateError = '';
 
-  /** `work` keeps lists and packages between runs. */
-  constructor(work) {
+  /** Packages of Debian's `architecture`; `work` keeps their lists and them between runs. */
+  constructor(work, architecture) {
     this.#work = work;
+    this.#architecture = architecture;
     for (const folder of ['lists/partial', 'cache/archives/partial', 'packages', 'unpacked']) {
       mkdirSync(join(work, folder), { recursive: true });
     }
@@ -31,7 +33,7 @@ export class AptI386 {
     this.#update();
     const version = /^\s*Candidate: (\S+)$/m.exec(this.#run('apt-cache', ['policy', name]))?.[1];
     if (version === undefined) {
-      throw new Error(`no package ${name} for i386 in the index${this.#updateError}`);
+      throw new Error(`no package ${name} for ${this.#architecture} in the index${this.#updateError}`);
     }
     const folder = join(this.#work, 'unpacked', `${name}_${version.replace(/[^\w.+~-]/g, '_')}`);
     const done = join(folder, '.unpacked');
@@ -60,8 +62,8 @@ export class AptI386 {
 
   #run(tool, args, options = {}) {
     const own = {
-      'APT::Architecture': 'i386',
-      'APT::Architectures': 'i386',
+      'APT::Architecture': this.#architecture,
+      'APT::Architectures': this.#architecture,
       'APT::Sandbox::User': 'root',
       'Dir::State': this.#work,
       'Dir::State::lists': join(this.#work, 'lists'),

@@ -1,0 +1,143 @@
+// Runs inside a Linux whose kernel has soft-dirty bits (`soft-dirty.test.ts` boots it): QEMU machines there, each take of their marks
+// compared with all of RAM. It prints one line of JSON for each thing seen; what has to hold is said by the test.
+
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setInterval } from 'node:timers/promises';
+import { MIB } from '../../../src/base/limits.ts';
+import { loadCodecs } from '../../../src/codec/load.ts';
+import { openEngine } from '../../../src/engine/vitrine.ts';
+import type { DirtyTake } from '../../../src/guest/guest.ts';
+import { pulseRom } from '../../../src/guest/pulse/pulse.ts';
+import { openQemuMachine, type QemuMachine } from '../../../src/host/qemu/qemu-machine.ts';
+import { selfTest } from '../../../src/host/qemu/self-test.ts';
+import { loadKernels } from '../../../src/kernel/load.ts';
+import { openMemoryStore } from '../../../src/store/memory-store.ts';
+import { faultOf, readPulse } from '../pulse-state.ts';
+
+const PROGRAM = '/usr/bin/qemu-system-x86_64';
+const PAGE_BYTES = 4096;
+const MEMORY_BYTES = 16 * MIB;
+const EPOCHS = 6;
+const POLL_MS = 20;
+
+function tell(name: string, fact: object): void {
+  process.stdout.write(`seen ${JSON.stringify({ name, seconds: Math.round(process.uptime()), ...fact })}\n`);
+}
+
+/** What the takes of one machine told, beside what was true. */
+class Oracle {
+  takes = 0;
+  /** Takes that could not tell. */
+  unknown = 0;
+  told = 0;
+  differing = 0;
+  /** Pages that differed and were not told: there must be none. */
+  missed = 0;
+  #before: Buffer | undefined;
+
+  /** Watches every take of a machine from now on. */
+  constructor({ guest }: QemuMachine) {
+    const take = guest.takeDirty.bind(guest);
+    guest.takeDirty = (): DirtyTake => {
+      const taken = take();
+      const now = Buffer.alloc(guest.regions[0]!.sizeBytes);
+      guest.readPages({ region: 0, offsetBytes: 0, lengthBytes: now.length }, now);
+      if (this.#before !== undefined) this.#compare(taken, this.#before, now);
+      this.#before = now;
+      return taken;
+    };
+  }
+
+  #compare({ pages: [told] }: DirtyTake, before: Buffer, now: Buffer): void {
+    this.takes++;
+    if (told === null || told === undefined) {
+      this.unknown++;
+      return;
+    }
+    this.told += told.size;
+    for (let page = 0; page < told.pageCount; page++) {
+      const [from, to] = [page * PAGE_BYTES, (page + 1) * PAGE_BYTES];
+      if (now.compare(before, from, to, from, to) === 0) continue;
+      this.differing++;
+      if (!told.has(page)) this.missed++;
+    }
+  }
+}
+
+async function letRun({ guest }: QemuMachine, loops: number): Promise<string> {
+  const before = (await readPulse(guest)).loops;
+  for await (const _ of setInterval(POLL_MS)) {
+    const state = await readPulse(guest);
+    if (state.loops - before >= loops) return faultOf(state);
+  }
+  return 'it ended';
+}
+
+const bios = join(mkdtempSync(join(tmpdir(), 'pulse-')), 'pulse.bin');
+writeFileSync(bios, pulseRom());
+const [kernels, codecs] = await Promise.all([loadKernels(), loadCodecs()]);
+const vitrine = await openEngine({ store: openMemoryStore(), kernels, codecs });
+const profile = { program: PROGRAM, bios, cpu: 'qemu64,-apic', memoryBytes: MEMORY_BYTES };
+
+tell('self-test', await selfTest({ program: PROGRAM, accelerator: 'tcg' }));
+
+/** Saves, restores, checkpoints and resets, in turn: several consumers of one machine's marks. */
+async function drive(name: string, options: { readonly mostCopiedBytes?: number }): Promise<void> {
+  const pulse = await openQemuMachine(name, profile, vitrine, options);
+  const { machine } = pulse;
+  const hasCheckpoints = options.mostCopiedBytes === undefined;
+  const oracle = new Oracle(pulse);
+  const faults = new Set<string>();
+  const ids: string[] = [];
+  const looked: number[] = [];
+  const changed: number[] = [];
+  await pulse.start();
+  for (let epoch = 0; epoch < EPOCHS; epoch++) {
+    faults.add(await letRun(pulse, 3));
+    const { snapshot } = await machine.save({ label: `epoch ${epoch}` });
+    ids.push(snapshot.id);
+    looked.push(snapshot.statistics.pagesScanned);
+    changed.push(snapshot.statistics.pagesChanged);
+    if (epoch >= 2 && hasCheckpoints) {
+      faults.add(await letRun(pulse, 2));
+      await machine.checkpoint();
+      faults.add(await letRun(pulse, 2));
+      await machine.reset();
+      faults.add(await letRun(pulse, 2));
+    }
+    if (epoch === 3) {
+      await machine.restore(ids[1]!);
+      faults.add(await letRun(pulse, 2));
+    }
+  }
+  const { takes, unknown, told, differing, missed } = oracle;
+  const { tier, tierReason } = await machine.describe();
+  tell(name, {
+    takes,
+    unknown,
+    told,
+    differing,
+    missed,
+    looked,
+    changed,
+    tier,
+    tierReason,
+    faults: [...faults],
+  });
+
+  // Whoever else clears the bits takes them from us.
+  await pulse.stop();
+  writeFileSync(`/proc/${pulse.process.pid}/clear_refs`, '4');
+  await pulse.start();
+  const before = oracle.unknown;
+  await machine.save({ label: 'cleared by another' });
+  const { tierReason: why } = await machine.describe();
+  tell(`${name}: cleared by another`, { unknown: oracle.unknown - before, why });
+  await pulse.close();
+}
+
+await drive('copied', {});
+await vitrine.close();
+tell('end', {});

@@ -1,0 +1,54 @@
+// Soft-dirty bits on a kernel that has them: Debian's for amd64, booted here, with a QEMU machine inside of it. The kernel that this
+// runs on may have none.
+
+import { expect, it } from 'vitest';
+import { runInside } from './inside/inside-linux.ts';
+import { QEMUS } from './pulse-machine.ts';
+
+/** What `inside/marks-program.ts` tells. */
+interface Seen {
+  readonly name: string;
+}
+
+/** Of one machine. */
+interface Driven extends Seen {
+  readonly takes: number;
+  readonly unknown: number;
+  readonly told: number;
+  readonly differing: number;
+  readonly missed: number;
+  readonly looked: readonly number[];
+  readonly tier: string;
+  readonly tierReason: string;
+  readonly faults: readonly string[];
+}
+
+it('tell every page that was written, on Debian for amd64, whoever looks', async () => {
+  const lines = await runInside(QEMUS[0]!.program, 'marks-program.ts');
+  const seen = new Map<string, Seen>();
+  for (const line of lines) {
+    const text = /^seen (\{.*\})$/.exec(line)?.[1];
+    if (text === undefined) continue;
+    const fact = JSON.parse(text) as Seen;
+    seen.set(fact.name, fact);
+  }
+  expect(seen.get('self-test')).toMatchObject({ marks: { works: true } });
+
+  const copied = seen.get('copied') as Driven;
+  expect(copied).toMatchObject({ tier: 'marks', missed: 0, unknown: 0, faults: ['none'] });
+  expect(copied.tierReason).toBe('the kernel tells what was written, by soft-dirty bits');
+  // Many takes, and something changed in most of them: nothing is proven by a machine that rests.
+  expect(copied.takes).toBeGreaterThan(12);
+  expect(copied.differing).toBeGreaterThan(copied.takes);
+  // What is told is what was written, and the page that stands for the bits themselves.
+  expect(copied.told).toBeLessThanOrEqual(copied.differing * 2 + copied.takes);
+  // Two scans are compared with the marks, then only what was written is looked at.
+  expect(copied.looked.slice(0, 2)).toEqual([4096, 4096]);
+  for (const pages of copied.looked.slice(2)) expect(pages).toBeLessThan(1000);
+
+  expect(seen.get('copied: cleared by another')).toMatchObject({
+    unknown: 1,
+    why: expect.stringContaining('others cleared the bits of its process'),
+  });
+  expect(seen.has('end')).toBe(true);
+});
