@@ -25,7 +25,8 @@ export function linuxProfile(program: string, more: QemuProfile = {}): QemuProfi
   };
 }
 
-function image(name: string): string {
+/** The path of one of the images. */
+export function image(name: string): string {
   const path = fileURLToPath(new URL(name, IMAGES));
   if (!existsSync(path)) throw new Error('the Linux guest is missing: run `npm run guests`');
   return path;
