@@ -59,7 +59,7 @@ for (const { version, program } of QEMUS) {
       await shell.untilUp();
       const uname = (await shell.run('uname -s; uname -n; uname -r; uname -v; uname -m')).split('\n');
       expect(uname.at(-1)).toBe('x86_64');
-      await shell.run('sleep 1000 & echo "from outside" > /dev/kmsg; echo kept > /root/kept');
+      await shell.run('sleep 1000 & echo "from outside" > /dev/kmsg; echo kept > /kept');
       const names = await listed(shell);
       const shown = (await shell.run('dmesg')).split('\n');
 
@@ -97,7 +97,7 @@ for (const { version, program } of QEMUS) {
 
       const again = await open('again', program, id);
       await again.machine.start();
-      expect(await again.shell.run('cat /root/kept; uname -m')).toBe('kept\nx86_64');
+      expect(await again.shell.run('cat /kept; uname -m')).toBe('kept\nx86_64');
       // Its own number and its children go on with it.
       expect(await listed(again.shell)).toEqual(names);
     });
