@@ -7,6 +7,7 @@ import { LIMITS } from '../base/limits.ts';
 import { loadPart } from '../base/part.ts';
 import { throwIfAborted } from '../base/work.ts';
 import type { Digest } from '../format/digest.ts';
+import { pageCountOf } from '../memory/region.ts';
 import type {
   CapturedInstant,
   CheckpointReport,
@@ -32,6 +33,7 @@ import {
   storeAhead,
 } from './save.ts';
 import { checkSameMachine, headRef, type SnapshotId, snapshotRef } from './snapshot.ts';
+import { StoredCheckpoint } from './stored-checkpoint.ts';
 
 /** How the machine finds snapshots; the engine gives it. */
 export type FindSnapshot = (idOrPrefix: SnapshotId) => Promise<Base>;
@@ -47,7 +49,11 @@ export class Machine {
   readonly #sharing: Sharing;
   /** The snapshot that its first save follows, where it has a past. */
   readonly #after: Digest | null;
+  /** What the guest is told from. */
   #base: Base | null = null;
+  /** The snapshot that it goes on from: its base, where that is no checkpoint. */
+  #last: Base | null = null;
+  readonly #checkpoint: StoredCheckpoint;
   #work: string | null = null;
   #target: SnapshotId | null = null;
 
@@ -65,11 +71,12 @@ export class Machine {
     this.#parts = parts;
     this.#find = find;
     this.#sharing = sharing;
+    this.#checkpoint = new StoredCheckpoint(parts.store);
   }
 
   /** The snapshot the guest goes on from: the last one saved or restored. */
   get base(): SnapshotId | null {
-    return this.#base?.id ?? null;
+    return this.#last?.id ?? null;
   }
 
   /** The snapshot that the guest is just being brought to; null at other times. */
@@ -98,15 +105,8 @@ export class Machine {
     throwIfAborted(options.signal);
     return this.#exclusively('save', () =>
       this.#sharing(async () => {
-        const base = options.full ? null : await this.#presentBase();
-        const startMs = this.#parts.clock.nowMs();
-        const ahead = await this.#storeAhead(base, options);
-        const instant = await this.#capture(base === null, options);
-        const parent = this.#base?.digest ?? this.#after;
-        const told = { instant, base, ahead, parent };
-        const work = { name: this.name, tracker: this.#tracker, ...told, options, startMs };
-        const saved = await this.#settling(() => saveInstant(this.#parts, work));
-        this.#base = saved;
+        const saved = await this.#save(options);
+        await this.#standOn(saved, saved);
         await this.#moveHead(saved.digest);
         return saved.report;
       }),
@@ -127,7 +127,7 @@ export class Machine {
         const base = await this.#presentBase();
         this.#target = target.id;
         const report = await restoreSnapshot(this.#parts, this.#tracker, base, target, options);
-        this.#base = target;
+        await this.#standOn(target, target);
         await this.#moveHead(target.digest);
         return report;
       }),
@@ -150,7 +150,7 @@ export class Machine {
         checkSameMachine(target.manifest, machine, regions);
         await this.#tracker.capture({ full: true });
         await this.#tracker.commit();
-        this.#base = target;
+        await this.#standOn(target, target);
         await this.#moveHead(target.digest);
       }),
     );
@@ -158,29 +158,53 @@ export class Machine {
 
   /**
    * Makes this instant the point that `reset` goes back to, in place of an earlier one. It lies in the guest's tracker,
-   * not in the store, and is gone with it: a snapshot is what lasts.
+   * and is gone with it: a snapshot is what lasts. Of a guest too large for that it is a snapshot, listed as
+   * `checkpoint of NAME`, which goes with it, too.
    *
-   * On failure the guest runs on, and an earlier checkpoint stays. Throws `busy`, `part-unavailable`, and what the guest
-   * throws.
+   * On failure the guest runs on, and an earlier checkpoint stays. Throws `busy`, `part-unavailable`, and what the guest,
+   * and the store, throw.
    */
   checkpoint(): Promise<CheckpointReport> {
-    return this.#exclusively('checkpoint', () => this.#tracker.checkpoint());
+    return this.#exclusively('checkpoint', async () => {
+      if (!(await this.#storesCheckpoints())) return this.#tracker.checkpoint();
+      return this.#sharing(async () => {
+        const saved = await this.#save({ label: StoredCheckpoint.labelOf(this.name), freePages: 'keep' });
+        this.#checkpoint.move(saved);
+        await this.#standOn(saved, this.#last);
+        const { pauseMs, pagesScanned } = saved.report;
+        return { pauseMs, pagesScanned };
+      });
+    });
   }
 
   /**
    * Brings the guest back to its checkpoint, as fast as what it wrote since can be written. The base stays: what the
    * reset wrote is in the next save.
    *
-   * All or nothing. Throws `busy`, `wrong-state` without a checkpoint, and what the guest throws. A loop in the guest's
-   * own thread calls `resetNow` of its tracker.
+   * All or nothing. Throws `busy`, `wrong-state` without a checkpoint, and what the guest, and the store, throw. A loop in the
+   * guest's own thread calls `resetNow` of its tracker.
    */
   reset(): Promise<ResetReport> {
-    return this.#exclusively('reset', () => this.#tracker.resetToCheckpoint());
+    return this.#exclusively('reset', async () => {
+      if (!(await this.#storesCheckpoints())) return this.#tracker.resetToCheckpoint();
+      return this.#sharing(async () => {
+        const target = await this.#checkpoint.require();
+        const base = await this.#presentBase();
+        const { pagesWritten } = await restoreSnapshot(this.#parts, this.#tracker, base, target, {});
+        await this.#standOn(target, this.#last);
+        const { regions } = await this.#tracker.describe();
+        return { pagesWritten, pagesCompared: regions.reduce((sum, one) => sum + pageCountOf(one), 0) };
+      });
+    });
   }
 
   /** Forgets the checkpoint, if there is one. Throws `busy`. */
   dropCheckpoint(): Promise<void> {
-    return this.#exclusively('drop checkpoint', () => this.#tracker.dropCheckpoint());
+    return this.#exclusively('drop checkpoint', async () => {
+      this.#checkpoint.move(null);
+      await this.#checkpoint.tidy(this.#base);
+      await this.#tracker.dropCheckpoint();
+    });
   }
 
   /**
@@ -252,8 +276,33 @@ export class Machine {
   }
 
   /** Ends the guest. Snapshots stay. */
-  close(): Promise<void> {
-    return this.#tracker.close();
+  async close(): Promise<void> {
+    await this.#tracker.close();
+    this.#checkpoint.move(null);
+    await this.#checkpoint.tidy(null);
+  }
+
+  /** Saves the guest; it is told from what it was before still. */
+  async #save(options: SaveOptions): Promise<Base & { readonly report: SaveReport }> {
+    const base = options.full ? null : await this.#presentBase();
+    const startMs = this.#parts.clock.nowMs();
+    const ahead = await this.#storeAhead(base, options);
+    const instant = await this.#capture(base === null, options);
+    const parent = this.#last?.digest ?? this.#after;
+    const told = { instant, base, ahead, parent };
+    const work = { name: this.name, tracker: this.#tracker, ...told, options, startMs };
+    return this.#settling(() => saveInstant(this.#parts, work));
+  }
+
+  /** The guest is told from `base` from now on, and goes on from `last`. */
+  async #standOn(base: Base, last: Base | null): Promise<void> {
+    this.#base = base;
+    this.#last = last;
+    await this.#checkpoint.tidy(base);
+  }
+
+  async #storesCheckpoints(): Promise<boolean> {
+    return (await this.#tracker.describe()).checkpoints === 'stored';
   }
 
   /** Stores what the guest holds while it still runs, for trackers that would let it rest for all of that. */

@@ -10,7 +10,7 @@
 //   staged    waits to be put into the guest, in files. A page that the guest holds zeros in is written there at once: there is
 //             nothing to lose, and zeros are what it gets back.
 //
-// What needs the old content of pages it cannot give: deltas against what a page held before, and checkpoints.
+// What needs the old content of pages it cannot give: deltas against what a page held before, and checkpoints, which the engine stores.
 
 import { assert } from '../base/assert.ts';
 import type { OwnedBytes } from '../base/bytes.ts';
@@ -110,7 +110,7 @@ export class DigestTracker implements Tracker {
 
   async describe(): Promise<TrackerDescription> {
     const { machine, regions, traits } = this.#guest;
-    return { machine, regions, traits, tier: 'scan', tierReason: REASON };
+    return { machine, regions, traits, tier: 'scan', tierReason: REASON, checkpoints: 'stored' };
   }
 
   async captureAhead({ full, live = false }: AheadOptions): Promise<CapturedInstant | null> {

@@ -27,6 +27,8 @@ export interface TrackerDescription {
   readonly tier: 'scan' | 'marks' | 'barrier';
   /** Why it scans, where more was to be hoped for; of marks, whose they are, where that is to be told. */
   readonly tierReason?: string;
+  /** There where it keeps no checkpoint itself: one is a snapshot then, which the engine stores and restores. */
+  readonly checkpoints?: 'stored';
 }
 
 /** How a capture is to let the guest run on. */

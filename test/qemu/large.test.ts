@@ -1,5 +1,5 @@
-// A machine too large to be copied: saved while it runs and at rest, brought back in place and in a new process, every byte
-// compared, and what the bridge takes for it. VITRINE_LARGE_MIB=8192 tries another size than 1.25 GiB.
+// A machine too large to be copied: saved while it runs and at rest, brought back in place, to a checkpoint and in a new process,
+// every byte compared, and what the bridge takes for it. VITRINE_LARGE_MIB=8192 tries another size than 1.25 GiB.
 
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -92,6 +92,17 @@ describe('a large machine', () => {
     await machine.machine.restore(live.snapshot.id, { onProgress });
     expect(faultOf(await readPulse(machine.guest))).toBe('none');
     expect(differingMebibytes(machine, 1)).toBe(differing);
+    // A point to go back to, from what another twentieth became.
+    const mark = await machine.machine.checkpoint();
+    told.checkpointPauseMs = mark.pauseMs;
+    await fillRam(machine, 5, (mib) => mib % 20 === 3);
+    const resetStart = performance.now();
+    const { pagesWritten } = await machine.machine.reset();
+    told.resetMs = performance.now() - resetStart;
+    expect(pagesWritten).toBeGreaterThan(0);
+    expect(pagesWritten).toBeLessThan(MEMORY_BYTES / PAGE / 10);
+    expect(differingMebibytes(machine, 1)).toBe(differing);
+    await machine.machine.dropCheckpoint();
     await machine.start();
     await letRun(machine, 20);
     // A quarter is lost, a part of it is zeros now.

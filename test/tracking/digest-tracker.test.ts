@@ -119,10 +119,11 @@ describe('digest tracker', () => {
     expectSame(memory, first!);
   });
 
-  it('refuses what it has no copy of memory for, and says why', async () => {
-    const { machine } = await open();
-    expect(await codeOf(() => machine.checkpoint())).toBe('unsupported');
-    expect(await codeOf(() => machine.reset())).toBe('unsupported');
+  it('refuses checkpoints of its own, and tells the engine to store them', async () => {
+    const { tracker } = await open();
+    expect(await tracker.describe()).toMatchObject({ checkpoints: 'stored' });
+    expect(await codeOf(() => tracker.checkpoint())).toBe('unsupported');
+    expect(await codeOf(() => tracker.resetToCheckpoint())).toBe('unsupported');
   });
 
   it('tells a peek of any length one instant', async () => {
