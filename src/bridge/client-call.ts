@@ -2,7 +2,7 @@
 
 import type { InferOutput } from 'valibot';
 import * as v from 'valibot';
-import type { OwnedBytes } from '../base/bytes.ts';
+import { concatBytes, type OwnedBytes } from '../base/bytes.ts';
 import { VitrineError } from '../base/error.ts';
 import type { Progress } from '../base/work.ts';
 import { BRIDGE_LIMITS } from './bridge-limits.ts';
@@ -73,9 +73,12 @@ export class ClientCall {
   /** Sends the request and what goes with it. */
   start(params: OwnedBytes): void {
     const { request } = this;
-    this.#send(encodeFrame({ type: 'request', request, verb: this.#verb.id, body: params }));
-    if (this.#verb.streams.down !== 'none') {
-      this.#grant(BRIDGE_LIMITS.clientWindowBytes);
+    const frame = encodeFrame({ type: 'request', request, verb: this.#verb.id, body: params });
+    if (this.#verb.streams.down === 'none') this.#send(frame);
+    else {
+      this.#ledger.granted(BRIDGE_LIMITS.clientWindowBytes);
+      // One message: each costs a call of the system here, and one there.
+      this.#send(concatBytes([frame, creditFrame(request, BRIDGE_LIMITS.clientWindowBytes)]));
       if (this.#options.onLentBytes === undefined) void this.#consume();
     }
     if (this.#verb.streams.up !== 'none') void this.#stream();

@@ -5,10 +5,14 @@
 // weakly, so that it goes when there is garbage to collect and a session that peeks no more keeps nothing.
 
 import type { OwnedBytes } from '../base/bytes.ts';
+import { KIB } from '../base/limits.ts';
 import { BRIDGE_LIMITS } from './bridge-limits.ts';
 import type { BridgeChannel } from './channel.ts';
 
 type Allocate = (lengthBytes: number) => OwnedBytes;
+
+/** A platform gives out memory as it is first written; what is written while a machine rests is to be there already. */
+const HOST_PAGE_BYTES = 4 * KIB;
 
 export class ScratchMemory {
   readonly #channel: Pick<BridgeChannel, 'copies' | 'bufferedBytes'>;
@@ -25,16 +29,16 @@ export class ScratchMemory {
     const isShort = lengthBytes > 0 && lengthBytes <= BRIDGE_LIMITS.scratchBytes;
     const isFree =
       this.#channel.copies === true && this.#holder === null && this.#channel.bufferedBytes === 0;
-    if (!isShort || !isFree) return (bytes) => new Uint8Array(bytes);
+    if (!isShort || !isFree) return newMemory;
     let memory = this.#kept?.deref();
     if (memory === undefined || memory.length < lengthBytes) {
-      memory = new Uint8Array(lengthBytes);
+      memory = newMemory(lengthBytes);
       this.#kept = new WeakRef(memory);
     }
     const whole = memory;
     let used = 0;
     const allocate: Allocate = (bytes) => {
-      if (used + bytes > whole.length) return new Uint8Array(bytes);
+      if (used + bytes > whole.length) return newMemory(bytes);
       used += bytes;
       return whole.subarray(used - bytes, used);
     };
@@ -46,4 +50,10 @@ export class ScratchMemory {
   giveBack(allocate: Allocate): void {
     if (this.#holder === allocate) this.#holder = null;
   }
+}
+
+function newMemory(lengthBytes: number): OwnedBytes {
+  const memory = new Uint8Array(lengthBytes);
+  for (let at = 0; at < lengthBytes; at += HOST_PAGE_BYTES) memory[at] = 0;
+  return memory;
 }

@@ -1,6 +1,9 @@
 // P6: peeks of one instant through the bridge on loopback, from a QEMU machine that `vitrine serve` runs; against what a
 // monitor gives: `pmemsave` at once, in pieces of 64 KB as a message limit cuts them, in pieces of 4 KB as a debugger reads,
-// and the packets of QEMU's gdb stub. The peers' machine is another QEMU with the same Linux.
+// and the packets of QEMU's gdb stub. The peers' machine is another QEMU with the same Linux. The client is the CLI's, over TCP.
+//
+// How far that is from what the machine could do is told by floors in the same run: the same bytes through bare TCP and through
+// bare WebSockets of `ws`, from another process that has them in memory and pauses nothing.
 //
 // Pieces are of as many instants as there are pieces; only the bridge and one `pmemsave` give one instant.
 
@@ -11,13 +14,14 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { WebSocket } from 'ws';
 import { connectBridge } from '../../src/bridge/bridge-client.ts';
 import type { RemoteGuest } from '../../src/bridge/remote-guest.ts';
-import { openWebSocketChannel, type WebSocketConstructor } from '../../src/bridge/web-socket-channel.ts';
+import { openWebSocketChannel } from '../../src/bridge/web-socket-channel.ts';
+import { bearerSocket } from '../../src/host/bridge/bearer-socket.ts';
 import { connectQmp } from '../../src/host/qemu/qmp.ts';
 import { openGdbStub } from './gdb-stub.ts';
 import { hasLinux } from './linux.ts';
+import { LoopbackFloor } from './loopback-floor.ts';
 import { QemuLinux, qemuVersion } from './qemu.ts';
 import { type BenchResult, type BenchRow, median, takeTurns, throughput } from './row.ts';
 
@@ -26,6 +30,7 @@ const CLI = join(ROOT, 'dist', 'lib', 'host', 'cli', 'vitrine.js');
 const KIB = 1024;
 const MIB = 1024 * KIB;
 const SIZES_MIB = [1, 16, 64] as const;
+const FLOOR_MIB = 16;
 const TIMES = 7;
 /** Past the first megabyte, whose video memory is no RAM. */
 const FROM = 16 * MIB;
@@ -41,16 +46,23 @@ export async function run(): Promise<BenchRow> {
   const folder = await mkdtemp(join(tmpdir(), 'vitrine-p6-'));
   const peer = await QemuLinux.boot(folder);
   const bridge = await ServedLinux.start(folder);
+  const floor = await LoopbackFloor.open(FLOOR_MIB * MIB);
   try {
-    return await measure(bridge.machine, peer, folder);
+    return await measure(bridge, peer, floor, folder);
   } finally {
+    floor.close();
     await bridge.close();
     await peer.close();
     await rm(folder, { recursive: true, force: true });
   }
 }
 
-async function measure(machine: RemoteGuest, peer: QemuLinux, folder: string): Promise<BenchRow> {
+async function measure(
+  { machine, local }: ServedLinux,
+  peer: QemuLinux,
+  floor: LoopbackFloor,
+  folder: string,
+): Promise<BenchRow> {
   const file = join(folder, 'dump');
   // A client that answers come to as events: the other one asks every millisecond.
   const monitor = await connectQmp(peer.secondMonitor);
@@ -75,7 +87,15 @@ async function measure(machine: RemoteGuest, peer: QemuLinux, folder: string): P
   };
   const measures: Record<string, () => Promise<number>> = {
     'cuts 1': timed(() => dump(MIB, 4 * KIB)),
+    'peek 4 KiB': timed(() => peek(4 * KIB)),
+    'one 4 KiB': timed(() => dump(4 * KIB, 4 * KIB)),
+    'floor tcp': timed(() => floor.overTcp()),
+    'floor ws': timed(() => floor.overWebSocket()),
   };
+  const ofHost = [new Uint8Array(FLOOR_MIB * MIB)];
+  measures['peek unix'] = timed(async () => {
+    await local.peek([{ address: FROM, lengthBytes: FLOOR_MIB * MIB }], { into: ofHost });
+  });
   for (const size of SIZES_MIB) {
     measures[`peek ${size}`] = timed(() => peek(size * MIB));
     const into = [new Uint8Array(size * MIB)];
@@ -138,6 +158,19 @@ async function measure(machine: RemoteGuest, peer: QemuLinux, folder: string): P
     const pause = median(pauses[size * MIB] ?? []);
     results.push({ name: `${size} MiB, pause`, value: pause, unit: 'ms', better: 'lower', ours: pause });
   }
+  ratio('4 KiB against one pmemsave, ms', 'peek 4 KiB', 'one 4 KiB');
+  const pause = median(pauses[4 * KIB] ?? []);
+  results.push({ name: '4 KiB, pause', value: pause, unit: 'ms', better: 'lower', ours: pause });
+  const unix = throughput(FLOOR_MIB * MIB, ms['peek unix']!);
+  results.push({
+    name: '16 MiB of one instant by the UNIX socket of this host, into memory at hand, throughput',
+    value: unix,
+    unit: 'GB/s',
+    better: 'higher',
+    ours: unix,
+  });
+  ratio('floor: 16 MiB at hand by bare WebSockets of ws, ms', 'again 16', 'floor ws');
+  ratio('floor: 16 MiB at hand by bare TCP, ms', 'again 16', 'floor tcp');
   ratio('1 MiB against 4 KB pieces of pmemsave, ms', 'peek 1', 'cuts 1');
   ratio('1 MiB against the gdb stub, which stops the machine, ms', 'peek 1, again', 'gdb 1');
   gdb.close();
@@ -152,15 +185,18 @@ async function measure(machine: RemoteGuest, peer: QemuLinux, folder: string): P
   };
 }
 
-/** A Linux that `vitrine serve` runs, and a client of it. */
+/** A Linux that `vitrine serve` runs, and clients of it. */
 class ServedLinux {
   readonly machine: RemoteGuest;
+  /** The same by the UNIX socket. */
+  readonly local: RemoteGuest;
   readonly #process: ChildProcess;
   readonly #close: () => void;
 
-  private constructor(process: ChildProcess, machine: RemoteGuest, close: () => void) {
+  private constructor(process: ChildProcess, machine: RemoteGuest, local: RemoteGuest, close: () => void) {
     this.#process = process;
     this.machine = machine;
+    this.local = local;
     this.#close = close;
   }
 
@@ -174,17 +210,12 @@ class ServedLinux {
       server.once('exit', () => reject(new Error('vitrine serve ended')));
     });
     const { origin, tokenFile } = JSON.parse(line) as { origin: string; tokenFile: string };
-    const { token } = JSON.parse(await readFile(tokenFile, 'utf8')) as { token: string };
-    const url = `${origin.replace('http', 'ws')}/bridge`;
-    const Socket = class extends WebSocket {
-      constructor(address: string, protocols: string[]) {
-        super(address, protocols, {
-          headers: { Authorization: `Bearer ${token}` },
-          perMessageDeflate: false,
-        });
-      }
-    } as unknown as WebSocketConstructor;
-    const client = await connectBridge(() => openWebSocketChannel(url, { WebSocket: Socket }));
+    const { token, socket } = JSON.parse(await readFile(tokenFile, 'utf8')) as Record<string, string>;
+    const Socket = bearerSocket(token!, () => {});
+    const connect = (url: string) =>
+      connectBridge(() => openWebSocketChannel(`${url}/bridge`, { WebSocket: Socket }));
+    const client = await connect(origin.replace('http', 'ws'));
+    const near = await connect(`ws+unix:${socket}:`);
     const images = join(ROOT, '.guests');
     const kernel = ['-kernel', join(images, 'vmlinuz'), '-initrd', join(images, 'initrd')];
     const append = 'console=ttyS0,115200 quiet mitigations=off random.trust_cpu=on nomodeset';
@@ -205,7 +236,10 @@ class ServedLinux {
         },
       });
     });
-    return new ServedLinux(server, machine, () => client.close());
+    return new ServedLinux(server, machine, near.machine('linux'), () => {
+      client.close();
+      near.close();
+    });
   }
 
   async close(): Promise<void> {

@@ -107,6 +107,18 @@ describe('a client', () => {
     });
   });
 
+  it('asks for what is streamed in one message, with leave to send it', async () => {
+    const connection = await connectTo(await openFlatHost({ alpha: 4 }));
+    const lengths: number[] = [];
+    const take = connection.hostEnd.onMessage!;
+    connection.hostEnd.onMessage = (message) => {
+      lengths.push(message.length);
+      take(message);
+    };
+    await connection.client.machine('alpha').peek([{ address: 0, lengthBytes: 4 * 4096 }]);
+    expect(lengths.length).toBe(1);
+  });
+
   it('that reads slowly holds the host back', async () => {
     const host = await openFlatHost({ alpha: (24 * MIB) / 4096 });
     const connection = await connectTo(host, { session: { highWaterBytes: 1 * MIB } });

@@ -261,7 +261,7 @@ export class BridgeServer {
     try {
       const identity = admit(request, this.#door);
       this.#sockets.handleUpgrade(request, socket, head, (client) => {
-        const channel = new SocketChannel(client, {
+        const channel = new SocketChannel(client, socket, {
           limits: this.#options.limits,
           metrics: this.metrics,
           nowMs: () => this.#options.clock.nowMs(),

@@ -3,7 +3,10 @@
 // Outbound: past the high-water mark the peer is no longer read, until what waits has fallen below the low one; past
 // `outboundBytes`, or when nothing has left for `stalledMs`, the connection is ended. Inbound: a message takes a token.
 // Without one it waits, what follows it is left in the kernel's buffers, and `tick` lets it go on.
+//
+// What is sent in one go leaves in one call of the system: an answer behind its data, headers before bodies.
 
+import type { Duplex } from 'node:stream';
 import type { RawData, WebSocket } from 'ws';
 import type { OwnedBytes } from '../../base/bytes.ts';
 import type { BridgeChannel } from '../../bridge/channel.ts';
@@ -24,6 +27,8 @@ export class SocketChannel implements BridgeChannel {
   onEnd: (() => void) | null = null;
   readonly copies = true;
   readonly #socket: WebSocket;
+  readonly #line: Duplex;
+  #isGathering = false;
   readonly #options: SocketChannelOptions;
   #waiting: OwnedBytes[] = [];
   #tokens: number;
@@ -34,8 +39,10 @@ export class SocketChannel implements BridgeChannel {
   #isAboveLow = false;
   #endedFor: string | undefined;
 
-  constructor(socket: WebSocket, options: SocketChannelOptions) {
+  /** `line` is what the socket writes to. */
+  constructor(socket: WebSocket, line: Duplex, options: SocketChannelOptions) {
     this.#socket = socket;
+    this.#line = line;
     this.#options = options;
     this.#tokens = options.limits.messageBurst;
     this.#refilledMs = options.nowMs();
@@ -74,6 +81,7 @@ export class SocketChannel implements BridgeChannel {
     this.#sentBytes += message.length;
     metrics.add('vitrine_bridge_messages_total', { direction: 'out' });
     metrics.add('vitrine_bridge_bytes_total', { direction: 'out' }, message.length);
+    this.#gather();
     this.#socket.send(message, { binary: true }, () => this.#regulate());
     this.#regulate();
   }
@@ -132,6 +140,17 @@ export class SocketChannel implements BridgeChannel {
       this.#tokens -= 1;
       this.onMessage?.(this.#waiting.shift()!);
     }
+  }
+
+  /** What is sent before this turn's promises are through leaves together. */
+  #gather(): void {
+    if (this.#isGathering) return;
+    this.#isGathering = true;
+    this.#line.cork();
+    process.nextTick(() => {
+      this.#isGathering = false;
+      this.#line.uncork();
+    });
   }
 
   /** Reads the peer or leaves it waiting. */
