@@ -4,6 +4,7 @@
 import '@xterm/xterm/css/xterm.css';
 import type { Terminal } from '@xterm/xterm';
 import { element } from './dom.ts';
+import { loadTerminalFonts } from './fonts.ts';
 import { nextPaint } from './turns.ts';
 
 const FONT_SIZE = 13;
@@ -39,6 +40,7 @@ export class TerminalView {
     // A part a frame: in one go it held the page for 60 to 130 ms.
     const { Terminal } = await import('@xterm/xterm');
     await nextPaint();
+    await loadTerminalFonts(`${FONT_SIZE}px ${FONT}`);
     const terminal = new Terminal({
       rows: this.#rows,
       cols: this.#columns() ?? 80,

@@ -85,7 +85,7 @@ export async function run(): Promise<BenchRow> {
         'The guest is Pulse, 16 MiB; a visit opens the page, saves at once, and when the page is at rest saves, compares and ' +
           'restores three times, effort fast. Tasks are read from the browser’s trace; it paints without a graphics processor.',
         'Core time is what the main thread had of a core; the rest of a task’s length it waited, for a core or for the ' +
-          'browser’s font service. What is longest is the terminal library opening.',
+          'browser’s font service, which is asked for one face a task.',
       ],
     };
   } finally {
