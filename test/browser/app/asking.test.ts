@@ -1,32 +1,14 @@
 // A guest's own program asks for a snapshot, on the page in Chromium: not before a person lets it, then Python saves itself and
 // goes back, the list has the snapshot and the bar says what came of it; and not after the switch is off again.
 
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type Harness, openHarness } from '../harness.ts';
-import { PageDriver } from './page-driver.ts';
-import { buildPage, type PageServer, servePage } from './page-server.ts';
+import { expect, it } from 'vitest';
+import { OUT, useBuiltPage } from './built-page.ts';
 
-const OUT = new URL('../.out/', import.meta.url).pathname;
-
-let server: PageServer;
-let harness: Harness;
-
-beforeAll(async () => {
-  await buildPage();
-  server = await servePage({ isolated: true });
-  harness = await openHarness();
-});
-
-afterAll(async () => {
-  await harness?.close();
-  await server?.close();
-});
+const built = useBuiltPage();
 
 it('lets a guest ask for snapshots while a person allows it', async () => {
-  const page = await harness.context.newPage();
-  await page.setViewportSize({ width: 1280, height: 800 });
-  const driver = new PageDriver(page);
-  await driver.open(server.origin);
+  const driver = await built.open();
+  const { page } = driver;
   await driver.openGuest('MicroPython', 'micropython');
   await driver.waitForOutput('micropython', '>>>');
   // One snapshot a second and no more: Python waits as long before it asks.

@@ -1,32 +1,14 @@
 // The fuzzing panel of the page in Chromium: it finds the bug, shows a rate, and stands still when it is stopped.
 
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { fuzzTargetModule } from '../../../src/testing/fuzz-target.ts';
-import { type Harness, openHarness } from '../harness.ts';
-import { PageDriver } from './page-driver.ts';
-import { buildPage, type PageServer, servePage } from './page-server.ts';
+import { OUT, useBuiltPage } from './built-page.ts';
 
-const OUT = new URL('../.out/', import.meta.url).pathname;
-
-let server: PageServer;
-let harness: Harness;
-
-beforeAll(async () => {
-  await buildPage();
-  server = await servePage({ isolated: true });
-  harness = await openHarness();
-});
-
-afterAll(async () => {
-  await harness?.close();
-  await server?.close();
-});
+const built = useBuiltPage();
 
 it('fuzzes until it is stopped, and what it finds crashes the parser', async () => {
-  const page = await harness.context.newPage();
-  await page.setViewportSize({ width: 1280, height: 800 });
-  const driver = new PageDriver(page);
-  await driver.open(server.origin);
+  const driver = await built.open();
+  const { page } = driver;
   const panel = page.locator('.section-fuzzing');
   const found = async () =>
     Number(/found ([\d,]+)/.exec((await panel.getByRole('status').textContent()) ?? '')?.[1] ?? 0);

@@ -1,65 +1,31 @@
 // What a person does to a host machine from the page: hold it, set it back, write into it, look inside, end it, start it and
 // another one, and give up somebody's job. The machine is QEMU's, with the firmware's boot menu as its program.
 
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { Locator, Page } from 'playwright';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { VitrineError } from '../../../src/base/error.ts';
-import { type LocalBridge, openLocalBridge } from '../../../src/host/bridge/local-bridge.ts';
-import { QemuLauncher } from '../../../src/host/bridge/qemu-launcher.ts';
-import { configOf } from '../../../src/host/bridge/serve-config.ts';
 import { runCommand } from '../../host/cli/shell.ts';
-import { type Harness, openHarness } from '../harness.ts';
+import { OUT } from './built-page.ts';
 import { PageDriver } from './page-driver.ts';
-import { buildPage } from './page-server.ts';
-
-const ROOT = new URL('../../..', import.meta.url).pathname;
-const OUT = new URL('../.out/', import.meta.url).pathname;
+import { useQemuBridge } from './qemu-bridge.ts';
 
 // `npm test -- --without-qemu` says aloud that these are left out.
 describe.skipIf(process.env.VITRINE_WITHOUT_QEMU === '1')('a host machine on the page', () => {
-  let folder = '';
-  let bridge: LocalBridge;
-  let harness: Harness;
+  const used = useQemuBridge(
+    { name: 'desk', memoryBytes: 32 << 20, arguments: ['-boot', 'menu=on,splash-time=65535'] },
+    {
+      tokens: [{ name: 'looker', access: { desk: ['observe', 'peek'], own: ['observe', 'peek', 'admin'] } }],
+      profiles: { menu: { memory: '16M', arguments: ['-vga', 'std'] } },
+    },
+  );
   let page: Page;
   let host: Locator;
 
   beforeAll(async () => {
-    await buildPage();
-    folder = await mkdtemp(join(tmpdir(), 'vitrine-host-controls-'));
-    const config = configOf({
-      listen: '127.0.0.1:0',
-      page: join(ROOT, 'dist/page'),
-      tokens: [{ name: 'looker', access: { desk: ['observe', 'peek'], own: ['observe', 'peek', 'admin'] } }],
-      profiles: { menu: { memory: '16M', arguments: ['-vga', 'std'] } },
-    });
-    bridge = await openLocalBridge(config, {
-      store: join(folder, 'store'),
-      version: '0.0.0-test',
-      log: () => {},
-      launcher: new QemuLauncher({
-        book: join(folder, 'machines.json'),
-        store: join(folder, 'store'),
-        diskFolder: folder,
-        profiles: config.profiles,
-      }),
-      runFolder: join(folder, 'run'),
-    });
-    const menu = ['-boot', 'menu=on,splash-time=65535'];
-    await bridge.host.run?.({ name: 'desk', memoryBytes: 32 << 20, arguments: menu }, {});
-    harness = await openHarness();
-    page = await harness.context.newPage();
-    await new PageDriver(page).open(bridge.server.mintAddress());
+    page = await used.harness.context.newPage();
+    await new PageDriver(page).open(used.bridge.server.mintAddress());
     host = page.locator('.host');
     await tab('desk').waitFor();
-  });
-
-  afterAll(async () => {
-    await harness?.close();
-    await bridge?.close();
-    await rm(folder, { recursive: true, force: true });
   });
 
   const tab = (name: string): Locator => host.locator(`[role="tab"][data-machine="${name}"]`);
@@ -67,7 +33,7 @@ describe.skipIf(process.env.VITRINE_WITHOUT_QEMU === '1')('a host machine on the
   const told = (text: string | RegExp): Promise<void> => page.locator('.notices').getByText(text).waitFor();
   const peeked = async (address: number): Promise<number[]> => {
     const range = { address, lengthBytes: 4 };
-    const [bytes] = await bridge.host
+    const [bytes] = await used.bridge.host
       .machine('desk')!
       .machine!.peek([range])
       .then((peek) => peek.bytes);
@@ -112,7 +78,7 @@ describe.skipIf(process.env.VITRINE_WITHOUT_QEMU === '1')('a host machine on the
   it('rests, goes on, is stopped and started again', async () => {
     await button('Pause').click();
     await button('Resume').waitFor();
-    expect(bridge.host.machine('desk')?.state).toBe('paused');
+    expect(used.bridge.host.machine('desk')?.state).toBe('paused');
     await button('Resume').click();
     await button('Pause').waitFor();
     await button('Stop').click();
@@ -122,7 +88,7 @@ describe.skipIf(process.env.VITRINE_WITHOUT_QEMU === '1')('a host machine on the
     expect(await button('Checkpoint').isDisabled()).toBe(true);
     await button('Start').click();
     await told(/desk was started/);
-    expect(bridge.host.machine('desk')?.state).toBe('running');
+    expect(used.bridge.host.machine('desk')?.state).toBe('running');
   });
 
   it('is started anew, with arguments as a shell has them, or it is said why not', async () => {
@@ -143,7 +109,7 @@ describe.skipIf(process.env.VITRINE_WITHOUT_QEMU === '1')('a host machine on the
 
   it('has jobs, which are seen while they run, given up, and explained', async () => {
     await host.getByText('Jobs of the host', { exact: true }).click();
-    const { jobs } = bridge.host;
+    const { jobs } = used.bridge.host;
     jobs.start(
       { id: undefined, verb: 'verify', machine: 'desk', subject: 'owner' },
       ({ signal, onProgress }) => {
@@ -162,7 +128,7 @@ describe.skipIf(process.env.VITRINE_WITHOUT_QEMU === '1')('a host machine on the
   });
 
   it('is only looked at by who may do no more', async () => {
-    const environment = { VITRINE_RUN_DIR: join(folder, 'run') };
+    const { environment } = used;
     const { out } = await runCommand(['open', '--for', 'looker'], environment);
     // An address that differs by its fragment alone would not load the page again.
     await page.goto('about:blank');
@@ -192,6 +158,6 @@ describe.skipIf(process.env.VITRINE_WITHOUT_QEMU === '1')('a host machine on the
     await told('own was stopped. Its snapshots stay.');
     await button('Start').click();
     await told(/own was started/);
-    expect(bridge.host.machine('own')?.state).toBe('running');
+    expect(used.bridge.host.machine('own')?.state).toBe('running');
   });
 });

@@ -1,20 +1,12 @@
 // The picture of QEMU's machine on the page that its bridge serves: seen, typed into, and looked at alone by who may not type.
 
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { Locator, Page } from 'playwright';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type LocalBridge, openLocalBridge } from '../../../src/host/bridge/local-bridge.ts';
-import { QemuLauncher } from '../../../src/host/bridge/qemu-launcher.ts';
-import { configOf } from '../../../src/host/bridge/serve-config.ts';
+import { describe, expect, it } from 'vitest';
 import { runCommand } from '../../host/cli/shell.ts';
-import { type Harness, openHarness } from '../harness.ts';
+import { OUT } from './built-page.ts';
 import { PageDriver } from './page-driver.ts';
-import { buildPage } from './page-server.ts';
+import { useQemuBridge } from './qemu-bridge.ts';
 
-const ROOT = new URL('../../..', import.meta.url).pathname;
-const OUT = new URL('../.out/', import.meta.url).pathname;
 /** The firmware waits for Escape, as long as it can: a minute. */
 const MENU = ['-vga', 'std', '-boot', 'menu=on,splash-time=65535'];
 /** More pixels than a cursor has, less than the firmware's menu. */
@@ -22,41 +14,13 @@ const MENU_PIXELS = 500;
 
 // `npm test -- --without-qemu` says aloud that these are left out.
 describe.skipIf(process.env.VITRINE_WITHOUT_QEMU === '1')('the screen of a host machine on the page', () => {
-  let folder = '';
-  let bridge: LocalBridge;
-  let harness: Harness;
-
-  beforeAll(async () => {
-    await buildPage();
-    folder = await mkdtemp(join(tmpdir(), 'vitrine-host-screen-'));
-    const config = configOf({
-      listen: '127.0.0.1:0',
-      page: join(ROOT, 'dist/page'),
-      tokens: [{ name: 'looker', access: { desk: ['observe', 'peek'] } }],
-    });
-    bridge = await openLocalBridge(config, {
-      store: join(folder, 'store'),
-      version: '0.0.0-test',
-      log: () => {},
-      launcher: new QemuLauncher({
-        book: join(folder, 'machines.json'),
-        store: join(folder, 'store'),
-        diskFolder: folder,
-      }),
-      runFolder: join(folder, 'run'),
-    });
-    await bridge.host.run?.({ name: 'desk', memoryBytes: 64 << 20, arguments: MENU }, {});
-    harness = await openHarness();
-  });
-
-  afterAll(async () => {
-    await harness?.close();
-    await bridge?.close();
-    await rm(folder, { recursive: true, force: true });
-  });
+  const used = useQemuBridge(
+    { name: 'desk', memoryBytes: 64 << 20, arguments: MENU },
+    { tokens: [{ name: 'looker', access: { desk: ['observe', 'peek'] } }] },
+  );
 
   async function openPage(address: string): Promise<{ page: Page; canvas: Locator; complaints: string[] }> {
-    const page = await harness.context.newPage();
+    const page = await used.harness.context.newPage();
     const complaints: string[] = [];
     page.on('console', (message) => {
       // A bridge without images of guests answers 404 to the page's question whether there are any.
@@ -72,7 +36,7 @@ describe.skipIf(process.env.VITRINE_WITHOUT_QEMU === '1')('the screen of a host 
 
   /** As "vitrine open --for" asks for it. */
   async function addressFor(name: string): Promise<string> {
-    const environment = { VITRINE_RUN_DIR: join(folder, 'run') };
+    const { environment } = used;
     const { out, error } = await runCommand(['open', '--for', name], environment);
     expect(error).not.toContain('vitrine:');
     return out.trim();
@@ -99,7 +63,7 @@ describe.skipIf(process.env.VITRINE_WITHOUT_QEMU === '1')('the screen of a host 
     await looker.page.keyboard.press('Escape');
     await looker.page.close();
 
-    const owner = await openPage(bridge.server.mintAddress());
+    const owner = await openPage(used.bridge.server.mintAddress());
     await expect.poll(() => lit(owner.canvas), { timeout: 60_000 }).toBeGreaterThan(1_000);
     expect(await lit(owner.canvas)).toBeLessThan(waiting + MENU_PIXELS);
     await owner.canvas.click();
@@ -110,12 +74,30 @@ describe.skipIf(process.env.VITRINE_WITHOUT_QEMU === '1')('the screen of a host 
     expect(looker.complaints).toEqual([]);
   });
 
+  it('is seen and typed into at the next bridge, which took its machine over', async () => {
+    const before = await openPage(used.bridge.server.mintAddress());
+    await expect.poll(() => lit(before.canvas), { timeout: 60_000 }).toBeGreaterThan(1_000);
+    const menu = await lit(before.canvas);
+    // One looks at it when its bridge ends.
+    await used.restart();
+    expect(used.bridge.host.machine('desk')?.state).toBe('running');
+    await before.page.close();
+    const owner = await openPage(used.bridge.server.mintAddress());
+    await expect.poll(() => lit(owner.canvas), { timeout: 60_000 }).toBe(menu);
+    // The menu of the firmware: the first choice boots from what there is.
+    await owner.canvas.click();
+    await owner.page.keyboard.press('1');
+    await expect.poll(() => lit(owner.canvas), { timeout: 60_000 }).not.toBe(menu);
+    await owner.page.screenshot({ path: `${OUT}host-screen-next.png`, fullPage: true });
+    expect(owner.complaints).toEqual([]);
+  });
+
   it('is not loaded by a page that shows none', async () => {
-    const page = await harness.context.newPage();
+    const page = await used.harness.context.newPage();
     const loaded: string[] = [];
     page.on('request', (request) => loaded.push(new URL(request.url()).pathname));
-    await bridge.host.machine('desk')?.stop?.();
-    await new PageDriver(page).open(bridge.server.mintAddress());
+    await used.bridge.host.machine('desk')?.stop?.();
+    await new PageDriver(page).open(used.bridge.server.mintAddress());
     await page.locator('.host').getByText('desk is stopped').waitFor();
     expect(loaded.some((path) => /host-pane-/.test(path))).toBe(true);
     expect(loaded.filter((path) => /rfb-/.test(path))).toEqual([]);

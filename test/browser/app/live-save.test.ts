@@ -1,32 +1,14 @@
 // Live saves on the page in Chromium: a guest with a barrier runs on and the figures show what that cost; another one is
 // stopped and the page says why. Both snapshots are of one instant.
 
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type Harness, openHarness } from '../harness.ts';
-import { PageDriver } from './page-driver.ts';
-import { buildPage, type PageServer, servePage } from './page-server.ts';
+import { expect, it } from 'vitest';
+import { OUT, useBuiltPage } from './built-page.ts';
 
-const OUT = new URL('../.out/', import.meta.url).pathname;
-
-let server: PageServer;
-let harness: Harness;
-
-beforeAll(async () => {
-  await buildPage();
-  server = await servePage({ isolated: true });
-  harness = await openHarness();
-});
-
-afterAll(async () => {
-  await harness?.close();
-  await server?.close();
-});
+const built = useBuiltPage();
 
 it('saves live where the guest can, and says why where it cannot', async () => {
-  const page = await harness.context.newPage();
-  await page.setViewportSize({ width: 1280, height: 800 });
-  const driver = new PageDriver(page);
-  await driver.open(server.origin);
+  const driver = await built.open();
+  const { page } = driver;
   const report = page.locator('.saving .report');
   const figure = (name: string) =>
     report

@@ -1,32 +1,14 @@
 // Replay on the page in Chromium: a snapshot of a live machine is run on twice in a machine of its own; a machine that does the
 // same again is gone back and forth over, an instruction at a time.
 
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type Harness, openHarness } from '../harness.ts';
-import { PageDriver } from './page-driver.ts';
-import { buildPage, type PageServer, servePage } from './page-server.ts';
+import { expect, it } from 'vitest';
+import { OUT, useBuiltPage } from './built-page.ts';
 
-const OUT = new URL('../.out/', import.meta.url).pathname;
-
-let server: PageServer;
-let harness: Harness;
-
-beforeAll(async () => {
-  await buildPage();
-  server = await servePage({ isolated: true });
-  harness = await openHarness();
-});
-
-afterAll(async () => {
-  await harness?.close();
-  await server?.close();
-});
+const built = useBuiltPage();
 
 it('verifies snapshots of live machines by replay, where their kind can', async () => {
-  const page = await harness.context.newPage();
-  await page.setViewportSize({ width: 1280, height: 800 });
-  const driver = new PageDriver(page);
-  await driver.open(server.origin);
+  const driver = await built.open();
+  const { page } = driver;
   await driver.waitForNumber('ticks', 3);
   await driver.save('at work');
   await driver.choose('at work');
@@ -46,10 +28,8 @@ it('verifies snapshots of live machines by replay, where their kind can', async 
 });
 
 it('goes back and forth over what a machine did', async () => {
-  const page = await harness.context.newPage();
-  await page.setViewportSize({ width: 1280, height: 800 });
-  const driver = new PageDriver(page);
-  await driver.open(server.origin);
+  const driver = await built.open();
+  const { page } = driver;
   const pane = page.locator('.section-steps');
   await pane.getByText('open “Pulse, step by step”').waitFor();
   // From a snapshot of a live machine, whose number it goes on from.

@@ -1,40 +1,23 @@
 // Rewind on the page: drag along a machine's past by keys, see it on its screen, go on from there, come back.
 
 import type { Page } from 'playwright';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Harness, openHarness } from '../harness.ts';
-import { PageDriver } from './page-driver.ts';
-import { buildPage, type PageServer, servePage } from './page-server.ts';
+import { describe, expect, it } from 'vitest';
+import { OUT, useBuiltPage } from './built-page.ts';
 
 /** A machine with much other work takes few epochs a second. */
 const PATIENTLY = { timeout: 60_000 };
 
-const OUT = new URL('../.out/', import.meta.url).pathname;
-
-beforeAll(buildPage);
+const SIZE = { width: 1280, height: 1000 };
 
 describe.each([
   { isolated: true, mode: 'isolated' },
   { isolated: false, mode: 'copy' },
 ])('rewind on the page, $mode', ({ isolated, mode }) => {
-  let server: PageServer;
-  let harness: Harness;
-
-  beforeAll(async () => {
-    server = await servePage({ isolated });
-    harness = await openHarness();
-  });
-
-  afterAll(async () => {
-    await harness?.close();
-    await server?.close();
-  });
+  const built = useBuiltPage({ isolated });
 
   it('goes back, shows it, goes on from there, and comes back to what was left', async () => {
-    const page = await harness.context.newPage();
-    await page.setViewportSize({ width: 1280, height: 1000 });
-    const driver = new PageDriver(page);
-    await driver.open(server.origin);
+    const driver = await built.open(SIZE);
+    const { page } = driver;
     await driver.waitForOutput('pulse', 'MEMORY OK');
     const pane = page.getByRole('region', { name: 'Rewind' });
     await pane.getByRole('button', { name: 'Record', exact: true }).click();
@@ -99,10 +82,8 @@ describe.each([
   });
 
   it('keeps the past across a reload', async () => {
-    const page = await harness.context.newPage();
-    await page.setViewportSize({ width: 1280, height: 1000 });
-    const driver = new PageDriver(page);
-    await driver.open(server.origin);
+    const driver = await built.open(SIZE);
+    const { page } = driver;
     await driver.waitForOutput('pulse', 'MEMORY OK');
     const pane = page.getByRole('region', { name: 'Rewind' });
     await pane.getByRole('button', { name: 'Record', exact: true }).click();
