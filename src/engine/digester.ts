@@ -11,6 +11,12 @@ const DIGEST_BYTES = 32;
 const BATCH_BYTES = MIB;
 const MAX_BATCH_PAGES = BATCH_BYTES / 256;
 
+/** Digests of pages, 32 bytes each, and by index the 8 bytes that a page repeats. */
+export interface InspectedPagesOf {
+  readonly digests: OwnedBytes;
+  readonly patterns: ReadonlyMap<number, OwnedBytes>;
+}
+
 /** BLAKE3-256 of whatever is handed in; results are copies. */
 export class Digester {
   readonly kernels: Kernels;
@@ -52,10 +58,7 @@ export class Digester {
   }
 
   /** The digests of pages, as `digestPages`, and which of them repeat a pattern, as `fillPatterns`: the pages are read once. */
-  inspectPages(
-    bytes: Uint8Array,
-    pageBytes: number,
-  ): { readonly digests: OwnedBytes; readonly patterns: ReadonlyMap<number, OwnedBytes> } {
+  inspectPages(bytes: Uint8Array, pageBytes: number): InspectedPagesOf {
     const { arena } = this.kernels;
     const pageCount = bytes.length / pageBytes;
     const batchPages = BATCH_BYTES / pageBytes;
@@ -66,9 +69,27 @@ export class Digester {
       const isAll = count === pageCount;
       const part = isAll ? bytes : bytes.subarray(page * pageBytes, (page + count) * pageBytes);
       arena.bytes(this.#pages, part.length).set(part);
-      this.#findPatterns(pageBytes, page, count, patterns);
-      this.kernels.digestPages(this.#pages, pageBytes, count, this.#digests);
-      digests.set(arena.bytes(this.#digests, count * DIGEST_BYTES), page * DIGEST_BYTES);
+      this.#inspectStaged(pageBytes, page, count, digests, patterns);
+    }
+    return { digests, patterns };
+  }
+
+  /** As `inspectPages`, of pages that lie among `bytes`: page `p` from `p * pageBytes` on. */
+  inspectListed(bytes: Uint8Array, pages: Uint32Array, pageBytes: number): InspectedPagesOf {
+    const digests = new Uint8Array(pages.length * DIGEST_BYTES);
+    const patterns = new Map<number, OwnedBytes>();
+    const batchPages = BATCH_BYTES / pageBytes;
+    for (let first = 0; first < pages.length; first += batchPages) {
+      const count = Math.min(batchPages, pages.length - first);
+      const staged = this.kernels.arena.bytes(this.#pages, count * pageBytes);
+      for (let index = 0; index < count; ) {
+        const from = pages[first + index]!;
+        let end = index + 1;
+        while (end < count && pages[first + end] === from + end - index) end++;
+        staged.set(bytes.subarray(from * pageBytes, (from + end - index) * pageBytes), index * pageBytes);
+        index = end;
+      }
+      this.#inspectStaged(pageBytes, first, count, digests, patterns);
     }
     return { digests, patterns };
   }
@@ -142,6 +163,20 @@ export class Digester {
       this.#findPatterns(pageBytes, page, count, found);
     }
     return found;
+  }
+
+  /** Digests and patterns of the pages in the work area, the first of which is `first`. */
+  #inspectStaged(
+    pageBytes: number,
+    first: number,
+    count: number,
+    digests: OwnedBytes,
+    patterns: Map<number, OwnedBytes>,
+  ): void {
+    this.#findPatterns(pageBytes, first, count, patterns);
+    this.kernels.digestPages(this.#pages, pageBytes, count, this.#digests);
+    const found = this.kernels.arena.bytes(this.#digests, count * DIGEST_BYTES);
+    digests.set(found, first * DIGEST_BYTES);
   }
 
   /** Of the pages in the work area, the first of which is `first`. */

@@ -6,16 +6,16 @@
 
 import { type OwnedBytes, toHex } from '../base/bytes.ts';
 import { isVitrineError } from '../base/error.ts';
-import { KIB, LIMITS } from '../base/limits.ts';
+import { KIB, LIMITS, MIB } from '../base/limits.ts';
 import type { Codecs } from '../codec/codec.ts';
 import type { Digest } from '../format/digest.ts';
 import { DigestSet } from '../format/digest-set.ts';
 import type { Effort } from '../format/frame-codecs.ts';
-import { type FinishedPack, PackWriter } from '../format/pack-writer.ts';
+import { type AssembledPack, type FinishedPack, PackWriter } from '../format/pack-writer.ts';
 import type { Store } from '../store/store.ts';
 import type { Digester } from './digester.ts';
 import { INDEX_PREFIX, type Objects, PACK_PREFIX } from './objects.ts';
-import type { PageFrame } from './page-encoder.ts';
+import type { PageEncoder, PageFrame } from './page-encoder.ts';
 
 /**
  * A pack up to this length is read whole for its index: that is one request as for a record of its own, which would be a
@@ -23,8 +23,11 @@ import type { PageFrame } from './page-encoder.ts';
  */
 const SMALL_PACK_BYTES = 256 * KIB;
 
-/** Packs on their way at a time: with two a disk of a host was busy all the time, and each takes 4 MiB. */
-const MOST_PUTS = 2;
+/** Packs on their way at a time, each of which takes 4 MiB: a disk is busy then while the next one is put together. */
+const MOST_PUTS = 3;
+
+/** Shorter packs are put together sooner than another thread hears of them. */
+const JOINED_BYTES = MIB;
 
 /** An object on its way into the store. */
 export interface NewObject {
@@ -50,16 +53,27 @@ export class PackSink {
   readonly #digester: Digester;
   readonly #codecs: Codecs;
   readonly #effort: Effort;
+  readonly #encoder: PageEncoder | undefined;
   readonly #added = new DigestSet();
   readonly #packs = new Set<string>();
   #writer: PackWriter;
   /** Packs on their way; they never reject, and tell the first failure here. */
   readonly #puts = new Set<Promise<void>>();
+  /** Records of indexes on their way, as `#puts`; they are short. */
+  readonly #indexPuts = new Set<Promise<void>>();
   #failure: { readonly error: unknown } | undefined;
   #objectsKnown = 0;
   #bytesWritten = 0;
 
-  private constructor(store: Store, objects: Objects, codecs: Codecs, digester: Digester, effort: Effort) {
+  private constructor(
+    store: Store,
+    objects: Objects,
+    codecs: Codecs,
+    digester: Digester,
+    effort: Effort,
+    encoder: PageEncoder | undefined,
+  ) {
+    this.#encoder = encoder?.takes(effort) ? encoder : undefined;
     this.#store = store;
     this.#objects = objects;
     this.#codecs = codecs;
@@ -81,16 +95,17 @@ export class PackSink {
     return this.#packs;
   }
 
-  /** Loads the codecs that the effort needs. Throws `kernel-unavailable`. */
+  /** Loads the codecs that the effort needs. An encoder puts packs together, where it takes the effort. Throws `kernel-unavailable`. */
   static async open(
     store: Store,
     objects: Objects,
     codecs: Codecs,
     digester: Digester,
     effort: Effort,
+    encoder?: PageEncoder,
   ): Promise<PackSink> {
     await codecs.prepareEffort(effort);
-    return new PackSink(store, objects, codecs, digester, effort);
+    return new PackSink(store, objects, codecs, digester, effort, encoder);
   }
 
   /** Runs `work` with a sink, which has nothing on its way when this ends, however it ends. Throws as `open`. */
@@ -99,7 +114,7 @@ export class PackSink {
     try {
       return await work(sink);
     } finally {
-      await Promise.all(sink.#puts);
+      await sink.#settled();
     }
   }
 
@@ -151,7 +166,7 @@ export class PackSink {
   /** Writes what is left. Afterwards every object added is in the store, durable with the next ref. */
   async finish(): Promise<SinkReport> {
     await this.#flush();
-    await Promise.all(this.#puts);
+    await this.#settled();
     this.#throwFailure();
     return this.report;
   }
@@ -198,14 +213,10 @@ export class PackSink {
   /** Sends the pack on its way; resolves when there is room for another one there. */
   async #flush(): Promise<void> {
     if (this.#writer.objectCount === 0) return;
-    const finished = this.#writer.finish();
+    const isJoined = this.#encoder !== undefined && this.#writer.encodedBytes >= JOINED_BYTES;
+    const finished = isJoined ? this.#join(this.#encoder!, this.#writer.assemble()) : this.#writer.finish();
     this.#writer = this.#newWriter();
-    const put = this.#put(finished)
-      .catch((error: unknown) => {
-        this.#failure ??= { error };
-      })
-      .finally(() => this.#puts.delete(put));
-    this.#puts.add(put);
+    this.#onItsWay(this.#puts, this.#put(finished));
     if (this.#puts.size >= MOST_PUTS) await Promise.race(this.#puts);
     this.#throwFailure();
   }
@@ -214,16 +225,43 @@ export class PackSink {
     if (this.#failure !== undefined) throw this.#failure.error;
   }
 
-  async #put({ name, bytes, index }: FinishedPack): Promise<void> {
+  /** Notes what is on its way until it has arrived, and its failure. */
+  #onItsWay(among: Set<Promise<void>>, work: Promise<void>): void {
+    const noted = work
+      .catch((error: unknown) => {
+        this.#failure ??= { error };
+      })
+      .finally(() => among.delete(noted));
+    among.add(noted);
+  }
+
+  /** Resolves when nothing is on its way. */
+  async #settled(): Promise<void> {
+    // A pack that arrives sends its index on its way.
+    while (this.#puts.size + this.#indexPuts.size > 0) {
+      await Promise.all([...this.#puts, ...this.#indexPuts]);
+    }
+  }
+
+  async #join(encoder: PageEncoder, { parts, index }: AssembledPack): Promise<FinishedPack> {
+    const { bytes, digest } = await encoder.join(parts, parts.length - 2);
+    return { name: digest, bytes, index };
+  }
+
+  async #put(finished: FinishedPack | Promise<FinishedPack>): Promise<void> {
+    const { name, bytes, index } = await finished;
     const hex = toHex(name);
     await this.#store.put(`${PACK_PREFIX}${hex}`, bytes);
     this.#bytesWritten += bytes.length;
-    if (bytes.length > SMALL_PACK_BYTES) {
-      await this.#store.put(`${INDEX_PREFIX}${hex}`, index.bytes);
-      this.#bytesWritten += index.bytes.length;
-    }
+    if (bytes.length > SMALL_PACK_BYTES) this.#onItsWay(this.#indexPuts, this.#putIndex(hex, index.bytes));
     this.#packs.add(hex);
     this.#objects.addPack(hex, index);
+  }
+
+  /** After its pack: what an index names can be read. */
+  async #putIndex(hex: string, bytes: OwnedBytes): Promise<void> {
+    await this.#store.put(`${INDEX_PREFIX}${hex}`, bytes);
+    this.#bytesWritten += bytes.length;
   }
 
   #newWriter(): PackWriter {

@@ -2,11 +2,18 @@
 // hands packs to the store; and that decode what a large restore reads. An engine without one does all by itself.
 
 import type { OwnedBytes } from '../base/bytes.ts';
+import type { Digest } from '../format/digest.ts';
 import type { Effort, EncodedFrame } from '../format/frame-codecs.ts';
+import type { SharedPages } from '../tracking/tracker.ts';
+
+/** Pages to be looked at: their bytes, one after another, or places in memory that other threads see. */
+export type PagesAtHand =
+  | { readonly kind: 'own'; readonly bytes: OwnedBytes }
+  | { readonly kind: 'shared'; readonly places: SharedPages; readonly pages: Uint32Array };
 
 export interface InspectedPages {
   /** The pages, given back. */
-  readonly bytes: OwnedBytes;
+  readonly at: PagesAtHand;
   /** 32 bytes a page. */
   readonly digests: OwnedBytes;
   /** By index: the 8 bytes that a page repeats. */
@@ -35,18 +42,26 @@ export interface PageEncoder {
   readonly fewestPages: number;
   /** Whether it has the codecs that an effort tries. */
   takes(effort: Effort): boolean;
-  /** As `Digester.inspectPages`. Takes the bytes away until it has answered. Throws `worker-lost`. */
-  inspect(bytes: OwnedBytes, pageBytes: number): Promise<InspectedPages>;
+  /** As `Digester.inspectPages`. Takes bytes of ours away until it has answered. Throws `worker-lost`. */
+  inspect(at: PagesAtHand, pageBytes: number): Promise<InspectedPages>;
   /**
-   * Frames of some of the pages, in order, each of them full: `pages` are indices, a whole number of frames of them. Takes the
-   * bytes away for good. Throws `worker-lost`.
+   * Frames of some of the pages, in order, each of them full: `pages` are indices, a whole number of frames of them. Takes
+   * bytes of ours away for good. Throws `worker-lost`.
    */
   encode(
-    bytes: OwnedBytes,
+    at: PagesAtHand,
     pageBytes: number,
     pages: Uint32Array,
     effort: Effort,
   ): Promise<readonly PageFrame[]>;
+  /**
+   * Puts the parts of a pack together and digests the whole. Takes the buffers of the first `ours` parts away
+   * for good. Throws `worker-lost`.
+   */
+  join(
+    parts: readonly OwnedBytes[],
+    ours: number,
+  ): Promise<{ readonly bytes: OwnedBytes; readonly digest: Digest }>;
   /** Whether it has that codec. */
   decodes(codec: number): boolean;
   /**
@@ -54,4 +69,11 @@ export interface PageEncoder {
    * `worker-lost`.
    */
   decode(bytes: OwnedBytes, frames: readonly FramePlace[]): Promise<readonly OwnedBytes[]>;
+}
+
+/** The bytes of one of the pages, in place. */
+export function pageAt(at: PagesAtHand, pageBytes: number, index: number): Uint8Array {
+  if (at.kind === 'own') return at.bytes.subarray(index * pageBytes, (index + 1) * pageBytes);
+  const { buffer, atBytes } = at.places;
+  return new Uint8Array(buffer, atBytes + at.pages[index]! * pageBytes, pageBytes);
 }

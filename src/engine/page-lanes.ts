@@ -11,7 +11,13 @@ import { compareDigests, type Digest } from '../format/digest.ts';
 import type { Effort } from '../format/frame-codecs.ts';
 import type { Table } from '../format/table.ts';
 import type { PackSink } from './pack-sink.ts';
-import type { InspectedPages, PageEncoder, PageFrame } from './page-encoder.ts';
+import {
+  type InspectedPages,
+  type PageEncoder,
+  type PageFrame,
+  type PagesAtHand,
+  pageAt,
+} from './page-encoder.ts';
 import type { TableReader } from './table-reader.ts';
 
 /** Pages of a region, and the table that they are told from. */
@@ -47,9 +53,9 @@ export class PageLanes {
     this.#parts = parts;
   }
 
-  /** Takes a batch and its bytes, which are its own; waits while there are as many as are worth having. */
-  async add(batch: LaneBatch, bytes: OwnedBytes): Promise<void> {
-    const inspected = this.#parts.encoder.inspect(bytes, batch.before.pageBytes);
+  /** Takes a batch and its pages, bytes of its own or shared ones; waits while there are as many as are worth having. */
+  async add(batch: LaneBatch, at: PagesAtHand): Promise<void> {
+    const inspected = this.#parts.encoder.inspect(at, batch.before.pageBytes);
     // Whoever waits for it hears of its failure; nobody may, where another one failed before.
     inspected.catch(() => {});
     this.#inspecting.push({ batch, inspected });
@@ -65,14 +71,14 @@ export class PageLanes {
   async #takeInspected(): Promise<void> {
     const { encoder, effort, sink, tables, listener } = this.#parts;
     const { batch, inspected } = this.#inspecting.shift()!;
-    const { bytes, digests, patterns } = await inspected;
+    const { at, digests, patterns } = await inspected;
     const { before, pages } = batch;
     const { pageBytes } = before;
     const was = await tables.pageDigests(before, pages);
     const changed: number[] = [];
     const kept: number[] = [];
     const digestAt = (index: number): Digest => digests.subarray(index * 32, index * 32 + 32) as Digest;
-    const bytesAt = (index: number): Uint8Array => bytes.subarray(index * pageBytes, (index + 1) * pageBytes);
+    const bytesAt = (index: number): Uint8Array => pageAt(at, pageBytes, index);
     for (let index = 0; index < pages.length; index++) {
       const pattern = patterns.get(index);
       const isZero = pattern?.every((byte) => byte === 0) ?? false;
@@ -90,7 +96,7 @@ export class PageLanes {
     }
     if (inFrames === 0) return;
     const chosen = kept.slice(0, inFrames);
-    const frames = encoder.encode(bytes, pageBytes, Uint32Array.from(chosen), effort);
+    const frames = encoder.encode(at, pageBytes, Uint32Array.from(chosen), effort);
     frames.catch(() => {});
     this.#encoding.push({ digests: chosen.map(digestAt), frames });
     if (this.#encoding.length >= encoder.lanes) await this.#takeEncoded();

@@ -60,8 +60,15 @@ export class SavePass {
     for (let first = 0; first < candidates.length; first += batchPages) {
       throwIfAborted(options.signal);
       const pages = candidates.subarray(first, first + batchPages);
+      const places = lanes === undefined ? undefined : tracker.sharedPages?.(region.id, pages);
+      if (lanes !== undefined && places !== undefined) {
+        await lanes.add({ before, pages }, { kind: 'shared', places, pages });
+        this.#told(pages.length);
+        continue;
+      }
       const { bytes, previous, previousOf, pauseMs } = await tracker.readPages(region.id, pages);
-      if (lanes !== undefined && previousOf.length === 0) await lanes.add({ before, pages }, bytes);
+      if (lanes !== undefined && previousOf.length === 0)
+        await lanes.add({ before, pages }, { kind: 'own', bytes });
       else {
         await lanes?.drain();
         const batch = { before, pages, bytes, previous, previousOf, isOfBase };
@@ -69,17 +76,21 @@ export class SavePass {
         if (this.#work.tellStored === true) await tracker.storedAhead?.(region.id, pages, digests);
       }
       this.pauseMs = pauseMs ?? this.pauseMs;
-      this.#donePages += pages.length;
-      options.onProgress?.({
-        phase: 'encode',
-        done: this.#donePages,
-        total: this.#totalPages,
-        unit: 'pages',
-      });
+      this.#told(pages.length);
       await this.#pacing.breathe();
     }
     await lanes?.drain();
     return changed.list();
+  }
+
+  #told(pageCount: number): void {
+    this.#donePages += pageCount;
+    this.#work.options.onProgress?.({
+      phase: 'encode',
+      done: this.#donePages,
+      total: this.#totalPages,
+      unit: 'pages',
+    });
   }
 
   /** Other threads for the pages of a region, where there is enough to do for them. */

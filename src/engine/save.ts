@@ -203,7 +203,7 @@ async function storeRegions(
 }
 
 function openSink(parts: EngineParts, { effort = 'fast' }: SaveOptions): Promise<PackSink> {
-  return PackSink.open(parts.store, parts.objects, parts.codecs, parts.digester, effort);
+  return PackSink.open(parts.store, parts.objects, parts.codecs, parts.digester, effort, parts.encoder);
 }
 
 function sumOf(a: SinkReport, b?: SinkReport): SinkReport {

@@ -56,6 +56,13 @@ export interface DeltaBase {
   readonly depth: number;
 }
 
+/** A pack that is not put together yet: its bytes are these parts, one after another. */
+export interface AssembledPack {
+  /** The last but one is the index, whose bytes stay in use; the others are nobody's any more. */
+  readonly parts: readonly OwnedBytes[];
+  readonly index: PackIndex;
+}
+
 export interface FinishedPack {
   readonly name: Digest;
   readonly bytes: OwnedBytes;
@@ -212,6 +219,13 @@ export class PackWriter {
 
   /** Ends the pack. The writer is of no use afterwards. */
   finish(): FinishedPack {
+    const { parts, index } = this.assemble();
+    const bytes = concatBytes(parts);
+    return { name: this.#options.digest(bytes), bytes, index };
+  }
+
+  /** As `finish`, for whoever puts it together and names it elsewhere. */
+  assemble(): AssembledPack {
     assert(!this.#isFinished, 'a pack is finished once');
     this.#isFinished = true;
     this.#close('page');
@@ -219,8 +233,7 @@ export class PackWriter {
     const indexBytes = encodeIndex(this.#frames, this.#objects);
     const index = ownIndex(indexBytes);
     const footer = encodeFooter({ offsetBytes: this.#closedBytes, lengthBytes: indexBytes.length });
-    const bytes = concatBytes([...this.#parts, indexBytes, footer]);
-    return { name: this.#options.digest(bytes), bytes, index };
+    return { parts: [...this.#parts, indexBytes, footer], index };
   }
 
   #delta(bytes: Uint8Array, base: Uint8Array): ReturnType<DeltaFunction> {

@@ -16,6 +16,7 @@ import { type PageRun, PageSet } from '../memory/page-set.ts';
 import { pageCountOf, type Region } from '../memory/region.ts';
 import {
   chunkPagesOf,
+  isShared,
   isTouched,
   openSegment,
   reserveWorkArea,
@@ -23,6 +24,7 @@ import {
   type Segment,
   touch,
 } from './mirror-segment.ts';
+import type { SharedPages } from './tracker.ts';
 
 /** Bytes of mirror in one kernel memory; the rest of the 4 GiB is left to staging and rounding. */
 const SEGMENT_BYTES = 1024 * MIB;
@@ -205,6 +207,16 @@ export class Mirror {
   /** The bytes of one page in place, to be read. Valid until the mirror is used again. */
   page(region: number, page: number): Uint8Array {
     return this.run(region, page, 1);
+  }
+
+  /** Where pages lie, which ascend, in memory that other threads see; undefined where it is no such memory, or not all are in one. */
+  sharedPages(region: number, pages: Uint32Array): SharedPages | undefined {
+    const [first = 0, last = first] = [pages[0], pages.at(-1)];
+    const { kernels, region: of, at, firstPage, pageCount } = this.#segmentOf(region, first);
+    if (!isShared(kernels) || last >= firstPage + pageCount) return undefined;
+    // Safe: that is what was asked for.
+    const buffer = kernels.arena.memory.buffer as SharedArrayBuffer;
+    return { buffer, atBytes: at - firstPage * of.pageBytes };
   }
 
   /** Puts a page into the mirror that the guest does not hold yet. */

@@ -205,6 +205,12 @@ export class PageLedger {
     this.pending[region]!.add(page);
   }
 
+  /** Whether of none of these captured pages more is known than what the mirror holds. */
+  isPlain(region: number, pages: Uint32Array): boolean {
+    const leftOut = this.leftOut.of(region);
+    return pages.every((page) => !leftOut.has(page) && !this.previous.has(region, page));
+  }
+
   /** The guest was given what was staged. */
   settleStaged(): void {
     this.free.forget();

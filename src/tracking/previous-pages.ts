@@ -33,6 +33,10 @@ export class PreviousPages {
     this.#at += bytes.length;
   }
 
+  has(region: number, page: number): boolean {
+    return this.#places[region]?.has(page) ?? false;
+  }
+
   /** The page as it was, valid until `clear`; undefined when it was not kept. */
   get(region: number, page: number, pageBytes: number): Uint8Array | undefined {
     const place = this.#places[region]?.get(page);

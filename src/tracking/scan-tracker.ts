@@ -34,6 +34,7 @@ import type {
   LocalPeekOptions,
   PeekedBytes,
   ResetReport,
+  SharedPages,
   TrackerDescription,
 } from './tracker.ts';
 import { type ChooseInstant, travelTo } from './travel.ts';
@@ -109,6 +110,13 @@ export class ScanTracker implements FollowedTracker {
     this.#phase.require('captured');
     checkPages(this.#guest.regions, region, pages);
     return gatherPages(this.#mirror, this.#ledger.previous, region, pages, this.#ledger.leftOut.of(region));
+  }
+
+  sharedPages(region: number, pages: Uint32Array): SharedPages | undefined {
+    this.#phase.require('captured');
+    checkPages(this.#guest.regions, region, pages);
+    const shared = this.#mirror.sharedPages(region, pages);
+    return shared !== undefined && this.#ledger.isPlain(region, pages) ? shared : undefined;
   }
 
   async commit(): Promise<void> {

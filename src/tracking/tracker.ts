@@ -159,6 +159,12 @@ export interface PeekedBytes {
   readonly consistency: 'instant' | 'torn';
 }
 
+/** Where captured pages lie: page `p` of their region from byte `atBytes + p * pageBytes` of memory that other threads see. */
+export interface SharedPages {
+  readonly buffer: SharedArrayBuffer;
+  readonly atBytes: number;
+}
+
 export interface Tracker {
   /** Its guest's doorbell; nobody serves at first. */
   readonly doorbell: TrackerDoorbell;
@@ -187,6 +193,12 @@ export interface Tracker {
 
   /** Pages of the captured instant. */
   readPages(region: number, pages: Uint32Array): Promise<GatheredPages>;
+
+  /**
+   * Where pages of the captured instant lie, which stay until `commit` or `putBack`. Undefined where other threads do not see
+   * them, and where `readPages` has more to say of them than their bytes there.
+   */
+  sharedPages?(region: number, pages: Uint32Array): SharedPages | undefined;
 
   /** The captured instant is safe: later captures are told from it. */
   commit(): Promise<void>;

@@ -47,7 +47,8 @@ describe('packs of a save', () => {
     memory.set(new Random(seedOfRun()).bytes(memory.length));
     await machine.save();
     expect(begun).toBeGreaterThanOrEqual(4);
-    expect(most).toBe(2);
+    expect(most).toBeGreaterThanOrEqual(2);
+    expect(most).toBeLessThanOrEqual(3);
     expect(underWay).toBe(0);
   });
 

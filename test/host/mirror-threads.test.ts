@@ -113,6 +113,7 @@ describe('a mirror that threads share', () => {
     await writeFile(path, ram);
     await scanner.take(sets());
     scanner.close();
+    threads.endIdle();
     pageOf(0, 9).fill(4);
     await writeFile(path, ram);
     const differing = sets();

@@ -1,7 +1,7 @@
 // A thread's part of saves and restores: pages digested, pages encoded as full frames, and frames decoded, by the codecs of the
 // `fast` effort.
 
-import type { OwnedBytes } from '../../base/bytes.ts';
+import { concatBytes, type OwnedBytes } from '../../base/bytes.ts';
 import { LIMITS } from '../../base/limits.ts';
 import type { Codecs } from '../../codec/codec.ts';
 import { LZ4_ID, loadLz4 } from '../../codec/lz4.ts';
@@ -9,8 +9,15 @@ import { RAW, RAW_ID } from '../../codec/raw.ts';
 import { openCodecs } from '../../codec/registry.ts';
 import { loadSparseLz4, SPARSE_LZ4_ID } from '../../codec/sparse.ts';
 import type { Digester } from '../../engine/digester.ts';
-import type { FramePlace, InspectedPages, PageFrame } from '../../engine/page-encoder.ts';
+import {
+  type FramePlace,
+  type InspectedPages,
+  type PageFrame,
+  type PagesAtHand,
+  pageAt,
+} from '../../engine/page-encoder.ts';
 import { crc32c } from '../../format/crc32c.ts';
+import type { Digest } from '../../format/digest.ts';
 import type { Effort } from '../../format/frame-codecs.ts';
 import { decodeChecked } from '../../format/pack-reader.ts';
 
@@ -19,13 +26,13 @@ export const THREAD_EFFORT = 'fast' satisfies Effort;
 
 export interface InspectTask {
   readonly kind: 'inspect';
-  readonly bytes: OwnedBytes;
+  readonly at: PagesAtHand;
   readonly pageBytes: number;
 }
 
 export interface EncodeTask {
   readonly kind: 'encode';
-  readonly bytes: OwnedBytes;
+  readonly at: PagesAtHand;
   readonly pageBytes: number;
   /** Indices of pages, a whole number of frames of them. */
   readonly pages: Uint32Array;
@@ -36,6 +43,17 @@ export interface DecodeTask {
   /** Of which each frame is a part. */
   readonly bytes: OwnedBytes;
   readonly frames: readonly FramePlace[];
+}
+
+export interface JoinTask {
+  readonly kind: 'join';
+  readonly parts: readonly OwnedBytes[];
+}
+
+/** The parts one after another, and the digest of that. */
+export interface JoinedParts {
+  readonly bytes: OwnedBytes;
+  readonly digest: Digest;
 }
 
 /** The codecs that a thread has. */
@@ -51,23 +69,29 @@ export function loadThreadCodecs(): Promise<Codecs> {
   );
 }
 
-export function inspectPages({ bytes, pageBytes }: InspectTask, digester: Digester): InspectedPages {
-  return { bytes, ...digester.inspectPages(bytes, pageBytes) };
+export function inspectPages({ at, pageBytes }: InspectTask, digester: Digester): InspectedPages {
+  if (at.kind === 'own') return { at, ...digester.inspectPages(at.bytes, pageBytes) };
+  const { buffer, atBytes } = at.places;
+  return { at, ...digester.inspectListed(new Uint8Array(buffer, atBytes), at.pages, pageBytes) };
 }
 
-export function encodePages({ bytes, pageBytes, pages }: EncodeTask, codecs: Codecs): PageFrame[] {
+export function encodePages({ at, pageBytes, pages }: EncodeTask, codecs: Codecs): PageFrame[] {
   const frames: PageFrame[] = [];
   const plain = new Uint8Array(LIMITS.frameBytes);
   const perFrame = LIMITS.frameBytes / pageBytes;
   for (let first = 0; first < pages.length; first += perFrame) {
     for (let index = 0; index < perFrame; index++) {
-      const page = pages[first + index]!;
-      plain.set(bytes.subarray(page * pageBytes, (page + 1) * pageBytes), index * pageBytes);
+      plain.set(pageAt(at, pageBytes, pages[first + index]!), index * pageBytes);
     }
     const { codec, bytes: encoded } = codecs.encodeSmallest(plain, THREAD_EFFORT);
     frames.push({ codec, bytes: encoded, plainLengthBytes: plain.length, checksum: crc32c(encoded) });
   }
   return frames;
+}
+
+export function joinParts({ parts }: JoinTask, digester: Digester): JoinedParts {
+  const bytes = concatBytes(parts);
+  return { bytes, digest: digester.digest(bytes) };
 }
 
 export function decodeFrames({ bytes, frames }: DecodeTask, codecs: Codecs): OwnedBytes[] {

@@ -47,7 +47,7 @@ export class MirrorThreads implements MirrorScanner {
   }
 
   close(): void {
-    this.#threads.endIdle();
+    this.#threads.endIdleLater();
   }
 
   async #scan(found: readonly PageSet[], takes: boolean): Promise<void> {

@@ -15,21 +15,26 @@ import {
   encodePages,
   type InspectTask,
   inspectPages,
+  type JoinedParts,
+  type JoinTask,
+  joinParts,
   loadThreadCodecs,
 } from './encode-pages.ts';
 import { openScanWorkArea, type ScanTask, type ScanWorkArea, scanChunks } from './scan-chunks.ts';
 
 /** What a thread can be asked for. */
-export type PageTask = ScanTask | CompareTask | InspectTask | EncodeTask | DecodeTask;
+export type PageTask = ScanTask | CompareTask | InspectTask | EncodeTask | JoinTask | DecodeTask;
 
 /** What it answers with. */
 export type PageResult<Task extends PageTask> = Task extends InspectTask
   ? InspectedPages
   : Task extends EncodeTask
     ? PageFrame[]
-    : Task extends DecodeTask
-      ? OwnedBytes[]
-      : undefined;
+    : Task extends JoinTask
+      ? JoinedParts
+      : Task extends DecodeTask
+        ? OwnedBytes[]
+        : undefined;
 
 export interface PageRequest {
   readonly id: number;
@@ -82,12 +87,17 @@ function doTask(task: Exclude<PageTask, CompareTask>, { scanning, digester, code
     const result = encodePages(task, codecs);
     return { result, transfer: result.map(({ bytes }) => bytes.buffer) };
   }
+  if (task.kind === 'join') {
+    const result = joinParts(task, digester);
+    return { result, transfer: [result.bytes.buffer] };
+  }
   if (task.kind === 'decode') {
     const result = decodeFrames(task, codecs);
     return { result, transfer: result.map(({ buffer }) => buffer) };
   }
   const result = inspectPages(task, digester);
-  return { result, transfer: [result.bytes.buffer, result.digests.buffer] };
+  const own = result.at.kind === 'own' ? [result.at.bytes.buffer] : [];
+  return { result, transfer: [...own, result.digests.buffer] };
 }
 
 function told(error: unknown) {

@@ -1,7 +1,9 @@
 // Looks at a machine's RAM, which is a file, in threads: a digest a page is all that it keeps, and copies of pages up to a
 // bound. So it takes 32 bytes for each page of RAM (8 GiB: 64 MiB), a bit or two, and 128 MiB, whatever the machine has.
 
+import { assert } from '../../base/assert.ts';
 import type { OwnedBytes } from '../../base/bytes.ts';
+import type { PagesAtHand } from '../../engine/page-encoder.ts';
 import { PageSet } from '../../memory/page-set.ts';
 import { pageCountOf, type Region } from '../../memory/region.ts';
 import type { DigestedPages, DigestScanner } from '../../tracking/digest-scanner.ts';
@@ -78,8 +80,11 @@ export class RamScanner implements DigestScanner {
     this.#digestOf(region, page).set(digest);
   }
 
-  digest(bytes: OwnedBytes, pageBytes: number): Promise<DigestedPages> {
-    return this.#threads.run({ kind: 'inspect', bytes, pageBytes }, [bytes.buffer]);
+  async digest(bytes: OwnedBytes, pageBytes: number): Promise<DigestedPages> {
+    const sent: PagesAtHand = { kind: 'own', bytes };
+    const { at, digests } = await this.#threads.run({ kind: 'inspect', at: sent, pageBytes }, [bytes.buffer]);
+    assert(at.kind === 'own', 'bytes that were sent come back');
+    return { bytes: at.bytes, digests };
   }
 
   #digestOf(region: number, page: number): Uint8Array {

@@ -1,9 +1,15 @@
 // The engine's PageEncoder over the threads of this process.
 
 import type { OwnedBytes } from '../../base/bytes.ts';
-import type { FramePlace, InspectedPages, PageEncoder, PageFrame } from '../../engine/page-encoder.ts';
+import type {
+  FramePlace,
+  InspectedPages,
+  PageEncoder,
+  PageFrame,
+  PagesAtHand,
+} from '../../engine/page-encoder.ts';
 import type { Effort } from '../../format/frame-codecs.ts';
-import { THREAD_CODECS, THREAD_EFFORT } from './encode-pages.ts';
+import { type JoinedParts, THREAD_CODECS, THREAD_EFFORT } from './encode-pages.ts';
 import { pageThreads, type ThreadPool } from './thread-pool.ts';
 
 /** Batches a thread: one that it works on, and one that waits so that it need not. */
@@ -32,12 +38,17 @@ export class ThreadEncoder implements PageEncoder {
     return effort === THREAD_EFFORT;
   }
 
-  inspect(bytes: OwnedBytes, pageBytes: number): Promise<InspectedPages> {
-    return this.#threads.run({ kind: 'inspect', bytes, pageBytes }, [bytes.buffer]);
+  inspect(at: PagesAtHand, pageBytes: number): Promise<InspectedPages> {
+    return this.#threads.run({ kind: 'inspect', at, pageBytes }, buffersOf(at));
   }
 
-  encode(bytes: OwnedBytes, pageBytes: number, pages: Uint32Array): Promise<readonly PageFrame[]> {
-    return this.#threads.run({ kind: 'encode', bytes, pageBytes, pages }, [bytes.buffer]);
+  encode(at: PagesAtHand, pageBytes: number, pages: Uint32Array): Promise<readonly PageFrame[]> {
+    return this.#threads.run({ kind: 'encode', at, pageBytes, pages }, buffersOf(at));
+  }
+
+  join(parts: readonly OwnedBytes[], ours: number): Promise<JoinedParts> {
+    const buffers = new Set(parts.slice(0, ours).map(({ buffer }) => buffer));
+    return this.#threads.run({ kind: 'join', parts }, [...buffers]);
   }
 
   decodes(codec: number): boolean {
@@ -47,4 +58,9 @@ export class ThreadEncoder implements PageEncoder {
   decode(bytes: OwnedBytes, frames: readonly FramePlace[]): Promise<readonly OwnedBytes[]> {
     return this.#threads.run({ kind: 'decode', bytes, frames });
   }
+}
+
+/** What goes to the thread and is gone here. */
+function buffersOf(at: PagesAtHand): ArrayBuffer[] {
+  return at.kind === 'own' ? [at.bytes.buffer] : [];
 }

@@ -14,6 +14,9 @@ import type { ScanTask } from './scan-chunks.ts';
 /** A thread takes some 15 MiB; memory is what holds more of them up. */
 const MOST_THREADS = 8;
 
+/** How long threads that hold on to what nobody needs are kept for the next task, which they do sooner than new ones. */
+const IDLE_MS = 30_000;
+
 interface Pending {
   readonly resolve: (result: unknown) => void;
   readonly reject: (error: unknown) => void;
@@ -29,6 +32,7 @@ export class ThreadPool {
   readonly #threads: (Thread | undefined)[];
   #lastId = 0;
   #isClosed = false;
+  #ending: NodeJS.Timeout | undefined;
 
   constructor(size = Math.min(availableParallelism(), MOST_THREADS)) {
     this.size = size;
@@ -54,9 +58,15 @@ export class ThreadPool {
   }
 
   /**
-   * Ends threads that have nothing to do; the next task starts them again. A thread at rest holds on to memory that it was sent
-   * until it next runs out of its own: whoever gives up a large one calls this.
+   * Somebody gave up large memory that threads were sent. A thread at rest holds on to such memory until it next runs out of its
+   * own, so those that have nothing to do a while later are ended; the next task starts them again.
    */
+  endIdleLater(): void {
+    clearTimeout(this.#ending);
+    this.#ending = setTimeout(() => this.endIdle(), IDLE_MS).unref();
+  }
+
+  /** Ends threads that have nothing to do now. */
   endIdle(): void {
     for (const [index, thread] of this.#threads.entries()) {
       if (thread === undefined || thread.pending.size > 0) continue;
@@ -68,6 +78,7 @@ export class ThreadPool {
   /** Ends the threads; work under way fails with `worker-lost`. May be called again. */
   async close(): Promise<void> {
     this.#isClosed = true;
+    clearTimeout(this.#ending);
     await Promise.all(this.#threads.map((thread) => thread?.worker.terminate()));
   }
 
