@@ -11,6 +11,7 @@ import type { Codecs } from '../codec/codec.ts';
 import type { Digest } from '../format/digest.ts';
 import { DigestSet } from '../format/digest-set.ts';
 import type { Effort } from '../format/frame-codecs.ts';
+import type { PackIndex } from '../format/pack-index.ts';
 import { type AssembledPack, type FinishedPack, PackWriter } from '../format/pack-writer.ts';
 import type { Store } from '../store/store.ts';
 import type { Digester } from './digester.ts';
@@ -40,7 +41,7 @@ export interface NewObject {
   readonly base?: { readonly digest: Digest; readonly bytes: Uint8Array };
 }
 
-/** What a sink has taken. */
+/** What a sink has taken; `bytesWritten` counts what is on its way. */
 export interface SinkReport {
   readonly objectsNew: number;
   readonly objectsKnown: number;
@@ -163,9 +164,15 @@ export class PackSink {
     return this.#added.add(object.digest) ? this.#take(object) : undefined;
   }
 
+  /** Sends what is left on its way; the report counts it. Nothing is added after it. */
+  async seal(): Promise<SinkReport> {
+    await this.#flush();
+    return this.report;
+  }
+
   /** Writes what is left. Afterwards every object added is in the store, durable with the next ref. */
   async finish(): Promise<SinkReport> {
-    await this.#flush();
+    await this.seal();
     await this.#settled();
     this.#throwFailure();
     return this.report;
@@ -214,9 +221,11 @@ export class PackSink {
   async #flush(): Promise<void> {
     if (this.#writer.objectCount === 0) return;
     const isJoined = this.#encoder !== undefined && this.#writer.encodedBytes >= JOINED_BYTES;
-    const finished = isJoined ? this.#join(this.#encoder!, this.#writer.assemble()) : this.#writer.finish();
+    const put = isJoined
+      ? this.#putJoined(this.#encoder!, this.#writer.assemble())
+      : this.#put(this.#writer.finish());
     this.#writer = this.#newWriter();
-    this.#onItsWay(this.#puts, this.#put(finished));
+    this.#onItsWay(this.#puts, put);
     if (this.#puts.size >= MOST_PUTS) await Promise.race(this.#puts);
     this.#throwFailure();
   }
@@ -243,29 +252,38 @@ export class PackSink {
     }
   }
 
-  async #join(encoder: PageEncoder, { parts, index }: AssembledPack): Promise<FinishedPack> {
+  async #putJoined(encoder: PageEncoder, { parts, index }: AssembledPack): Promise<void> {
+    this.#count(lengthOf(parts), index);
     const { bytes, digest } = await encoder.join(parts, parts.length - 2);
-    return { name: digest, bytes, index };
+    await this.#putPack({ name: digest, bytes, index });
   }
 
-  async #put(finished: FinishedPack | Promise<FinishedPack>): Promise<void> {
-    const { name, bytes, index } = await finished;
+  #put(pack: FinishedPack): Promise<void> {
+    this.#count(pack.bytes.length, pack.index);
+    return this.#putPack(pack);
+  }
+
+  #count(packBytes: number, { bytes }: PackIndex): void {
+    this.#bytesWritten += packBytes + (packBytes > SMALL_PACK_BYTES ? bytes.length : 0);
+  }
+
+  async #putPack({ name, bytes, index }: FinishedPack): Promise<void> {
     const hex = toHex(name);
     await this.#store.put(`${PACK_PREFIX}${hex}`, bytes);
-    this.#bytesWritten += bytes.length;
-    if (bytes.length > SMALL_PACK_BYTES) this.#onItsWay(this.#indexPuts, this.#putIndex(hex, index.bytes));
+    // After its pack: what an index names can be read.
+    if (bytes.length > SMALL_PACK_BYTES) {
+      this.#onItsWay(this.#indexPuts, this.#store.put(`${INDEX_PREFIX}${hex}`, index.bytes));
+    }
     this.#packs.add(hex);
     this.#objects.addPack(hex, index);
-  }
-
-  /** After its pack: what an index names can be read. */
-  async #putIndex(hex: string, bytes: OwnedBytes): Promise<void> {
-    await this.#store.put(`${INDEX_PREFIX}${hex}`, bytes);
-    this.#bytesWritten += bytes.length;
   }
 
   #newWriter(): PackWriter {
     const { digest, delta } = this.#digester;
     return new PackWriter({ codecs: this.#codecs, effort: this.#effort, digest, delta });
   }
+}
+
+function lengthOf(parts: readonly OwnedBytes[]): number {
+  return parts.reduce((sum, { length }) => sum + length, 0);
 }

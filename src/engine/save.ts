@@ -133,7 +133,7 @@ async function saveInto(
     devices.push({ ...table, name: record.name, version: record.version });
   }
   throwIfAborted(options.signal);
-  const written = sumOf(await sink.finish(), ahead?.written);
+  const written = sumOf(await sink.seal(), ahead?.written);
   const manifest: Manifest = {
     name: work.name,
     machine,
@@ -160,7 +160,8 @@ async function saveInto(
   const bytes = encodeManifest(manifest);
   const digest = parts.digester.digest(bytes);
   const id = toHex(digest);
-  await parts.store.put(manifestKey(id), bytes);
+  // It is no snapshot before its ref names it: it need not wait for the packs, nor they for it.
+  await bothOf(sink.finish(), parts.store.put(manifestKey(id), bytes));
   throwIfAborted(options.signal);
   options.onProgress?.({ phase: 'commit', done: 0, total: 1, unit: 'objects' });
   await parts.store.compareAndSwap(snapshotRef(id), null, digest);
@@ -204,6 +205,11 @@ async function storeRegions(
 
 function openSink(parts: EngineParts, { effort = 'fast' }: SaveOptions): Promise<PackSink> {
   return PackSink.open(parts.store, parts.objects, parts.codecs, parts.digester, effort, parts.encoder);
+}
+
+/** Resolves when both have; when one fails, both have ended. */
+async function bothOf(...work: readonly [Promise<unknown>, Promise<unknown>]): Promise<void> {
+  for (const result of await Promise.allSettled(work)) if (result.status === 'rejected') throw result.reason;
 }
 
 function sumOf(a: SinkReport, b?: SinkReport): SinkReport {
