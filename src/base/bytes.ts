@@ -4,6 +4,9 @@
 /** Bytes that no other agent can change: everything stored, sent, digested by the platform or returned. */
 export type OwnedBytes = Uint8Array<ArrayBuffer>;
 
+/** The smallest that platforms have. */
+const PLATFORM_PAGE_BYTES = 4_096;
+
 /** A copy of `bytes` that is ours. */
 export function copyBytes(bytes: Uint8Array): OwnedBytes {
   const copy = new Uint8Array(bytes.length);
@@ -22,6 +25,16 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   if (a.length !== b.length) return false;
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
   return true;
+}
+
+/**
+ * Zeros whose memory is there already: a platform gives new memory out page by page as it is first written. For who waits for
+ * something now, and writes when he has no time.
+ */
+export function readyBytes(lengthBytes: number): OwnedBytes {
+  const bytes = new Uint8Array(lengthBytes);
+  for (let at = 0; at < lengthBytes; at += PLATFORM_PAGE_BYTES) bytes[at] = 0;
+  return bytes;
 }
 
 /** All of `parts` one after another, in a new array. */

@@ -1,10 +1,14 @@
 // Ranges out of the stream of a peek: one array a range, as they were asked for.
 
-import type { OwnedBytes } from '../base/bytes.ts';
+import { type OwnedBytes, readyBytes } from '../base/bytes.ts';
 import { VitrineError } from '../base/error.ts';
+import { MIB } from '../base/limits.ts';
 import type { BridgeConnection, RequestOf, ResponseOf } from './bridge-connection.ts';
 import type { CallOptions } from './client-call.ts';
 import type { BridgeRange } from './fields.ts';
+
+/** Memory that is made while the host reads its machine; more than that would hold a page up, which has a frame to paint. */
+const AHEAD_BYTES = 16 * MIB;
 
 export interface GatherOptions {
   /** Memory for the bytes, an array a range and of its length: who peeks again and again then makes none. */
@@ -20,11 +24,13 @@ export async function gatherRanges(
 ): Promise<{ readonly bytes: OwnedBytes[]; readonly answer: ResponseOf<'peek'> }> {
   const { signal, into, ...rest } = options;
   const gatherer = new RangeGatherer(ranges, into);
-  const answer = await connection.call(
+  const answering = connection.call(
     'peek',
     { of, ranges: [...ranges], ...rest },
     { onLentBytes: (bytes) => gatherer.put(bytes), ...(signal === undefined ? {} : { signal }) },
   );
+  gatherer.prepare();
+  const answer = await answering;
   return { bytes: gatherer.finish(), answer };
 }
 
@@ -32,6 +38,8 @@ class RangeGatherer {
   readonly #ranges: readonly BridgeRange[];
   readonly #into: readonly OwnedBytes[] | undefined;
   readonly #whole: OwnedBytes[] = [];
+  /** Arrays of the first ranges, before their bytes have come. */
+  readonly #ahead: OwnedBytes[] = [];
   #at = 0;
 
   /** Throws `argument-invalid` when `into` does not fit the ranges. */
@@ -42,6 +50,17 @@ class RangeGatherer {
     const isFit =
       into.length === ranges.length && into.every((to, i) => to.length === ranges[i]!.lengthBytes);
     if (!isFit) throw new VitrineError('argument-invalid', { name: 'into', arrays: into.length });
+  }
+
+  /** Makes what memory it will need first. What is more, or no length, is seen to later. */
+  prepare(): void {
+    if (this.#into !== undefined) return;
+    let left = AHEAD_BYTES;
+    for (const { lengthBytes } of this.#ranges) {
+      if (!(lengthBytes >= 0 && lengthBytes <= left)) return;
+      this.#ahead.push(readyBytes(lengthBytes));
+      left -= lengthBytes;
+    }
   }
 
   put(bytes: OwnedBytes): void {
@@ -69,7 +88,8 @@ class RangeGatherer {
     if (current !== undefined && this.#at < current.length) return current;
     const range = this.#ranges[this.#whole.length];
     if (range === undefined) throw new VitrineError('format-range', { record: 'peek', field: 'length' });
-    const next = this.#into?.[this.#whole.length] ?? new Uint8Array(range.lengthBytes);
+    const index = this.#whole.length;
+    const next = this.#into?.[index] ?? this.#ahead[index] ?? new Uint8Array(range.lengthBytes);
     this.#whole.push(next);
     this.#at = 0;
     return next;

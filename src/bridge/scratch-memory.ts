@@ -4,15 +4,11 @@
 // It is used again only when nobody holds it: no other call of the session, and no byte of it waits in the channel. It is held
 // weakly, so that it goes when there is garbage to collect and a session that peeks no more keeps nothing.
 
-import type { OwnedBytes } from '../base/bytes.ts';
-import { KIB } from '../base/limits.ts';
+import { type OwnedBytes, readyBytes } from '../base/bytes.ts';
 import { BRIDGE_LIMITS } from './bridge-limits.ts';
 import type { BridgeChannel } from './channel.ts';
 
 type Allocate = (lengthBytes: number) => OwnedBytes;
-
-/** A platform gives out memory as it is first written; what is written while a machine rests is to be there already. */
-const HOST_PAGE_BYTES = 4 * KIB;
 
 export class ScratchMemory {
   readonly #channel: Pick<BridgeChannel, 'copies' | 'bufferedBytes'>;
@@ -29,16 +25,16 @@ export class ScratchMemory {
     const isShort = lengthBytes > 0 && lengthBytes <= BRIDGE_LIMITS.scratchBytes;
     const isFree =
       this.#channel.copies === true && this.#holder === null && this.#channel.bufferedBytes === 0;
-    if (!isShort || !isFree) return newMemory;
+    if (!isShort || !isFree) return readyBytes;
     let memory = this.#kept?.deref();
     if (memory === undefined || memory.length < lengthBytes) {
-      memory = newMemory(lengthBytes);
+      memory = readyBytes(lengthBytes);
       this.#kept = new WeakRef(memory);
     }
     const whole = memory;
     let used = 0;
     const allocate: Allocate = (bytes) => {
-      if (used + bytes > whole.length) return newMemory(bytes);
+      if (used + bytes > whole.length) return readyBytes(bytes);
       used += bytes;
       return whole.subarray(used - bytes, used);
     };
@@ -50,10 +46,4 @@ export class ScratchMemory {
   giveBack(allocate: Allocate): void {
     if (this.#holder === allocate) this.#holder = null;
   }
-}
-
-function newMemory(lengthBytes: number): OwnedBytes {
-  const memory = new Uint8Array(lengthBytes);
-  for (let at = 0; at < lengthBytes; at += HOST_PAGE_BYTES) memory[at] = 0;
-  return memory;
 }

@@ -83,6 +83,21 @@ describe.each(SOCKETS)('a peek over %s', (_, socketOf) => {
     }
   });
 
+  it('brings ranges of which some are longer than what memory is made for ahead', async () => {
+    const { machine, memory } = await openPeeked(socketOf);
+    for (let page = 0; page < PAGES; page++) memory.fill(1 + (page % 251), page * 4096, (page + 1) * 4096);
+    const ranges = [
+      { address: 4096, lengthBytes: MEMORY_BYTES / 2 },
+      { address: 0, lengthBytes: MEMORY_BYTES },
+      { address: 7 * 4096, lengthBytes: 4096 },
+    ];
+    const { bytes } = await machine.peek(ranges);
+    const equal = ranges.map(({ address, lengthBytes }, index) =>
+      Buffer.compare(bytes[index]!, memory.subarray(address, address + lengthBytes)),
+    );
+    expect(equal).toEqual([0, 0, 0]);
+  });
+
   it('refuses memory of another length', async () => {
     const { machine } = await openPeeked(socketOf);
     const ranges = [{ address: 0, lengthBytes: 4096 }];
