@@ -72,7 +72,8 @@ export class DigestLive {
     assert(this.#part !== null && this.#instant !== null, 'an instant that was told is taken');
     const pages = this.#part.pages();
     for (const [region, ofRegion] of pages.entries()) {
-      for (const page of ofRegion) this.#scanner.learn(region, page, this.#part.digestOf(region, page)!);
+      for (const page of ofRegion)
+        this.#scanner.learn(region, page, this.#part.digestOf(region, page)!, true);
     }
     return pages;
   }

@@ -3,6 +3,7 @@
 
 import type { OwnedBytes } from '../base/bytes.ts';
 import type { PageSet } from '../memory/page-set.ts';
+import type { TrackerDescription } from './tracker.ts';
 
 /** Pages, and the digests of them, 32 bytes each. */
 export interface DigestedPages {
@@ -11,12 +12,18 @@ export interface DigestedPages {
 }
 
 export interface DigestScanner {
+  /** How many pages the last scan was to look at; all when left out. */
+  readonly lookedCount?: number;
+
+  /** How it finds what changed, where that is not by looking at all pages. */
+  readonly tier?: Pick<TrackerDescription, 'tier' | 'tierReason'> | undefined;
+
   /**
-   * Looks at all memory. Adds to `changed`, a set a region, the pages that hold something else than when it last looked, also
+   * Looks at all memory, or with `only` at these pages and those of `keep`. Adds to `changed`, a set a region, the pages that hold something else than when it last looked, also
    * when it throws. With `keep` it drops the copies it has and copies anew, as long as there is room, pages that changed and
    * those of `keep`; a guest at rest is then copied as it is.
    */
-  scan(changed: readonly PageSet[], keep?: readonly PageSet[]): Promise<void>;
+  scan(changed: readonly PageSet[], keep?: readonly PageSet[], only?: readonly PageSet[]): Promise<void>;
 
   /** The copy of a page; undefined when there is none. Valid until the next scan. */
   kept(region: number, page: number): Uint8Array | undefined;
@@ -27,8 +34,11 @@ export interface DigestScanner {
   /** Whether a page held what has this digest when it was last looked at. */
   holds(region: number, page: number, digest: Uint8Array): boolean;
 
-  /** Takes what a page holds as known: its digest of 32 bytes, zeros for a page of zeros. */
-  learn(region: number, page: number, digest: Uint8Array): void;
+  /**
+   * Takes what a page holds as known: its digest of 32 bytes, zeros for a page of zeros. `wasHeld` where the guest held that at
+   * some time since the last scan began; not so of what it shall hold.
+   */
+  learn(region: number, page: number, digest: Uint8Array, wasHeld?: boolean): void;
 
   /** Digests whole pages, wherever they are from. `bytes`, and what lies beside them in their buffer, are gone until it resolves. */
   digest(bytes: OwnedBytes, pageBytes: number): Promise<DigestedPages>;

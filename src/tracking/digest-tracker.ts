@@ -110,7 +110,8 @@ export class DigestTracker implements Tracker {
 
   async describe(): Promise<TrackerDescription> {
     const { machine, regions, traits } = this.#guest;
-    return { machine, regions, traits, tier: 'scan', tierReason: REASON, checkpoints: 'stored' };
+    const { tier = 'scan', tierReason = REASON } = this.#scanner.tier ?? {};
+    return { machine, regions, traits, tier, tierReason, checkpoints: 'stored' };
   }
 
   async captureAhead({ full, live = false }: AheadOptions): Promise<CapturedInstant | null> {
@@ -133,7 +134,7 @@ export class DigestTracker implements Tracker {
     this.#phase.require('ahead');
     checkPages(this.#guest.regions, region, pages);
     for (const [index, page] of pages.entries()) {
-      this.#scanner.learn(region, page, digests.subarray(index * 32, index * 32 + 32));
+      this.#scanner.learn(region, page, digests.subarray(index * 32, index * 32 + 32), true);
       this.#pending[region]!.add(page);
       this.#ahead!.add(region, page);
     }
@@ -158,7 +159,7 @@ export class DigestTracker implements Tracker {
         if (ahead !== null) for (const [region, pages] of captured.entries()) pages.addAll(changed[region]!);
         this.#left.note(captured);
         this.#isHeld = hold;
-        const instant = instantOf(captured);
+        const instant = instantOf(captured, this.#scanner.lookedCount);
         this.#lastCount = instant.count;
         if (this.#left.isEmpty && !hold) await this.#rest.end();
         const pauseMs = this.#rest.ms;

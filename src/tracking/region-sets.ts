@@ -12,8 +12,8 @@ export function fullSets(regions: readonly Region[]): PageSet[] {
 }
 
 /** Sets as a captured instant tells them, how many pages they are of, and how many are in them. */
-export function instantOf(captured: readonly PageSet[]) {
-  const pagesScanned = captured.reduce((sum, { pageCount }) => sum + pageCount, 0);
+export function instantOf(captured: readonly PageSet[], lookedCount?: number) {
+  const pagesScanned = lookedCount ?? captured.reduce((sum, { pageCount }) => sum + pageCount, 0);
   const count = captured.reduce((sum, { size }) => sum + size, 0);
   return { changed: captured.map(({ words }) => words), pagesScanned, count };
 }

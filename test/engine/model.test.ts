@@ -180,8 +180,8 @@ class History {
       this.#removals.push(mirrored.remove);
       return mirrored;
     }
-    const options = { keptPages: this.#pick([0, 5, 30, PAGES]), fewPages: this.#pick([0, 20, PAGES]) };
-    const filed = await adoptFiled(this.#engine, name, PAGES, options);
+    const [keptPages, fewPages] = [this.#pick([0, 5, 30, PAGES]), this.#pick([0, 20, PAGES])];
+    const filed = await adoptFiled(this.#engine, name, PAGES, { keptPages, fewPages, tracking });
     this.#removals.push(filed.remove);
     return filed;
   }

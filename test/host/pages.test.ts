@@ -47,6 +47,39 @@ const pageOf = (region: number, page: number): Uint8Array =>
   ram.subarray((region * COUNTS[0]! + page) * PAGE, (region * COUNTS[0]! + page + 1) * PAGE);
 
 describe('scans in threads', () => {
+  it('look at some pages alone, and at those of which a copy is wanted', async () => {
+    const random = new Random(seedOfRun());
+    const scanner = new RamScanner(path, regions, { threads });
+    await writeFile(path, ram);
+    await scanner.scan(sets());
+    for (let round = 0; round < 8; round++) {
+      const [only, keep, expected] = [sets(), sets(), sets()];
+      for (let count = random.below(12); count > 0; count--) {
+        const region = random.below(2);
+        const page = random.below(COUNTS[region]!);
+        pageOf(region, page).set(random.bytes(16));
+        (random.chance(0.7) ? only : keep)[region]!.add(page);
+        expected[region]!.add(page);
+      }
+      await writeFile(path, ram);
+      const changed = sets();
+      await scanner.scan(changed, keep, only);
+      expect(changed).toEqual(expected);
+      for (const [region, pages] of expected.entries()) {
+        for (const page of pages) expectSame(scanner.kept(region, page)!, pageOf(region, page));
+      }
+    }
+    // What nobody asked for is not looked at, where it does not lie between two that are.
+    pageOf(1, 100).set([1, 2, 3]);
+    await writeFile(path, ram);
+    const [only, changed] = [sets(), sets()];
+    only[0]!.add(2);
+    await scanner.scan(changed, undefined, only);
+    expect(changed).toEqual(sets());
+    await scanner.scan(changed);
+    expect([...changed[1]!]).toEqual([100]);
+  });
+
   it('find exactly the pages that changed, and copy those and the wanted ones while there is room', async () => {
     const random = new Random(seedOfRun());
     const scanner = new RamScanner(path, regions, { threads, mostKeptBytes: 60 * PAGE });

@@ -15,6 +15,7 @@ import { StagingFile } from '../../src/host/pages/staging-file.ts';
 import { loadKernels } from '../../src/kernel/load.ts';
 import type { Span } from '../../src/memory/span.ts';
 import { DigestTracker } from '../../src/tracking/digest-tracker.ts';
+import { MarkedScanner } from '../../src/tracking/marked-scanner.ts';
 import { openScanTracker } from '../../src/tracking/scan-tracker.ts';
 
 const PAGE = 4096;
@@ -180,7 +181,8 @@ export async function adoptFiled(
   remove: () => Promise<void>;
 }> {
   const { directory, path, guest, memory, remove } = await openFiled(StreamingGuest, pages, options);
-  const scanner = new RamScanner(path, guest.regions, { mostKeptBytes: keptPages * PAGE });
+  const all = new RamScanner(path, guest.regions, { mostKeptBytes: keptPages * PAGE });
+  const scanner = new MarkedScanner(guest, all);
   const staging = new StagingFile(directory, guest.regions);
   const tracker = new DigestTracker({ guest, scanner, staging, fewPages, partBytes: partPages * PAGE });
   return { guest, machine: engine.adopt(name, tracker), tracker, memory, remove };

@@ -7,7 +7,15 @@ import type { PagesAtHand } from '../../engine/page-encoder.ts';
 import { PageSet } from '../../memory/page-set.ts';
 import { pageCountOf, type Region } from '../../memory/region.ts';
 import type { DigestedPages, DigestScanner } from '../../tracking/digest-scanner.ts';
-import { CURSOR, DIGEST_BYTES, KEPT, openScanMemory, PAGE_BYTES, type ScanMemory } from './scan-memory.ts';
+import {
+  CURSOR,
+  DIGEST_BYTES,
+  IS_PARTIAL,
+  KEPT,
+  openScanMemory,
+  PAGE_BYTES,
+  type ScanMemory,
+} from './scan-memory.ts';
 import { pageThreads, type ThreadPool } from './thread-pool.ts';
 
 export interface RamScannerOptions {
@@ -39,7 +47,11 @@ export class RamScanner implements DigestScanner {
     this.#memory = openScanMemory(pages * PAGE_BYTES, options.mostKeptBytes);
   }
 
-  async scan(changed: readonly PageSet[], keep?: readonly PageSet[]): Promise<void> {
+  async scan(
+    changed: readonly PageSet[],
+    keep?: readonly PageSet[],
+    only?: readonly PageSet[],
+  ): Promise<void> {
     const memory = this.#memory;
     memory.changed.fill(0);
     memory.wanted.fill(0);
@@ -48,6 +60,9 @@ export class RamScanner implements DigestScanner {
     Atomics.store(memory.control, KEPT, keep === undefined ? memory.keptPages.length : 0);
     if (keep !== undefined) this.#places.clear();
     for (const [region, pages] of keep?.entries() ?? []) this.#copyBits(region, pages, memory.wanted, 'in');
+    Atomics.store(memory.control, IS_PARTIAL, only === undefined ? 0 : 1);
+    memory.only.set(memory.wanted);
+    for (const [region, pages] of only?.entries() ?? []) this.#copyBits(region, pages, memory.only, 'in');
     try {
       await this.#threads.runOnAll({ kind: 'scan', path: this.#path, memory });
     } finally {

@@ -9,6 +9,7 @@ import {
   CHUNK_PAGES,
   CURSOR,
   DIGEST_BYTES,
+  IS_PARTIAL,
   KEPT,
   PAGE_BYTES,
   type ScanMemory,
@@ -51,8 +52,8 @@ export function scanChunks({ path, memory }: ScanTask, work: ScanWorkArea): void
     for (;;) {
       const chunk = Atomics.add(memory.control, CURSOR, 1);
       if (chunk >= chunkCount) return;
-      const first = chunk * CHUNK_PAGES;
-      const count = Math.min(CHUNK_PAGES, memory.pageCount - first);
+      const { first, count } = partOf(memory, chunk);
+      if (count === 0) continue;
       const bytes = work.kernels.arena.bytes(work.pages, count * PAGE_BYTES);
       readFully(file, path, bytes, first * PAGE_BYTES);
       compareChunk(memory, work, first, count, bytes);
@@ -60,6 +61,21 @@ export function scanChunks({ path, memory }: ScanTask, work: ScanWorkArea): void
   } finally {
     closeSync(file);
   }
+}
+
+/** Of a chunk, the pages from the first to the last one that are to be looked at. */
+function partOf(memory: ScanMemory, chunk: number): { readonly first: number; readonly count: number } {
+  let first = chunk * CHUNK_PAGES;
+  let end = Math.min(first + CHUNK_PAGES, memory.pageCount);
+  if (Atomics.load(memory.control, IS_PARTIAL) === 0) return { first, count: end - first };
+  const isAsked = (page: number): boolean => ((memory.only[page >>> 5]! >>> (page & 31)) & 1) === 1;
+  const { only } = memory;
+  const word = first >>> 5;
+  // Most chunks have none.
+  if (only.subarray(word, word + CHUNK_PAGES / 32).every((bits) => bits === 0)) return { first, count: 0 };
+  while (first < end && !isAsked(first)) first++;
+  while (first < end && !isAsked(end - 1)) end--;
+  return { first, count: end - first };
 }
 
 function compareChunk(

@@ -5,6 +5,7 @@
 //   digests   32 bytes a page: BLAKE3-256 of what it held when a thread last looked, zeros for a page of zeros
 //   changed   a bit a page: it held something else than the time before
 //   wanted    a bit a page: copy it aside, changed or not
+//   only      a bit a page: look at it; counts where `control` says that not all are looked at
 //   kept      copies of pages, in the order in which threads came to them; `keptPages` says which ones
 //
 // One writer a word: a chunk belongs to the thread that took it from the cursor, and a chunk is whole words of each bitmap. A
@@ -23,7 +24,9 @@ const MOST_KEPT_BYTES = 128 * MIB;
 
 export const CURSOR = 0;
 export const KEPT = 1;
-const CONTROL_WORDS = 2;
+/** 1 where `only` counts. */
+export const IS_PARTIAL = 2;
+const CONTROL_WORDS = 3;
 
 /** The shared arrays; they are sent to threads as they are. */
 export interface ScanMemory {
@@ -32,6 +35,7 @@ export interface ScanMemory {
   readonly digests: Int32Array<SharedArrayBuffer>;
   readonly changed: Uint32Array<SharedArrayBuffer>;
   readonly wanted: Uint32Array<SharedArrayBuffer>;
+  readonly only: Uint32Array<SharedArrayBuffer>;
   readonly kept: Uint8Array<SharedArrayBuffer>;
   readonly keptPages: Uint32Array<SharedArrayBuffer>;
 }
@@ -47,6 +51,7 @@ export function openScanMemory(sizeBytes: number, mostKeptBytes = MOST_KEPT_BYTE
     digests: new Int32Array(new SharedArrayBuffer(DIGEST_BYTES * pageCount)),
     changed: new Uint32Array(new SharedArrayBuffer(4 * words)),
     wanted: new Uint32Array(new SharedArrayBuffer(4 * words)),
+    only: new Uint32Array(new SharedArrayBuffer(4 * words)),
     kept: new Uint8Array(new SharedArrayBuffer(PAGE_BYTES * keptPages)),
     keptPages: new Uint32Array(new SharedArrayBuffer(4 * keptPages)),
   };

@@ -15,6 +15,7 @@ import type { Vitrine } from '../../engine/vitrine.ts';
 import { loadKernels } from '../../kernel/load.ts';
 import { spansAtAddress } from '../../memory/span.ts';
 import { DigestTracker } from '../../tracking/digest-tracker.ts';
+import { MarkedScanner } from '../../tracking/marked-scanner.ts';
 import { openScanTracker } from '../../tracking/scan-tracker.ts';
 import type { Tracker } from '../../tracking/tracker.ts';
 import { addressSpaceOf } from '../forensics/page-walk.ts';
@@ -183,7 +184,7 @@ async function openTracker(
       clock,
     });
   }
-  const scanner = new RamScanner(files.ram, guest.regions);
+  const scanner = new MarkedScanner(guest, new RamScanner(files.ram, guest.regions));
   const staging = new StagingFile(files.directory, guest.regions);
   return new DigestTracker({ guest, scanner, staging, clock });
 }

@@ -140,5 +140,6 @@ async function drive(name: string, options: { readonly mostCopiedBytes?: number 
 }
 
 await drive('copied', {});
+await drive('digests', { mostCopiedBytes: MIB });
 await vitrine.close();
 tell('end', {});
