@@ -3,7 +3,8 @@
 //
 //   tick ─▶ runs? not busy? ─▶ save ─▶ over the budget? thin, and collect now and then ─▶ the book is written ─▶ next tick
 //
-// All of that takes at most a tenth of the time: where saves cost more, points come less often. What a point adds is what its save wrote;
+// All of that takes at most a tenth of the time, but for the first point, which looks at all memory: where saves cost more, points come less
+// often. What a point adds is what its save wrote;
 // when one between two others goes, the later one inherits what both did not write. The oldest point's own bytes do not count, since any
 // past needs one whole state. Layers of disks are not counted either; they go with the snapshots that name them.
 
@@ -42,6 +43,9 @@ export class Recording {
   readonly #parts: RecordingParts;
   #book: RecordingBook;
   #skippedCount = 0;
+  /** What the last point cost; the first of a process, which looks at all memory, is not counted. */
+  #workMs = 0;
+  #hasTaken = false;
   #failures = 0;
   #failure: string | null = null;
   #freedBytes = 0;
@@ -57,6 +61,11 @@ export class Recording {
 
   get book(): RecordingBook {
     return this.#book;
+  }
+
+  /** Milliseconds from one point to the next, as they come at the moment: as asked for, or more where saves cost much. */
+  get paceMs(): number {
+    return Math.max(this.#book.everyMs, this.#workMs / MAX_SHARE);
   }
 
   /** Times at which there was nothing to save: it rested, or was saved or restored for somebody else. */
@@ -225,10 +234,15 @@ export class Recording {
   async #tick(): Promise<void> {
     const { clock } = this.#parts;
     const startMs = clock.nowMs();
+    let isFirst = false;
     try {
       const isTaken = await this.epoch();
       if (!isTaken) this.#skippedCount++;
-      else this.#failure = null;
+      else {
+        this.#failure = null;
+        isFirst = !this.#hasTaken;
+        this.#hasTaken = true;
+      }
       this.#failures = 0;
     } catch (error) {
       this.#failure = isVitrineError(error) ? error.code : 'internal';
@@ -240,7 +254,8 @@ export class Recording {
     }
     if (!this.#book.isOn || this.#isLeft) return;
     const tookMs = clock.nowMs() - startMs;
-    this.#waitFor(Math.max(0, Math.max(this.#book.everyMs, tookMs / MAX_SHARE) - tookMs));
+    this.#workMs = isFirst ? 0 : tookMs;
+    this.#waitFor(Math.max(0, this.paceMs - tookMs));
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {

@@ -116,7 +116,12 @@ describe('a recording', () => {
   it('takes at most a tenth of the time', async () => {
     const recording = await recordings.start('alpha', { ...EVERY, everyMs: 100 });
     later.costMs = 500;
+    // The first one looks at all memory.
     await later.next();
+    expect(later.nextInMs).toBeLessThan(1_000);
+    expect(recording.paceMs).toBe(100);
+    await later.next();
+    expect(recording.paceMs).toBeGreaterThanOrEqual(5_000);
     // One look at the clock before the work and one after it.
     expect(later.nextInMs).toBeGreaterThanOrEqual(4_000);
     await recording.stop();

@@ -1,7 +1,7 @@
 // rewind-list: the points of a machine's recent past, oldest first, and how it is kept.
 
 import * as v from 'valibot';
-import { COUNT, LABEL, MACHINE_NAME, SNAPSHOT_ID } from '../fields.ts';
+import { COUNT, LABEL, MACHINE_NAME, MS, SNAPSHOT_ID } from '../fields.ts';
 import { provided } from '../running.ts';
 import { defineVerb } from '../verb.ts';
 
@@ -17,6 +17,8 @@ export const rewindList = defineVerb({
     isOn: v.boolean(),
     everyMs: COUNT,
     budgetBytes: COUNT,
+    /** As points come at the moment: `everyMs`, or more where saves cost much. */
+    paceMs: MS,
     /** As the budget counts them. */
     bytes: COUNT,
     /** Times at which the machine rested or was busy. */
@@ -39,8 +41,8 @@ export const rewindList = defineVerb({
     const base = call.host.machine(name)?.machine?.base ?? null;
     const points = await recording.points();
     await call.sendItems(points.map((point) => ({ ...point, isHere: point.snapshot === base })));
-    const { bytes, skippedCount, failure } = recording;
+    const { bytes, paceMs, skippedCount, failure } = recording;
     const { isOn, everyMs, budgetBytes } = recording.book;
-    return { isOn, everyMs, budgetBytes, bytes, skippedCount, failure };
+    return { isOn, everyMs, budgetBytes, paceMs, bytes, skippedCount, failure };
   },
 });

@@ -95,8 +95,9 @@ async function list({ client, result, say }: VerbCall, machine: string): Promise
   ]);
   const heads = ['', 'POINT', 'TIME', 'ADDED', 'AFTER', 'BOOKMARK'];
   result(past, rows.length === 0 ? '' : textTable(heads, rows));
-  const { isOn, everyMs, budgetBytes, bytes, failure } = past;
-  const pace = isOn ? `every ${durationText(everyMs)}` : 'no more are taken';
+  const { isOn, everyMs, paceMs, budgetBytes, bytes, failure } = past;
+  const asked = paceMs > everyMs ? `, not ${durationText(everyMs)}: saves may take a tenth of the time` : '';
+  const pace = isOn ? `every ${durationText(paceMs)}${asked}` : 'no more are taken';
   say(
     rows.length === 0 && !isOn
       ? `No past. Keep one: vitrine rewind start ${machine}`
