@@ -11,7 +11,8 @@ import { build } from 'vite';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { findKeptMachines } from '../../src/host/qemu/kept-machine.ts';
 import { nameOf } from '../../src/host/qemu/run-directory.ts';
-import { pulseRomFile } from './pulse-machine.ts';
+import { BareQemu } from './bare-qemu.ts';
+import { pulseRomFile, QEMUS } from './pulse-machine.ts';
 import { pulseShell } from './pulse-shell.ts';
 
 let folder = '';
@@ -41,7 +42,8 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-async function startBridge(...more: string[]): Promise<void> {
+/** Resolves, when it serves, with what gives its log so far. */
+async function startBridge(...more: string[]): Promise<() => string> {
   const args = [join(folder, 'program/vitrine.js'), 'serve', '--listen', '127.0.0.1:0', '--json', ...more];
   const child = spawn(process.execPath, args, {
     env: { ...process.env, ...environment },
@@ -55,6 +57,7 @@ async function startBridge(...more: string[]): Promise<void> {
   const early = once(child, 'exit').then(() => Promise.reject(new Error(`the bridge ended: ${said}`)));
   early.catch(() => {});
   await Promise.race([once(child.stdout, 'data'), early]);
+  return () => said;
 }
 
 async function endBridge(signal: NodeJS.Signals): Promise<void> {
@@ -192,4 +195,32 @@ it('that stands on a disk and is without a bridge keeps its store from being col
   await expect.poll(() => running(pid)).toEqual([false]);
   expect(await collect()).toMatchObject({ code: 0, error: expect.stringContaining('1 layers') });
   expect(await layers()).toEqual([]);
+});
+
+it('of others, held for a save at that moment, is let go on by the next bridge', async () => {
+  await endBridge('SIGTERM');
+  const qemu = await BareQemu.startPulse(QEMUS[0]!.program, (place) => [
+    ...['-machine', 'pc-q35-7.2', '-m', '16'],
+    ...['-chardev', `socket,id=second,path=${join(place, 'second')},server=on,wait=off`],
+    ...['-mon', 'chardev=second,mode=control'],
+  ]);
+  const status = async () => ((await qemu.call('query-status')) as { status: string }).status;
+  try {
+    await startBridge();
+    await done('attach', 'theirs', '--qmp', join(qemu.folder, 'second'));
+    const heard = qemu.events.length;
+    const saving = vitrine('save', 'theirs');
+    // Held this very moment; a save that was quicker than the signal is made again.
+    await expect.poll(() => qemu.events.length, { interval: 1, timeout: 60_000 }).toBeGreaterThan(heard);
+    await endBridge('SIGKILL');
+    await saving;
+    const said = await startBridge();
+    expect(said()).toContain('"attached-machine-left"');
+    expect(await status()).toBe('running');
+    await done('attach', 'theirs', '--qmp', join(qemu.folder, 'second'));
+    await done('save', 'theirs');
+  } finally {
+    await endBridge('SIGTERM');
+    await qemu.close();
+  }
 });

@@ -7,7 +7,7 @@ import type { MachineFacts, MachineState } from '../../bridge/host.ts';
 import type { Machine } from '../../engine/machine.ts';
 import type { PeekRange } from '../../engine/peek.ts';
 import type { Vitrine } from '../../engine/vitrine.ts';
-import { type AttachedMachine, attachQemu } from '../qemu/attach.ts';
+import { type AttachedMachine, type AttachOptions, attachQemu } from '../qemu/attach.ts';
 import type { LaunchedMachine } from './local-host.ts';
 import { pokeGuest } from './poke-guest.ts';
 
@@ -19,8 +19,13 @@ export class AttachedHostMachine implements LaunchedMachine {
   #ended = '';
 
   /** Takes the machine whose monitor listens at `socket`. Throws as `attachQemu`; the machine is as before then. */
-  static async open(name: string, socket: string, engine: Vitrine): Promise<AttachedHostMachine> {
-    const attached = await attachQemu(name, socket, engine);
+  static async open(
+    name: string,
+    socket: string,
+    engine: Vitrine,
+    options: AttachOptions = {},
+  ): Promise<AttachedHostMachine> {
+    const attached = await attachQemu(name, socket, engine, options);
     return new AttachedHostMachine(name, socket, attached, await attached.guest.isRunning());
   }
 

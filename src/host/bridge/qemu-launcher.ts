@@ -110,7 +110,9 @@ export class QemuLauncher implements Launcher {
 
   /** Its owner has it; the book does not. */
   async attach({ name, socket }: AttachRequest, engine: Vitrine): Promise<LaunchedMachine> {
-    return AttachedHostMachine.open(name, socket, engine);
+    // Where the next bridge looks for what this one left.
+    const { runRoot } = this.#options;
+    return AttachedHostMachine.open(name, socket, engine, runRoot === undefined ? {} : { root: runRoot });
   }
 
   async collectDisks(engine: Vitrine, machines: readonly LaunchedMachine[]): Promise<DisksReport> {
