@@ -275,6 +275,11 @@ export class Machine {
     );
   }
 
+  /** Runs `work` while no save, restore or reset is: for a host that does something with the guest itself. Throws `busy`. */
+  alone<T>(what: string, work: () => Promise<T>): Promise<T> {
+    return this.#exclusively(what, work);
+  }
+
   /** Ends the guest. Snapshots stay. */
   async close(): Promise<void> {
     await this.#tracker.close();

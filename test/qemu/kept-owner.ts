@@ -7,13 +7,10 @@ import { loadCodecs } from '../../src/codec/load.ts';
 import { openEngine, type Vitrine } from '../../src/engine/vitrine.ts';
 import { attachQemu } from '../../src/host/qemu/attach.ts';
 import { adoptKeptMachine, findKeptMachines } from '../../src/host/qemu/kept-machine.ts';
+import { provePageMap } from '../../src/host/qemu/page-map-proof.ts';
 import { ProcessRam } from '../../src/host/qemu/process-ram.ts';
 import type { QemuProfile } from '../../src/host/qemu/profile.ts';
-import {
-  openQemuMachine,
-  type QemuMachine,
-  type QemuMachineOptions,
-} from '../../src/host/qemu/qemu-machine.ts';
+import { openQemuMachine, QemuMachine, type QemuMachineOptions } from '../../src/host/qemu/qemu-machine.ts';
 import { Qmp } from '../../src/host/qemu/qmp.ts';
 import { RamFile } from '../../src/host/qemu/ram-file.ts';
 import { loadKernels } from '../../src/kernel/load.ts';
@@ -27,7 +24,7 @@ export interface OwnerTask {
   /** Attaches the machine of others whose monitor listens there. */
   readonly attach?: string;
   /** What it does with the machine. */
-  readonly work: 'nothing' | 'save' | 'save live' | 'restore' | 'reset';
+  readonly work: 'nothing' | 'save' | 'save live' | 'restore' | 'reset' | 'quicken';
   readonly snapshot?: string;
   /** The step at which it dies; absent, it lives. */
   readonly step?: number;
@@ -44,6 +41,8 @@ process.stdout.write('ready\n');
 if (task.work === 'reset') await machine.machine.checkpoint();
 // What it has to prove first is no step of it.
 if (task.work === 'save live') await machine.machine.save({ live: {} });
+if (task.work === 'quicken' && machine instanceof QemuMachine)
+  await provePageMap(machine.process.profile, task.root);
 dieAtStep(task);
 await doWork(machine);
 process.stdout.write('done\n');
@@ -64,7 +63,11 @@ async function open(vitrine: Vitrine): Promise<Pick<QemuMachine, 'machine'>> {
   return machine;
 }
 
-async function doWork({ machine }: Pick<QemuMachine, 'machine'>): Promise<void> {
+async function doWork(
+  qemu: Pick<QemuMachine, 'machine'> & Partial<Pick<QemuMachine, 'quicken'>>,
+): Promise<void> {
+  const { machine } = qemu;
+  if (task.work === 'quicken') await qemu.quicken?.();
   if (task.work === 'save') await machine.save();
   if (task.work === 'save live') await machine.save({ live: {} });
   if (task.work === 'restore') await machine.restore(task.snapshot!);

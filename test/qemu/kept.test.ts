@@ -1,4 +1,4 @@
-// Machines whose owner is killed, in the midst of a save, a restore and a reset: they are found as they are, go on if they were meant
+// Machines whose owner is killed, in the midst of a save, a restore, a reset and a move: they are found as they are, go on if they were meant
 // to, and by Pulse's rules not a byte of them is another. One that was cut in two says so, and a restore mends it.
 
 import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
@@ -106,6 +106,7 @@ describe.each(QEMUS)('a machine in QEMU $version whose owner is killed', ({ prog
     ['restore', 5],
     ['reset', 2],
     ['save live', 4],
+    ['quicken', 4],
   ] as const) {
     it(`killed on the way in a ${work} goes on exactly, or says that it cannot`, async () => {
       let torn = 0;
@@ -116,7 +117,7 @@ describe.each(QEMUS)('a machine in QEMU $version whose owner is killed', ({ prog
         const state = await readPulse(guest);
         if (guest.isTorn) {
           torn++;
-          expect(work).not.toMatch(/save/);
+          expect(work).not.toMatch(/save|quicken/);
           expect(await guest.isRunning()).toBe(false);
           expect(await codeOf(() => machine.start())).toBe('wrong-state');
           expect(await codeOf(() => machine.machine.save())).toBe('wrong-state');

@@ -7,35 +7,30 @@
 //
 // Clones are the same machine, random numbers and keys included: what must be unique, the guest has to make anew.
 
-import { once } from 'node:events';
-import { open } from 'node:fs/promises';
-import { connect } from 'node:net';
-import { join } from 'node:path';
 import { VitrineError } from '../../base/error.ts';
-import { MIB } from '../../base/limits.ts';
 import type { SnapshotId } from '../../engine/snapshot.ts';
 import type { Vitrine } from '../../engine/vitrine.ts';
 import { openDisks } from './disks.ts';
+import type { QemuGuestOptions } from './guest-options.ts';
+import { deviceStream, sendStream } from './incoming-state.ts';
+import { launchWith } from './launch-with.ts';
 import { provePageMap } from './page-map-proof.ts';
 import type { QemuProcess } from './process.ts';
 import { openProcessRam } from './process-ram.ts';
 import { givesMemoryBack, type MachineFiles, type QemuProfile, resolveProfile } from './profile.ts';
-import type { QemuGuestOptions } from './qemu-guest.ts';
 import {
   adoptProcess,
   type LaunchedParts,
-  launchWith,
   type QemuMachine,
   type QemuMachineOptions,
 } from './qemu-machine.ts';
+import { writeRamImage } from './ram-image.ts';
 import { discardRunDirectory, makeRunDirectory } from './run-directory.ts';
 import { readSavedMachine, type SavedMachine } from './saved-machine.ts';
 import { type SelfTestReport, selfTest } from './self-test.ts';
 import { connectSerial, type SerialLine } from './serial-line.ts';
 import { IGNORE_SHARED } from './state-transfer.ts';
-import { type StreamPage, synthesizeStream } from './stream/index.ts';
 
-const PAGE_BYTES = 4096;
 const DEFAULT_SPARE = 1;
 
 export interface ClonePoolOptions extends Omit<QemuMachineOptions, 'snapshot'> {
@@ -66,7 +61,9 @@ export async function openClonePool(
   const saved = await readSavedMachine(vitrine, snapshot, resolved);
   const files = await makeRunDirectory(`${name}-image`, options.root);
   try {
-    await writeImage(files.ram, saved);
+    const read = async (offset: number, lengthBytes: number) =>
+      (await saved.readRam([{ offset, lengthBytes }]))[0]!;
+    await writeRamImage(files.ram, saved.ramBytes, read);
     const isTold = pageMap.works;
     const pool = new ClonePool({ name, profile, vitrine, saved, proof, isTold, files, options });
     await pool.fill();
@@ -259,69 +256,9 @@ export class Clone {
   }
 }
 
-/** RAM as a file. What is zero takes no room in it. Clones map it privately: nothing that they do reaches it. */
-async function writeImage(path: string, saved: SavedMachine): Promise<void> {
-  const file = await open(path, 'wx', 0o600);
-  try {
-    await file.truncate(saved.ramBytes);
-    for (let offset = 0; offset < saved.ramBytes; offset += MIB) {
-      const lengthBytes = Math.min(MIB, saved.ramBytes - offset);
-      const [bytes] = await saved.readRam([{ offset, lengthBytes }]);
-      for (let at = 0; at < lengthBytes; at += PAGE_BYTES) {
-        const page = bytes!.subarray(at, at + PAGE_BYTES);
-        if (!isZero(page)) await file.write(page, 0, page.length, offset + at);
-      }
-    }
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code !== 'ENOSPC') throw cause;
-    throw new VitrineError('memory-exhausted', { bytes: saved.ramBytes }, { cause });
-  } finally {
-    await file.close();
-  }
-}
-
-/** Devices and the blocks that are not RAM; RAM is listed and not told, so that the image stays in its place. */
-function deviceStream({ machineType, blocks, sections, contents }: SavedMachine): Uint8Array[] {
-  const pages: StreamPage[] = [];
-  for (const [index, { bytes }] of contents.entries()) {
-    for (let offset = 0; offset < bytes.length; offset += PAGE_BYTES) {
-      const page = bytes.subarray(offset, offset + PAGE_BYTES);
-      pages.push({ block: index + 1, offset, bytes: isZero(page) ? 0 : page });
-    }
-  }
-  // Addresses are compared for shared memory alone, and a clone has none.
-  const listed = blocks.map((block) => ({ ...block, gpa: 0 }));
-  return synthesizeStream({ machineType, capabilities: [IGNORE_SHARED], blocks: listed, pages, sections });
-}
-
-/** Loads a stream into a process that waits for one. */
-async function sendStream({ qmp, files }: QemuProcess, stream: readonly Uint8Array[]): Promise<void> {
-  const path = join(files.directory, 'incoming');
-  await qmp.execute('migrate-incoming', { uri: `unix:${path}` });
-  const socket = connect(path);
-  // What went wrong is told by the monitor; the socket only ends then.
-  socket.on('error', () => {});
-  await Promise.race([once(socket, 'connect'), once(socket, 'close')]);
-  for (const chunk of stream) socket.write(chunk);
-  socket.end();
-  for (;;) {
-    const { status, 'error-desc': said } = await qmp.execute('query-migrate');
-    if (status === 'completed') return;
-    if (status === 'failed')
-      throw new VitrineError('guest-failed', { command: 'migrate-incoming', said: said ?? '' });
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
-}
-
 async function end({ process, serial, disks }: LaunchedParts): Promise<void> {
   serial.close();
   process.kill();
   await process.close();
   await disks?.close();
 }
-
-function isZero(bytes: Uint8Array): boolean {
-  return Buffer.compare(bytes, ZERO_PAGE.subarray(0, bytes.length)) === 0;
-}
-
-const ZERO_PAGE = new Uint8Array(PAGE_BYTES);

@@ -22,6 +22,8 @@ const PAGE_BYTES = 4096;
 export interface CloneOrigin {
   /** The file that it maps privately as its RAM. */
   readonly image: string;
+  /** Whether no other machine stands on it: then it is memory that this one takes. */
+  readonly isAlone?: boolean;
   /** What was loaded into it; absent when its firmware ran since, which writes what is ROM to everybody else. */
   readonly loaded?: LoadedState;
 }
@@ -34,13 +36,15 @@ export interface LoadedState {
 export class CloneRam implements Ram {
   readonly #process: ProcessRam;
   readonly #image: number;
+  readonly #isAlone: boolean;
   /** Pages that were told once as the process's own, which they stay: they are read there without asking again. */
   readonly #own: PageSet;
   #isOpen = true;
 
   /** Takes the process's RAM over, and closes it with itself. Throws `guest-failed` when the image is not that machine's. */
-  constructor(process: ProcessRam, imagePath: string) {
+  constructor(process: ProcessRam, { image: imagePath, isAlone = false }: Omit<CloneOrigin, 'loaded'>) {
     this.#process = process;
+    this.#isAlone = isAlone;
     this.#own = new PageSet(Math.ceil(process.sizeBytes / PAGE_BYTES));
     try {
       this.#image = openSync(imagePath, 'r');
@@ -54,7 +58,7 @@ export class CloneRam implements Ram {
   }
 
   get usedBytes(): number {
-    return this.#process.usedBytes;
+    return this.#process.usedBytes + (this.#isAlone ? fstatSync(this.#image).blocks * 512 : 0);
   }
 
   /** Of a machine that runs: a page that becomes its own meanwhile may be read as it was before. */

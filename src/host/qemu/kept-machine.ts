@@ -26,6 +26,7 @@ import {
 import type { Qmp } from './qmp.ts';
 import type { RunState } from './qmp-commands.ts';
 import {
+  endProcess,
   isAlive,
   type KeptNote,
   type MachineNote,
@@ -73,6 +74,12 @@ export async function findKeptMachines(home: string, root?: string): Promise<Kep
       const files = filesIn(join(one, entry));
       const note = await readNote(files);
       if (note?.kept?.home !== home || note.qemu === null || !(await isAlive(note.qemu))) continue;
+      const { inPlaceOf } = note.kept;
+      if (inPlaceOf !== undefined && (await isAlive(inPlaceOf))) {
+        // Its owner was killed before the other one was ended: that one is whole, and this one is nobody's.
+        if (!(await isAlive(note.owner))) await endProcess(note.qemu);
+        continue;
+      }
       found.push({ name: note.name, qemu: note.qemu, files, kept: note.kept, note });
     }
   }

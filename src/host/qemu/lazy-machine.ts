@@ -12,6 +12,7 @@ import { VitrineError } from '../../base/error.ts';
 import type { SnapshotId } from '../../engine/snapshot.ts';
 import type { Vitrine } from '../../engine/vitrine.ts';
 import { openDisks } from './disks.ts';
+import { launchWith } from './launch-with.ts';
 import {
   type PageRef,
   type PageReport,
@@ -24,7 +25,6 @@ import { type QemuProfile, resolveProfile } from './profile.ts';
 import {
   adoptProcess,
   type LaunchedParts,
-  launchWith,
   type QemuMachine,
   type QemuMachineOptions,
 } from './qemu-machine.ts';

@@ -11,6 +11,8 @@
 // several NUMA nodes, is refused rather than taken for something else.
 
 import { VitrineError } from '../../base/error.ts';
+import { LIMITS } from '../../base/limits.ts';
+import type { Region } from '../../memory/region.ts';
 import { RAM_BLOCK } from './profile.ts';
 
 /** Guest addresses that follow each other in the RAM file, too. */
@@ -86,4 +88,16 @@ function piecesOf(flatView: string): RamRange[] {
     pieces.push({ guestAddress, offsetBytes: Number.parseInt(offset ?? '0', 16), sizeBytes });
   }
   return pieces;
+}
+
+/** A region for each range. */
+export function regionsOf(ranges: readonly RamRange[]): Region[] {
+  return ranges.map(({ guestAddress, sizeBytes }, id) => ({
+    id,
+    name: id === 0 ? 'ram' : 'ram.high',
+    kind: 'ram',
+    guestAddress,
+    sizeBytes,
+    pageBytes: LIMITS.defaultPageBytes,
+  }));
 }

@@ -10,7 +10,6 @@
 // their owner's state has changed, and after a reset.
 
 import { VitrineError } from '../../base/error.ts';
-import { LIMITS } from '../../base/limits.ts';
 import type {
   DeviceRecord,
   DirtyTake,
@@ -26,54 +25,27 @@ import type { Region } from '../../memory/region.ts';
 import { regionOf, type Span } from '../../memory/span.ts';
 import type { QemuBell } from './bell.ts';
 import { decodeBellRecord, isBellRecord, NOBODY_WAITS } from './bell-line.ts';
-import type { CloneOrigin } from './clone-ram.ts';
 import { comeToRest } from './come-to-rest.ts';
-import { DeviceState, type DeviceStateOptions, type SavePath } from './device-state.ts';
+import { DeviceState, type SavePath } from './device-state.ts';
 import { isDiskRecord } from './disk-record.ts';
 import type { Disks } from './disks.ts';
+import { type GuestAtRest, type QemuGuestOptions, type QemuHost, UNPROVEN } from './guest-options.ts';
 import type { LiveVerdict } from './live-proof.ts';
 import { whyNoRoom } from './live-room.ts';
-import { streamLive } from './live-stream.ts';
 import { openRam } from './open-ram.ts';
-import { type RamRange, ramRangesIn } from './physmap.ts';
-import type { QemuProcess } from './process.ts';
+import { type RamRange, ramRangesIn, regionsOf } from './physmap.ts';
 import type { Ram } from './process-ram.ts';
 import { RAM_BLOCK } from './profile.ts';
-import type { QmpEvent } from './qmp.ts';
 import type { RunState } from './qmp-commands.ts';
 import { openRamMarks, type RamMarks } from './ram-marks.ts';
 import type { RunIntent } from './run-intent.ts';
-import type { Verdict } from './self-test.ts';
 import { IGNORE_SHARED, StateTransfer } from './state-transfer.ts';
-import { StreamedMemory } from './streamed-memory.ts';
+import { streamMachine } from './stream-machine.ts';
 import { WholeRam } from './whole-ram.ts';
 import { Wholeness } from './wholeness.ts';
 
 /** A machine in one of these states goes on only after a reset. */
 const ENDED_STATES: readonly RunState[] = ['shutdown', 'internal-error', 'guest-panicked'];
-
-export interface QemuGuestOptions extends DeviceStateOptions {
-  /** How its state may be streamed while it runs, asked when that is first wanted; never, when left out. */
-  readonly live?: () => Promise<LiveVerdict>;
-  /** Disks that are saved with it. */
-  readonly disks?: Disks | undefined;
-  /** Where what its owner means to do with it is kept, for a machine that may outlive its owner. */
-  readonly intent?: RunIntent | undefined;
-  /** `private` where RAM is no file that is shared with us, `monitor` where the process may not be looked into; or `file`. */
-  readonly ram?: 'file' | 'private' | 'monitor';
-  /** What was seen of soft-dirty bits with this QEMU; they are tried when left out. */
-  readonly marksProof?: Verdict | undefined;
-  /** With `private`: what it was cloned from, where the kernel was proven to tell what it wrote since. */
-  readonly origin?: CloneOrigin | undefined;
-}
-
-/** The process of a machine, as its guest needs it: one of ours, or one that others started. */
-export type QemuHost = Pick<
-  QemuProcess,
-  'qmp' | 'profile' | 'files' | 'pid' | 'saidBytes' | 'saidSince' | 'close' | 'bell'
->;
-
-const UNPROVEN = async (): Promise<LiveVerdict> => ({ because: 'nobody has proven a way for it' });
 
 /**
  * The guest of a process that was just started and is the guest's from now on: `close` ends it.
@@ -114,17 +86,17 @@ export class QemuGuest implements Guest {
   readonly machine: MachineDescription;
   readonly regions: readonly Region[];
   readonly doorbell: QemuBell | undefined;
-  readonly #process: QemuHost;
-  readonly #ram: Ram;
-  readonly #marks: RamMarks;
+  #process: QemuHost;
+  #ram: Ram;
+  #marks: RamMarks;
   /** Where RAM comes and goes with states alone. */
   readonly #wholeRam: WholeRam | undefined;
   readonly #ranges: readonly RamRange[];
-  readonly #devices: DeviceState;
-  readonly #disks: Disks | undefined;
-  readonly #live: () => Promise<LiveVerdict>;
-  readonly #intent: RunIntent | undefined;
-  readonly #wholeness: Wholeness;
+  #devices: DeviceState;
+  #disks: Disks | undefined;
+  #live: () => Promise<LiveVerdict>;
+  #intent: RunIntent | undefined;
+  #wholeness: Wholeness;
   readonly #guard = new PauseGuard();
   /** Settles when the pauses and resumes so far have been served: they go one after another. */
   #turn: Promise<unknown> = Promise.resolve();
@@ -154,14 +126,7 @@ export class QemuGuest implements Guest {
     process.qmp.onEvent(({ event }) => {
       if (event === 'RESET') devices.lookAgain();
     });
-    this.regions = ranges.map(({ guestAddress, sizeBytes }, id) => ({
-      id,
-      name: id === 0 ? 'ram' : 'ram.high',
-      kind: 'ram',
-      guestAddress,
-      sizeBytes,
-      pageBytes: LIMITS.defaultPageBytes,
-    }));
+    this.regions = regionsOf(ranges);
     const { machine, cpu, cpus, accelerator, memoryBytes } = process.profile;
     this.machine = {
       kind: 'qemu',
@@ -211,11 +176,6 @@ export class QemuGuest implements Guest {
       else await this.#process.qmp.execute('stop');
       this.#intent?.setShallRun(false);
     });
-  }
-
-  /** Hears what QEMU tells of the machine. */
-  onEvent(listener: (event: QmpEvent) => void): () => void {
-    return this.#process.qmp.onEvent(listener);
   }
 
   pause({ devices }: PauseNeeds = {}): Promise<void> {
@@ -285,20 +245,14 @@ export class QemuGuest implements Guest {
       if (this.#guard.state === 'paused') return { reason: 'it is paused' };
       if (!(await this.isRunning())) return { reason: 'it does not run' };
       if (this.doorbell?.ring !== undefined) return { reason: 'a program in it waits for its doorbell' };
-      const { qmp, files, profile } = this.#process;
+      const { files, profile } = this.#process;
       const noRoom = whyNoRoom(files.directory, profile.memoryBytes - this.#ram.usedBytes);
       if (noRoom !== undefined) return { reason: noRoom };
       const { method, because } = await this.#live();
       if (method === undefined) return { reason: because };
-      const memory = new StreamedMemory(this.#ranges, this.#devices.blockSizes, told);
       this.#devices.forget();
-      const disks: DeviceRecord[] = [];
-      const own = this.#disks;
-      const atInstant = own && (async () => void disks.push(...(await own.save())));
-      const options = { signal, atInstant };
-      const { stream, pauseMs } = await streamLive(qmp, files.directory, method, memory, options);
-      memory.requireRam();
-      const devices = [...this.#devices.recordsOfStream(stream, memory.blocks), ...disks];
+      const parts = { ranges: this.#ranges, devices: this.#devices, disks: this.#disks };
+      const { devices, pauseMs } = await streamMachine(this.#process, parts, method, told, signal);
       return { devices: this.doorbell === undefined ? devices : [...devices, NOBODY_WAITS], pauseMs };
     });
   }
@@ -346,6 +300,59 @@ export class QemuGuest implements Guest {
   /** Memory that its RAM takes of the host's. */
   get usedRamBytes(): number {
     return this.#ram.usedBytes;
+  }
+
+  /** Through what its memory is read and written: another way once it moved. */
+  get ram(): Ram {
+    return this.#ram;
+  }
+
+  /**
+   * Goes on as the guest that `open` makes of this one at rest, which must not be used by itself; runs on if it ran. `ended` ends the
+   * process before. How long it rested, in milliseconds. Throws `busy` while it is paused, and what `open` throws: it is as before then.
+   */
+  move(open: (at: GuestAtRest) => Promise<QemuGuest>, ended: () => Promise<void>): Promise<number> {
+    return this.#inTurn(async () => {
+      this.#guard.requireOpen();
+      this.#wholeness.require();
+      if (this.#guard.state === 'paused') throw new VitrineError('busy', { underWay: 'a pause' });
+      const startMs = performance.now();
+      const { status, ran } = await comeToRest(this.#process.qmp);
+      let next: QemuGuest;
+      try {
+        if (ENDED_STATES.includes(status)) throw new VitrineError('wrong-state', { actual: status });
+        this.#devices.forget();
+        const records = [...(await this.#devices.save()), ...((await this.#disks?.save()) ?? [])];
+        next = await open({ records, ram: this.#ram });
+      } catch (error) {
+        if (ran) await this.#process.qmp.execute('cont');
+        throw error;
+      }
+      // Whoever finds it from now on finds that.
+      next.#intent?.setShallRun(this.shallRun);
+      await this.#become(next, ended);
+      if (ran) await this.#process.qmp.execute('cont');
+      return performance.now() - startMs;
+    });
+  }
+
+  /** Takes the place of a guest that is the same machine, and ends what it was before. */
+  async #become(next: QemuGuest, ended: () => Promise<void>): Promise<void> {
+    const before = { ram: this.#ram, marks: this.#marks, intent: this.#intent, disks: this.#disks };
+    this.#process = next.#process;
+    this.#ram = next.#ram;
+    this.#devices = next.#devices;
+    this.#disks = next.#disks;
+    this.#live = next.#live;
+    this.#intent = next.#intent;
+    this.#wholeness = next.#wholeness;
+    // What was written before it stands on its image is not told there: these have told nothing yet, and begin with everything.
+    this.#marks = next.#marks;
+    before.marks.close();
+    before.ram.close();
+    before.intent?.close();
+    await ended();
+    await before.disks?.close();
   }
 
   async close(): Promise<void> {

@@ -16,7 +16,7 @@ import { loadKernels } from '../../kernel/load.ts';
 import { spansAtAddress } from '../../memory/span.ts';
 import { DigestTracker } from '../../tracking/digest-tracker.ts';
 import { MarkedScanner } from '../../tracking/marked-scanner.ts';
-import { openScanTracker } from '../../tracking/scan-tracker.ts';
+import { openScanTracker, ScanTracker } from '../../tracking/scan-tracker.ts';
 import type { Tracker } from '../../tracking/tracker.ts';
 import { addressSpaceOf } from '../forensics/page-walk.ts';
 import { PhysicalMemory, type PhysicalRange } from '../forensics/physical-memory.ts';
@@ -27,13 +27,16 @@ import { StagingFile } from '../pages/staging-file.ts';
 import { type CpuRegisters, registersIn } from './cpu-record.ts';
 import type { SavePath } from './device-state.ts';
 import { type DiskOptions, type Disks, openDisks } from './disks.ts';
+import { FileScanner } from './file-scanner.ts';
 import { type FreePagesState, freePagesState } from './free-pages.ts';
+import type { QemuGuestOptions } from './guest-options.ts';
+import { launchWith } from './launch-with.ts';
 import { proveLive } from './live-proof.ts';
-import { type LaunchOptions, launchQemu, type QemuProcess } from './process.ts';
+import type { LaunchOptions, QemuProcess } from './process.ts';
 import { type QemuProfile, resolveProfile } from './profile.ts';
-import { openQemuGuest, type QemuGuest, type QemuGuestOptions } from './qemu-guest.ts';
+import { openQemuGuest, type QemuGuest } from './qemu-guest.ts';
 import type { RunState } from './qmp-commands.ts';
-import { nameOf } from './run-directory.ts';
+import { type MovedMachine, moveMachine, type QuickenReport, quickBecause } from './quicken.ts';
 import { RunIntent } from './run-intent.ts';
 import { type SelfTestReport, selfTest, type Verdict } from './self-test.ts';
 import { connectSerial, type SerialLine } from './serial-line.ts';
@@ -153,7 +156,10 @@ export async function adoptProcess(
       await process.keep(name, { home, profile, ram, disks: disks?.options ?? null });
     }
     const machine = vitrine.adopt(name, tracker, process.wasFound ? await vitrine.head(name) : null);
-    return new QemuMachine({ name, machine, guest, process, serial, disks, vitrine, proof });
+    const parts = { name, machine, guest, process, serial, disks, vitrine, proof };
+    const hasMirror = tracker instanceof ScanTracker;
+    const { root, keptFor } = options;
+    return new QemuMachine({ ...parts, profile, hasMirror, root, keptFor });
   } catch (error) {
     // One that was found runs on.
     if (process.wasFound) {
@@ -180,31 +186,13 @@ async function openTracker(
       return openScanTracker(guest, { openKernels: () => loadKernels(), clock });
     return openScanTracker(guest, {
       openKernels: () => loadKernels({ shared: true }),
-      openScanner: (mirror) => new MirrorThreads(files.ram, mirror),
+      openScanner: (mirror) => new FileScanner(guest, mirror, new MirrorThreads(files.ram, mirror)),
       clock,
     });
   }
   const scanner = new MarkedScanner(guest, new RamScanner(files.ram, guest.regions));
   const staging = new StagingFile(files.directory, guest.regions);
   return new DigestTracker({ guest, scanner, staging, clock });
-}
-
-/** Starts a process with its disks. Throws as `launchQemu`; no layer is left behind then. */
-export async function launchWith(
-  disks: Disks | undefined,
-  name: string,
-  profile: QemuProfile,
-  options: LaunchOptions,
-): Promise<QemuProcess> {
-  const args = [...(disks?.arguments ?? []), ...(profile.args ?? [])];
-  try {
-    const process = await launchQemu(name, { ...profile, args }, options);
-    await disks?.attach(process.qmp, await nameOf(process.pid));
-    return process;
-  } catch (error) {
-    await disks?.close();
-    throw error;
-  }
 }
 
 /** A machine at rest, to be looked at. */
@@ -216,6 +204,11 @@ export interface InspectedInstant {
 
 interface QemuMachineParts {
   readonly name: string;
+  readonly profile: QemuProfile;
+  /** Whether its tracker looks at its memory through its guest alone. */
+  readonly hasMirror: boolean;
+  readonly root: string | undefined;
+  readonly keptFor: string | undefined;
   readonly machine: Machine;
   readonly guest: QemuGuest;
   readonly process: QemuProcess;
@@ -231,22 +224,26 @@ export class QemuMachine {
   readonly machine: Machine;
   /** Pauses, raw memory, what QEMU tells. Restores go through `machine`. */
   readonly guest: QemuGuest;
-  readonly process: QemuProcess;
   readonly serial: SerialLine;
-  readonly #disks: Disks | undefined;
-  readonly #vitrine: Vitrine;
-  readonly #proof: SelfTestReport;
+  readonly #parts: QemuMachineParts;
+  #process: QemuProcess;
+  #disks: Disks | undefined;
 
-  constructor({ name, machine, guest, process, serial, disks, vitrine, proof }: QemuMachineParts) {
+  constructor(parts: QemuMachineParts) {
+    const { name, machine, guest, process, serial, disks } = parts;
+    this.#parts = parts;
     this.#disks = disks;
     this.name = name;
     this.machine = machine;
     this.guest = guest;
     guest.doorbell?.nameSnapshotsBy(() => machine.target);
-    this.process = process;
+    this.#process = process;
     this.serial = serial;
-    this.#vitrine = vitrine;
-    this.#proof = proof;
+  }
+
+  /** The process that it runs in now: see `quicken`. */
+  get process(): QemuProcess {
+    return this.#process;
   }
 
   /** Lets it run. */
@@ -300,7 +297,42 @@ export class QemuMachine {
 
   /** Resolves, with the reason, when its process is gone: it was closed, it ended, it was killed. */
   get lost(): Promise<VitrineError> {
-    return this.process.qmp.closed;
+    const { process } = this;
+    // One that it went on from ended as it was to.
+    return process.qmp.closed.then((reason) => (process === this.process ? reason : this.lost));
+  }
+
+  /**
+   * Makes resets quick, for whoever is about to reset it often: where a reset would look at all of its memory, or at much, it goes on in a
+   * fresh process that tells what it writes. It keeps its name, its memory, devices and disks, its base, checkpoint and serial line; it has
+   * another process id, and connections to its picture end. It is saved at rest from then on. May be called again, at any time.
+   *
+   * Throws `unsupported` with what is missing, and as `moveMachine`. The machine goes on as it was then.
+   */
+  async quicken(): Promise<QuickenReport> {
+    const { guest, process: before } = this;
+    const { name, profile, proof, hasMirror, root, keptFor } = this.#parts;
+    const quick = quickBecause(guest);
+    if (quick !== undefined) return { moved: false, because: quick, pauseMs: 0 };
+    if (!hasMirror) {
+      throw new VitrineError('unsupported', {
+        missing: 'quick resets of a machine without a copy of its RAM',
+      });
+    }
+    const quickSave = proof.quickSave.works;
+    const restoreFault = proof.inPlace.works ? undefined : proof.inPlace.because;
+    const moving = { name, profile, process: before, guest, disks: this.#disks, root, keptFor };
+    const moved = async (next: MovedMachine): Promise<void> => {
+      this.#process = next.process;
+      this.#disks = next.disks;
+      before.kill();
+      await before.close();
+      await this.serial.follow(next.serial);
+    };
+    const pauseMs = await this.machine.alone('quicken', () =>
+      moveMachine({ ...moving, quickSave, restoreFault }, moved),
+    );
+    return { moved: true, because: quickBecause(guest) ?? 'it wrote much meanwhile', pauseMs };
   }
 
   /** Throws nothing for a machine that is lost: it says so. */
@@ -324,7 +356,7 @@ export class QemuMachine {
       freePages: profile.freePages ? await freePagesState(qmp).catch(() => 'unknown' as const) : null,
       base: this.machine.base,
       save: this.guest.savePath,
-      restore: this.#proof.inPlace,
+      restore: this.#parts.proof.inPlace,
       said: stderr,
     };
   }
@@ -344,7 +376,7 @@ export class QemuMachine {
   /** Ends the machine: its process, its files. Snapshots stay. May be called again. */
   async close(): Promise<void> {
     this.serial.close();
-    this.#vitrine.release(this.machine);
+    this.#parts.vitrine.release(this.machine);
     await this.machine.close();
   }
 

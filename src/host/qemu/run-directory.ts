@@ -67,6 +67,8 @@ export interface KeptNote {
   /** As in `QemuGuestOptions`. */
   readonly ram: 'file' | 'private';
   readonly disks: { readonly folder: string; readonly files: readonly DiskOptions[] } | null;
+  /** The process whose place it takes, and which is ended then: while that is there, it is the machine. */
+  readonly inPlaceOf?: ProcessName;
 }
 
 /** The owner of a machine that was left: nobody. */

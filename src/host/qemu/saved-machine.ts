@@ -47,7 +47,25 @@ export async function readSavedMachine(
   for (const field of PROFILE_FIELDS) {
     requireSame(`config.${field}`, manifest.machine.config[field], profile[field]);
   }
-  const records = await vitrine.devices(id);
+  const { regions } = manifest;
+  const ramBytes = regions.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  return {
+    id,
+    ...savedDevices(await vitrine.devices(id), profile.machine, ramBytes),
+    readRam: (pieces) =>
+      vitrine.peek(
+        id,
+        pieces.map((piece) => rangeOf(regions, piece)),
+      ),
+  };
+}
+
+/** What records of a machine of this type, with so much RAM, say. Throws `guest-state-invalid`. */
+export function savedDevices(
+  records: readonly DeviceRecord[],
+  machineType: string,
+  ramBytes: number,
+): Omit<SavedMachine, 'id' | 'readRam'> {
   const sections: DeviceSection[] = [];
   const contents: BlockContent[] = [];
   for (const record of records.filter((one) => !isDiskRecord(one) && !isBellRecord(one))) {
@@ -55,11 +73,8 @@ export async function readSavedMachine(
     if ('section' in read) sections.push(read.section);
     else contents.push(read.block);
   }
-  const { regions } = manifest;
-  const ramBytes = regions.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   return {
-    id,
-    machineType: profile.machine,
+    machineType,
     blocks: [
       { name: RAM_BLOCK, usedBytes: ramBytes },
       ...contents.map(({ name, bytes }) => ({ name, usedBytes: bytes.length })),
@@ -69,11 +84,6 @@ export async function readSavedMachine(
     disks: records.filter(isDiskRecord),
     waits: decodeBellRecord(records.find(isBellRecord) ?? NOBODY_WAITS),
     ramBytes,
-    readRam: (pieces) =>
-      vitrine.peek(
-        id,
-        pieces.map((piece) => rangeOf(regions, piece)),
-      ),
   };
 }
 

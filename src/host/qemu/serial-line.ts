@@ -29,9 +29,9 @@ export function connectSerial({
 }
 
 export class SerialLine {
-  readonly #socket: Socket;
+  #socket: Socket;
   readonly #listeners = new Set<OutputListener>();
-  readonly #log: AppendedFile;
+  #log: AppendedFile;
   #kept: Buffer;
   #isOpen = true;
 
@@ -40,14 +40,21 @@ export class SerialLine {
     this.#socket = socket;
     this.#log = log;
     this.#kept = log.tail(KEPT_OUTPUT_BYTES);
-    socket.on('data', (chunk: Buffer) => {
-      this.#kept = Buffer.concat([this.#kept, chunk]).subarray(-KEPT_OUTPUT_BYTES);
-      for (const listener of [...this.#listeners]) listener(chunk);
-    });
-    socket.on('error', () => {});
-    socket.on('close', () => {
-      this.#isOpen = false;
-    });
+    this.#hear(socket);
+  }
+
+  /**
+   * The machine goes on in another process, whose line `next` is, and has not printed anything there; the one before has ended. Resolves
+   * when all that it printed was heard. Input that it had not read is lost.
+   */
+  async follow(next: SerialLine): Promise<void> {
+    if (this.#isOpen) await new Promise((resolve) => this.#socket.once('close', resolve));
+    this.#log.close();
+    this.#socket = next.#socket;
+    this.#log = next.#log;
+    this.#isOpen = next.#isOpen;
+    this.#socket.removeAllListeners('data');
+    this.#hear(this.#socket);
   }
 
   /** The end of what the machine wrote. */
@@ -68,6 +75,17 @@ export class SerialLine {
       throw new VitrineError('busy', { underWay: 'input that the machine does not read' });
     }
     this.#socket.write(input);
+  }
+
+  #hear(socket: Socket): void {
+    socket.on('data', (chunk: Buffer) => {
+      this.#kept = Buffer.concat([this.#kept, chunk]).subarray(-KEPT_OUTPUT_BYTES);
+      for (const listener of [...this.#listeners]) listener(chunk);
+    });
+    socket.on('error', () => {});
+    socket.on('close', () => {
+      if (socket === this.#socket) this.#isOpen = false;
+    });
   }
 
   close(): void {
