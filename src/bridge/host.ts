@@ -48,6 +48,13 @@ export interface ProcessorRegisters {
   readonly registers: readonly { readonly name: string; readonly value: bigint }[];
 }
 
+/** What came of making resets quick. */
+export interface QuickenedMachine {
+  readonly moved: boolean;
+  readonly because: string;
+  readonly pauseMs: number;
+}
+
 /** One machine of a host. What is left out it cannot do: its verbs then throw `unsupported`. */
 export interface HostMachine {
   /** As `MACHINE_NAME_PATTERN`. */
@@ -59,6 +66,11 @@ export interface HostMachine {
   /** Holds it until `resume`, whatever saves and restores do in between. */
   pause?(): Promise<void>;
   resume?(): Promise<void>;
+  /**
+   * Makes resets quick, for whoever is about to reset it often: where that takes it, it goes on in another process. Whether it did, what a
+   * reset looks at from now on, and how long it rested.
+   */
+  quicken?(): Promise<QuickenedMachine>;
   /** Ends it. Its snapshots stay. */
   stop?(): Promise<void>;
   readonly console?: MachineConsole;

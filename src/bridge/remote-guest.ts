@@ -71,6 +71,14 @@ export class RemoteGuest {
     return this.#connection.call('reset', { machine: this.name });
   }
 
+  /**
+   * Makes resets quick, for whoever is about to reset it often; it may go on in another process, and keeps its checkpoint. Throws
+   * `unsupported` where it cannot, and what starting a process throws; it goes on as it was then.
+   */
+  quicken(): Promise<ResponseOf<'quicken'>> {
+    return this.#connection.call('quicken', { machine: this.name });
+  }
+
   async dropCheckpoint(): Promise<void> {
     await this.#connection.call('dropCheckpoint', { machine: this.name });
   }

@@ -22,6 +22,7 @@ import { peek } from './verbs/peek.ts';
 import { poke } from './verbs/poke.ts';
 import { pull } from './verbs/pull.ts';
 import { push } from './verbs/push.ts';
+import { quicken } from './verbs/quicken.ts';
 import { registers } from './verbs/registers.ts';
 import { reset } from './verbs/reset.ts';
 import { restore } from './verbs/restore.ts';
@@ -87,6 +88,7 @@ export const VERBS = {
   rewindMark,
   rewindSeek,
   rewindResume,
+  quicken,
 } as const;
 
 export type VerbName = keyof typeof VERBS;

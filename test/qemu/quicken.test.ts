@@ -20,7 +20,7 @@ import { codeOf, whilePaused } from '../../src/testing/guest-suites/subject.ts';
 import { DISK_DRIVERS, linuxWithDrivers, WriterLine } from './disk-linux.ts';
 import { letRun, pulseProfile, pulseRomFile, QEMUS, ramOf, readPulse } from './pulse-machine.ts';
 
-const MEMORY_BYTES = 64 * MIB;
+const MEMORY_BYTES = 32 * MIB;
 const PAGES = MEMORY_BYTES / 4096;
 
 describe.each(QEMUS)('a machine in QEMU $version', ({ program }) => {
@@ -78,7 +78,7 @@ describe.each(QEMUS)('a machine in QEMU $version', ({ program }) => {
     expect((await machine.machine.reset()).pagesCompared).toBe(PAGES);
     expect(ramOf(machine).equals(ramAtPoint)).toBe(true);
     expect(await readPulse(machine.guest)).toEqual(point);
-    for (let round = 0; round < 50; round++) {
+    for (let round = 0; round < 20; round++) {
       await machine.start();
       expect((await machine.machine.reset()).pagesCompared).toBeLessThan(PAGES / 8);
     }
@@ -86,7 +86,7 @@ describe.each(QEMUS)('a machine in QEMU $version', ({ program }) => {
     await machine.machine.reset();
     expect(ramOf(machine).equals(ramAtPoint)).toBe(true);
     await machine.start();
-    await letRun(machine, 300);
+    await letRun(machine, 60);
     // It is told from the snapshot of before, and what it is saved as is exact.
     expect(machine.machine.base).toBe(saved);
     await machine.stop();
@@ -125,8 +125,8 @@ describe.each(QEMUS)('a machine in QEMU $version', ({ program }) => {
     // As its program could have.
     await whilePaused(machine.guest, async () => {
       machine.guest.writePages(
-        { region: 0, offsetBytes: 16 * MIB, lengthBytes: 32 * MIB },
-        new Uint8Array(32 * MIB).fill(7),
+        { region: 0, offsetBytes: 8 * MIB, lengthBytes: 16 * MIB },
+        new Uint8Array(16 * MIB).fill(7),
       );
     });
     const ram = ramOf(machine);
@@ -155,7 +155,7 @@ describe.each(QEMUS)('a machine in QEMU $version', ({ program }) => {
       const ram = ramOf(staying);
       await whilePaused(moving.guest, async () => {
         moving.guest.writePages(
-          { region: 0, offsetBytes: 16 * MIB, lengthBytes: 16 * MIB },
+          { region: 0, offsetBytes: 8 * MIB, lengthBytes: 16 * MIB },
           new Uint8Array(16 * MIB).fill(9),
         );
       });
@@ -188,7 +188,7 @@ describe.each(QEMUS)('a machine in QEMU $version', ({ program }) => {
   });
 
   it('is refused what it cannot do, with what is missing', async () => {
-    const large = await open({ mostCopiedBytes: 32 * MIB });
+    const large = await open({ mostCopiedBytes: 16 * MIB });
     expect(await codeOf(() => large.quicken())).toBe('unsupported');
     const reporting = await open({}, { ...profile, freePages: true });
     expect(await codeOf(() => reporting.quicken())).toBe('unsupported');

@@ -72,6 +72,18 @@ describe('a machine of QEMU', () => {
     await done('resume', 'pulse');
   });
 
+  it('moves, to go back to its checkpoint again and again, unless it is to stay', async () => {
+    const pidOf = async (): Promise<number> => (await json('status', 'pulse')).facts.pid;
+    const before = await pidOf();
+    expect(await json('reset', 'pulse', '--loop', '2', '--stay')).toMatchObject({ resets: 2, moved: false });
+    expect(await pidOf()).toBe(before);
+    expect(await json('reset', 'pulse', '--loop', '20')).toMatchObject({ resets: 20, moved: true });
+    expect(await pidOf()).not.toBe(before);
+    expect(() => process.kill(before, 0)).toThrow('ESRCH');
+    expect(await stateOf('pulse')).toBe('running');
+    await untilMore('pulse', (await pulseOf('pulse')).loops + 5);
+  });
+
   it('is forked, and both go on', async () => {
     await done('fork', snapshot, 'pulse-2');
     await untilMore('pulse-2', loops + 5);

@@ -20,14 +20,15 @@ import type { RestoreReport } from '../../engine/restore.ts';
 import type { SnapshotId } from '../../engine/snapshot.ts';
 import type { Vitrine } from '../../engine/vitrine.ts';
 import { type ServedBellRing, serveBell } from '../qemu/bell-service.ts';
-import type { CpuRegisters } from '../qemu/cpu-record.ts';
 import type { KeptMachine } from '../qemu/kept-machine.ts';
 import { type LazyMachine, openLazyMachine } from '../qemu/lazy-machine.ts';
 import { resolveProfile } from '../qemu/profile.ts';
 import { openQemuMachine, type QemuMachine, type QemuMachineOptions } from '../qemu/qemu-machine.ts';
+import type { QuickenReport } from '../qemu/quicken.ts';
 import { discardRunDirectory, endProcess, isAlive, readNote } from '../qemu/run-directory.ts';
 import type { SerialLine } from '../qemu/serial-line.ts';
 import type { ClonePools } from './clone-pools.ts';
+import { namedRegisters } from './named-registers.ts';
 import { pokeGuest } from './poke-guest.ts';
 import type { MachineRecipe } from './qemu-arguments.ts';
 import { connectScreen } from './screen-socket.ts';
@@ -201,7 +202,6 @@ export class QemuHostMachine implements HostMachine {
     void qemu.lost.then((reason) => this.#lose(qemu, reason));
   }
 
-  /** As `QemuMachine.shortenDisks`, where it runs. */
   async shortenDisks(): Promise<void> {
     await this.#qemu?.shortenDisks();
   }
@@ -214,6 +214,10 @@ export class QemuHostMachine implements HostMachine {
   async resume(): Promise<void> {
     await this.#running().start();
     this.#state = 'running';
+  }
+
+  quicken(): Promise<QuickenReport> {
+    return this.#running().quicken();
   }
 
   async stop(): Promise<void> {
@@ -283,8 +287,8 @@ export class QemuHostMachine implements HostMachine {
   /** It runs when this resolves; until its RAM is there it has no `machine`, and what needs one throws `wrong-state`. */
   async #startLazily(snapshot: SnapshotId): Promise<RestoreReport> {
     const startMs = SYSTEM_CLOCK.nowMs();
-    const { name, profile } = { name: this.name, profile: this.recipe.profile };
-    const lazy = await openLazyMachine(name, profile, this.#engine, snapshot, this.#options());
+    const { profile } = this.recipe;
+    const lazy = await openLazyMachine(this.name, profile, this.#engine, snapshot, this.#options());
     this.#lazy = lazy;
     lazy.serial.onOutput((bytes) => this.#tell(bytes));
     try {
@@ -387,11 +391,4 @@ export class QemuHostMachine implements HostMachine {
     const own = Uint8Array.from(bytes);
     for (const listener of [...this.#listeners]) listener(own);
   }
-}
-
-function namedRegisters({ index, general, ...others }: CpuRegisters): ProcessorRegisters {
-  const all = { rip: others.rip, rflags: others.rflags, ...general };
-  const { cr0, cr2, cr3, cr4, efer } = others;
-  const registers = Object.entries({ ...all, cr0, cr2, cr3, cr4, efer });
-  return { processor: index, registers: registers.map(([name, value]) => ({ name, value })) };
 }

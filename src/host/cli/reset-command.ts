@@ -2,6 +2,7 @@
 
 import { isVitrineError, VitrineError } from '../../base/error.ts';
 import { throwIfAborted } from '../../base/work.ts';
+import type { RemoteGuest } from '../../bridge/remote-guest.ts';
 import { UsageError } from './command.ts';
 import { verbCommand } from './verb-command.ts';
 
@@ -33,11 +34,14 @@ Goes back to the checkpoint. With a snapshot: restores that one in place and mak
 "reset" without one comes back to it.
 
   --loop COUNT          so many times, the machine running in between, and says how many that is a second
+  --stay                the machine stays in its process, whatever its resets take
 
-Of a machine that was forked only what it wrote is looked at; one that was run is compared as a whole.
+Of a machine that stands on an image, as one that was forked does, only what it wrote is looked at; another one is compared as a whole.
+So with --loop it moves first, unless told to stay: it goes on in a fresh process that stands on an image of it. It keeps its name,
+memory, disks, console and snapshots; its process id is another, and who looks at its picture has to connect again.
 
 `,
-  options: { loop: { type: 'string' } },
+  options: { loop: { type: 'string' }, stay: { type: 'boolean' } },
   needs: 'machines',
   names: { least: 1, most: 2, what: 'the name of a machine, and a snapshot if you like' },
   async run({ client, names: [name, snapshot], values, work, result, say }) {
@@ -49,12 +53,18 @@ Of a machine that was forked only what it wrote is looked at; one that was run i
         await machine.restore(snapshot, work);
         await machine.checkpoint();
       }
-      const report = await loop(reset, count, work.signal);
+      // There is a point to go back to, and the image that it will stand on is that point.
+      else if (values.stay !== true) await reset();
+      const how = values.stay === true ? STAYS : await quicken(machine);
+      // Of what it wrote before nothing is told: once, everything is looked at.
+      if (how.moved) await reset();
+      const report = { ...(await loop(reset, count, work.signal)), moved: how.moved };
       result(report, '');
       const { resets, perSecond, medianMs, pagesWritten } = report;
       say(
         `${name}: ${resets} resets, ${perSecond.toFixed(0)} a second; median ${medianMs.toFixed(1)} ms, ${pagesWritten} pages written`,
       );
+      if (how.said !== undefined) say(`${name}: ${how.said}`);
       return;
     }
     if (snapshot === undefined) {
@@ -69,6 +79,25 @@ Of a machine that was forked only what it wrote is looked at; one that was run i
     say(`${name}: ${restored.pagesWritten} pages written; "vitrine reset ${name}" comes back here`);
   },
 });
+
+const STAYS: Quickened = { moved: false, said: undefined };
+/** Why a machine cannot move, and goes on as it is. */
+const CANNOT: readonly string[] = ['unsupported', 'guest-start', 'guest-failed', 'memory-exhausted'];
+
+interface Quickened {
+  readonly moved: boolean;
+  readonly said: string | undefined;
+}
+
+async function quicken(machine: Pick<RemoteGuest, 'quicken'>): Promise<Quickened> {
+  try {
+    const { moved, because } = await machine.quicken();
+    return { moved, said: moved ? `went on in a fresh process: ${because}` : undefined };
+  } catch (error) {
+    if (!isVitrineError(error) || !CANNOT.includes(error.code)) throw error;
+    return { moved: false, said: `stayed as it is: ${error.message}` };
+  }
+}
 
 /** A machine without a checkpoint: what to type to get one. */
 function withHint(error: unknown, name: string): unknown {

@@ -22,10 +22,7 @@ export async function writeRamImage(
     await file.truncate(sizeBytes);
     for (let offset = 0; offset < sizeBytes; offset += MIB) {
       const bytes = await read(offset, Math.min(MIB, sizeBytes - offset));
-      for (let at = 0; at < bytes.length; at += PAGE_BYTES) {
-        const page = bytes.subarray(at, at + PAGE_BYTES);
-        if (!isZeroPage(page)) await file.write(page, 0, page.length, offset + at);
-      }
+      for (const { from, to } of filledRuns(bytes)) await file.write(bytes, from, to - from, offset + from);
     }
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code !== 'ENOSPC') throw cause;
@@ -33,6 +30,20 @@ export async function writeRamImage(
   } finally {
     await file.close();
   }
+}
+
+/** Where pages lie that are not all zeros, neighbours together: a call of the system costs more than its page. */
+function* filledRuns(bytes: Uint8Array): Generator<{ readonly from: number; readonly to: number }> {
+  let from = -1;
+  for (let at = 0; at < bytes.length; at += PAGE_BYTES) {
+    const isZero = isZeroPage(bytes.subarray(at, at + PAGE_BYTES));
+    if (!isZero && from < 0) from = at;
+    if (isZero && from >= 0) {
+      yield { from, to: at };
+      from = -1;
+    }
+  }
+  if (from >= 0) yield { from, to: bytes.length };
 }
 
 /** Whether a page, or the rest of one, is all zeros. */
