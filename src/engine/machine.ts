@@ -148,7 +148,7 @@ export class Machine {
         const target = await this.#find(snapshot);
         const { machine, regions } = await this.#tracker.describe();
         checkSameMachine(target.manifest, machine, regions);
-        await this.#tracker.capture({ full: true });
+        await this.#tracker.capture({ full: false });
         await this.#tracker.commit();
         await this.#standOn(target, target);
         await this.#moveHead(target.digest);

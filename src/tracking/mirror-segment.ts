@@ -63,6 +63,11 @@ export function chunkPagesOf(region: Region): number {
   return Math.max(1, Math.floor(CHUNK_BYTES / region.pageBytes));
 }
 
+/** Where a page lies in the mirror's own memory. */
+export function addressIn({ at, firstPage, region }: Segment, page: number): Address {
+  return at + (page - firstPage) * region.pageBytes;
+}
+
 /** Whether any chunk that holds some of these pages was written to. */
 export function isTouched({ region, firstPage, touched }: Segment, first: number, count: number): boolean {
   const chunkPages = chunkPagesOf(region);

@@ -6,15 +6,19 @@
 // changed: nearly memory speed, and one copy of RAM instead of two. It starts as zeros, the state of a machine
 // that was never captured. A region of any size is cut into segments, since one WebAssembly memory ends at 4 GiB.
 //
+// With an origin it starts as that, and takes memory for the pages alone that were needed (`mirror-origin.ts`).
+//
 // It knows nothing of pausing, bases or snapshots: that is the tracker's.
 
 import { assert } from '../base/assert.ts';
 import { MIB } from '../base/limits.ts';
 import type { Guest } from '../guest/guest.ts';
-import type { Kernels } from '../kernel/kernels.ts';
+import type { Address, Kernels } from '../kernel/kernels.ts';
 import { type PageRun, PageSet } from '../memory/page-set.ts';
 import { pageCountOf, type Region } from '../memory/region.ts';
+import { type MirrorOrigin, OriginPages } from './mirror-origin.ts';
 import {
+  addressIn,
   chunkPagesOf,
   isShared,
   isTouched,
@@ -42,17 +46,34 @@ export class Mirror {
   readonly regions: readonly Region[];
   readonly #segments: readonly (readonly Segment[])[];
 
-  private constructor(regions: readonly Region[], segments: readonly (readonly Segment[])[]) {
+  /** Where it began as something else than zeros. */
+  readonly #origin: OriginPages | undefined;
+
+  private constructor(
+    regions: readonly Region[],
+    segments: readonly (readonly Segment[])[],
+    origin?: OriginPages,
+  ) {
     this.regions = regions;
     this.#segments = segments;
+    this.#origin = origin;
+  }
+
+  /** Whether it began as what the guest was made of. */
+  get hasOrigin(): boolean {
+    return this.#origin !== undefined;
   }
 
   /**
-   * A mirror of `regions`, all zeros.
+   * A mirror of `regions`: of `origin`, or all zeros.
    *
    * `openKernels` gives a kernel memory of its own at each call. Throws `memory-exhausted`.
    */
-  static async open(regions: readonly Region[], openKernels: () => Promise<Kernels>): Promise<Mirror> {
+  static async open(
+    regions: readonly Region[],
+    openKernels: () => Promise<Kernels>,
+    origin?: MirrorOrigin,
+  ): Promise<Mirror> {
     let kernels = await openKernels();
     let work = reserveWorkArea(kernels);
     let usedBytes = 0;
@@ -74,7 +95,10 @@ export class Mirror {
       }
       segments.push(ofRegion);
     }
-    return new Mirror(regions, segments);
+    if (origin === undefined) return new Mirror(regions, segments);
+    // Not zeros, as far as anybody knows.
+    for (const { touched } of segments.flat()) touched.fill(1);
+    return new Mirror(regions, segments, new OriginPages(origin, regions));
   }
 
   /** What it is made of, for threads that work in the same memory. */
@@ -164,6 +188,7 @@ export class Mirror {
     listener: ChangeListener,
   ): void {
     const segment = this.#segmentOf(region, page);
+    this.#origin?.load(segment, page, 1);
     const { kernels, work, region: of } = segment;
     const taken = kernels.arena.bytes(work.changedPages, of.pageBytes);
     taken.set(bytes);
@@ -186,8 +211,8 @@ export class Mirror {
 
   /** Takes those that are all zeros out of `pages`, which are all of a region; a step a chunk. */
   *dropZeros(region: number, pages: PageSet): Generator<void> {
-    for (const { kernels, region: of, firstPage, pageCount, at, work, touched } of this.#segments[region] ??
-      []) {
+    for (const segment of this.#segments[region] ?? []) {
+      const { kernels, region: of, firstPage, pageCount, work, touched } = segment;
       const chunkPages = chunkPagesOf(of);
       for (let page = 0; page < pageCount; page += chunkPages) {
         const count = Math.min(chunkPages, pageCount - page);
@@ -196,7 +221,7 @@ export class Mirror {
           for (let index = 0; index < count; index++) pages.delete(firstPage + page + index);
           continue;
         }
-        kernels.zeroPages(at + page * of.pageBytes, of.pageBytes, count, work.bits);
+        kernels.zeroPages(this.#placeOf(segment, firstPage + page, count), of.pageBytes, count, work.bits);
         const zeros = kernels.listBits(work.bits, count, work.list);
         for (const zero of kernels.arena.words(work.list, zeros)) pages.delete(firstPage + page + zero);
         yield;
@@ -222,18 +247,21 @@ export class Mirror {
   /** Puts a page into the mirror that the guest does not hold yet. */
   write(region: number, page: number, bytes: Uint8Array): void {
     touch(this.#segmentOf(region, page), page, 1);
+    this.#origin?.drop(region, page, 1);
     this.page(region, page).set(bytes);
   }
 
   /** As `write`, of zeros. */
   writeZeros(region: number, page: number): void {
+    this.#origin?.drop(region, page, 1);
     this.page(region, page).fill(0);
   }
 
   /** The bytes of `count` pages from `first`, all of one chunk, in place, to be read. Valid until the mirror is used again. */
   run(region: number, first: number, count: number): Uint8Array {
-    const { kernels, region: of, firstPage, at } = this.#segmentOf(region, first);
-    return kernels.arena.bytes(at + (first - firstPage) * of.pageBytes, count * of.pageBytes);
+    const segment = this.#segmentOf(region, first);
+    const { kernels, region: of } = segment;
+    return kernels.arena.bytes(this.#placeOf(segment, first, count), count * of.pageBytes);
   }
 
   /**
@@ -261,7 +289,9 @@ export class Mirror {
 
   /** Which pages of the run staged last differ from the mirror's, counted from `first`. Valid until the next run. */
   stagedDifferences(region: number, first: number, count: number): Uint32Array {
-    const { kernels, region: of, work, at, firstPage } = this.#segmentOf(region, first);
+    const segment = this.#segmentOf(region, first);
+    this.#origin?.load(segment, first, count);
+    const { kernels, region: of, work, at, firstPage } = segment;
     const mirrored = at + (first - firstPage) * of.pageBytes;
     const differing = kernels.comparePages(work.staging, mirrored, of.pageBytes, count, work.bits);
     // Pages at random places come one by one: no list is made of them.
@@ -312,6 +342,7 @@ export class Mirror {
     changed: PageSet,
     listener: ChangeListener | undefined,
   ): void {
+    this.#origin?.load(segment, first, count);
     const { kernels, region, work } = segment;
     // Zeros against zeros: the mirror need not be read, which saves half of the memory traffic.
     const isZero = !isTouched(segment, first, count);
@@ -333,6 +364,11 @@ export class Mirror {
     }
     kernels.gatherPages(work.staging, work.list, region.pageBytes, differing, work.changedPages);
     kernels.scatterPages(at, work.list, region.pageBytes, differing, work.changedPages);
+  }
+
+  /** Where the bytes of a run are to be read, all of one chunk. Valid until the mirror is used again. */
+  #placeOf(segment: Segment, first: number, count: number): Address {
+    return this.#origin?.placeOf(segment, first, count) ?? addressIn(segment, first);
   }
 
   #regionOf(region: number): Region {

@@ -18,6 +18,7 @@ import { DoorbellService } from './doorbell-service.ts';
 import type { EpochReport, FollowedTracker, Follower, Instant } from './follower.ts';
 import { gatherPages } from './gather.ts';
 import { Mirror } from './mirror.ts';
+import type { MirrorOrigin } from './mirror-origin.ts';
 import type { MirrorScanner, OpenMirrorScanner } from './mirror-scanner.ts';
 import { PageLedger } from './page-ledger.ts';
 import { peekGuest } from './peek.ts';
@@ -44,6 +45,8 @@ export interface ScanTrackerOptions {
   readonly openKernels: () => Promise<Kernels>;
   /** Threads that compare memory, where the kernels' memories are shared and there are some. */
   readonly openScanner?: OpenMirrorScanner;
+  /** What the guest was made of, for one whose marks tell all that it wrote since: nothing else of it is ever looked at. */
+  readonly origin?: MirrorOrigin;
   readonly clock?: Clock;
 }
 
@@ -55,7 +58,7 @@ export interface ScanTrackerOptions {
  */
 export async function openScanTracker(guest: Guest, options: ScanTrackerOptions): Promise<ScanTracker> {
   checkRegions(guest.regions);
-  const mirror = await Mirror.open(guest.regions, options.openKernels);
+  const mirror = await Mirror.open(guest.regions, options.openKernels, options.origin);
   return new ScanTracker(guest, mirror, options.clock ?? SYSTEM_CLOCK, options.openScanner?.(mirror));
 }
 
@@ -79,6 +82,7 @@ export class ScanTracker implements FollowedTracker {
   constructor(guest: Guest, mirror: Mirror, clock: Clock, scanner?: MirrorScanner) {
     this.#guest = guest;
     this.#mirror = mirror;
+    this.#isWarm = mirror.hasOrigin;
     this.#clock = clock;
     this.#scanner = scanner;
     this.#ledger = new PageLedger(guest, mirror, scanner);

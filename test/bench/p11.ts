@@ -1,5 +1,5 @@
-// P11: how costs grow. What changed is what an incremental save should cost: not RAM, not history. Then threads, clients, and
-// a large machine.
+// P11: how costs grow. What changed is what an incremental save should cost: not RAM, not history. Then threads and a
+// large machine. What a crowd of clients gets is in `test/qemu/crowd.test.ts`; it is not timed here.
 //
 // All of it takes five minutes at most of two cores: each part has its time and does less in it where the host is slow, and the
 // large machine is as large as the rest of the time allows. What was done is in the names and notes.
@@ -18,7 +18,6 @@ import { openFsStore } from '../../src/store/fs-store.ts';
 import { openMemoryStore } from '../../src/store/memory-store.ts';
 import { differingMebibytes, fillRam, missingRoom } from '../support/large-ram.ts';
 import { newestQemu } from './host-linux.ts';
-import { peeksOf } from './p11-clients.ts';
 import { type BenchResult, type BenchRow, median, seeded } from './row.ts';
 
 const MIB = 2 ** 20;
@@ -28,16 +27,15 @@ const ROUNDS = 7;
 const FEWEST_ROUNDS = 3;
 /** For all of it, and of that for each comparison. */
 const ROW_MS = 280_000;
-const COMPARE_MS = 25_000;
+const COMPARE_MS = 20_000;
 /** Proportional, give or take what caches do. */
 const GOAL = 1.5;
 const SNAPSHOTS = 10_000;
 /** The history ends here where the machine is busy; the note says with how many. */
-const HISTORY_MS = 40_000;
-const HISTORY_ROUNDS = 100;
+const HISTORY_MS = 30_000;
+const HISTORY_ROUNDS = 60;
 /** Of the machine that is saved as a whole, with threads and without. */
-const FULL_MIB = 128;
-const CLIENTS = 32;
+const FULL_MIB = 64;
 /**
  * What is done with a large machine takes as long as so many full saves of it: filled, saved, changed, saved live, restored twice,
  * compared three times.
@@ -63,8 +61,9 @@ export async function run(): Promise<BenchRow> {
   results.push(atMost('a changed page: of 100,000 vs of 1,000, ms', page[0] / 100_000, page[1] / 1000));
   const history = await historyOf();
   results.push(atMost(`save ${history.count} vs the first of a fresh store, ms`, history.old, history.fresh));
-  const one = await fullSave(undefined);
-  const threads = await fullSave(new ThreadEncoder());
+  const content = noisyBytes(FULL_MIB * MIB);
+  const one = await fullSave(content);
+  const threads = await fullSave(content, new ThreadEncoder());
   results.push({
     ...{
       name: `full save of ${FULL_MIB} MiB, ${pageThreads().size} threads vs none`,
@@ -73,10 +72,6 @@ export async function run(): Promise<BenchRow> {
     },
     ...{ better: 'higher', ours: threads, peer: one },
   });
-  const clients = await peeksOf(CLIENTS);
-  results.push(
-    atMost(`a peek of a page: ${CLIENTS} clients at once vs one, ms an answer`, clients.many, clients.one),
-  );
   notes.push(
     'The guests of the first five mark what they write; a QEMU machine is read as a whole, below. Pages apart cost a node of the table each.',
   );
@@ -164,19 +159,24 @@ async function historyOf(): Promise<{ old: number; fresh: number; count: number 
   return { old: median(times.old), fresh: median(times.fresh), count };
 }
 
-async function fullSave(encoder: ThreadEncoder | undefined): Promise<number> {
+/** A quarter of each page is noise. */
+function noisyBytes(lengthBytes: number): Uint8Array {
+  const random = seeded(1);
+  const words = new Uint32Array(lengthBytes / 4);
+  for (let at = 0; at < words.length; at++) words[at] = (at & 1023) < 256 ? random() : at & 1023;
+  return new Uint8Array(words.buffer);
+}
+
+async function fullSave(content: Uint8Array, encoder?: ThreadEncoder): Promise<number> {
   const times: number[] = [];
   for (let round = 0; round < 3; round++) {
     const vitrine = await openVitrine({
       store: openMemoryStore(),
       ...(encoder === undefined ? {} : { encoder }),
     });
-    const { guest, machine, bytes } = await flatMachine(vitrine, FULL_MIB * MIB);
-    const random = seeded(round + 1);
-    // A quarter of each page is noise.
-    const words = new Uint32Array(bytes.buffer);
-    for (let at = 0; at < words.length; at++) words[at] = (at & 1023) < 256 ? random() : at & 1023;
-    writePages(guest, { ramBytes: FULL_MIB * MIB, pages: 1 }, 1);
+    const { guest, machine, bytes } = await flatMachine(vitrine, content.length);
+    bytes.set(content);
+    writePages(guest, { ramBytes: content.length, pages: 1 }, 1);
     const startMs = performance.now();
     await machine.save({ full: true });
     if (round > 0) times.push(performance.now() - startMs);

@@ -222,8 +222,8 @@ export class Clone {
   }
 
   /**
-   * Puts it under the engine, to be saved, restored, peeked, as a machine of this name (its own when left out). Looks at all of its RAM, so only clones that need it pay. It runs on,
-   * or rests, as it did.
+   * Puts it under the engine, to be saved, restored, peeked, as a machine of this name (its own when left out). Where the kernel
+   * was proven to tell what it wrote, nothing else of it is looked at. It runs on, or rests, as it did.
    *
    * Throws `unsupported` where its process may not be looked into.
    */

@@ -61,6 +61,15 @@ export class CloneRam implements Ram {
     return this.#process.usedBytes + (this.#isAlone ? fstatSync(this.#image).blocks * 512 : 0);
   }
 
+  /** What it was made of, whatever it wrote since. Throws `guest-failed`. */
+  readImage(offsetBytes: number, into: Uint8Array): void {
+    for (let done = 0; done < into.length; ) {
+      const count = readSync(this.#image, into, done, into.length - done, offsetBytes + done);
+      if (count === 0) throw new VitrineError('guest-failed', { reason: 'the RAM image became shorter' });
+      done += count;
+    }
+  }
+
   /** Of a machine that runs: a page that becomes its own meanwhile may be read as it was before. */
   read(offsetBytes: number, into: Uint8Array): void {
     const { length } = into;
@@ -80,7 +89,7 @@ export class CloneRam implements Ram {
       const to = Math.min(end * PAGE_BYTES, offsetBytes + length);
       const part = into.subarray(from - offsetBytes, to - offsetBytes);
       if (isOwn) this.#process.read(from, part);
-      else this.#readImage(from, part);
+      else this.readImage(from, part);
       page = end;
     }
   }
@@ -105,13 +114,5 @@ export class CloneRam implements Ram {
   #isOwn(firstPage: number, endPage: number): boolean {
     for (let page = firstPage; page < endPage; page++) if (!this.#own.has(page)) return false;
     return true;
-  }
-
-  #readImage(offsetBytes: number, into: Uint8Array): void {
-    for (let done = 0; done < into.length; ) {
-      const count = readSync(this.#image, into, done, into.length - done, offsetBytes + done);
-      if (count === 0) throw new VitrineError('guest-failed', { reason: 'the RAM image became shorter' });
-      done += count;
-    }
   }
 }

@@ -33,6 +33,7 @@ import { type GuestAtRest, type QemuGuestOptions, type QemuHost, UNPROVEN } from
 import type { LiveVerdict } from './live-proof.ts';
 import { whyNoRoom } from './live-room.ts';
 import { openRam } from './open-ram.ts';
+import { originOf } from './origin-of.ts';
 import { type RamRange, ramRangesIn, regionsOf } from './physmap.ts';
 import type { Ram } from './process-ram.ts';
 import { RAM_BLOCK } from './profile.ts';
@@ -140,6 +141,11 @@ export class QemuGuest implements Guest {
   get traits(): GuestTraits {
     const sharedMemoryReason = 'its memory belongs to another process';
     return { ...this.#marks.traits, sharedMemory: false, sharedMemoryReason };
+  }
+
+  /** What a clone was made of. From now on what it wrote since is told, and never all pages: whoever asks has these from here. */
+  takeOrigin() {
+    return originOf(this.#ram, this.#ranges, this.#marks);
   }
 
   /** Whether it runs at the moment: not while it is paused, and not after its user stopped it. */

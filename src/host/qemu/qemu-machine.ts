@@ -49,7 +49,7 @@ export interface QemuMachineOptions extends LaunchOptions {
   readonly snapshot?: SnapshotId;
   readonly clock?: Clock;
   /**
-   * Up to so much RAM a second copy of it is kept, for checkpoints, live saves and small deltas. A larger machine is told by a
+   * Up to so much RAM a second copy of it is kept, for quick checkpoints and small deltas. A larger machine is told by a
    * digest a page, for which the bridge takes 32 bytes a page and 128 MiB whatever its size. 1 GiB when left out.
    */
   readonly mostCopiedBytes?: number;
@@ -183,7 +183,7 @@ async function openTracker(
   if (ram === 'private' || profile.memoryBytes <= mostCopiedBytes) {
     // Threads read RAM as a file.
     if (ram !== undefined && ram !== 'file')
-      return openScanTracker(guest, { openKernels: () => loadKernels(), clock });
+      return openScanTracker(guest, { openKernels: () => loadKernels(), clock, ...guest.takeOrigin() });
     return openScanTracker(guest, {
       openKernels: () => loadKernels({ shared: true }),
       openScanner: (mirror) => new FileScanner(guest, mirror, new MirrorThreads(files.ram, mirror)),

@@ -31,6 +31,8 @@ export interface RamMarks {
   readonly traits: Pick<GuestTraits, 'tracking' | 'trackingReason' | 'trackingSource' | 'auditScans'>;
   /** What was written since the last take. The machine is at rest. Throws `guest-lost`. */
   take(): DirtyTake;
+  /** Whoever takes has the rest from what the machine was made of, and need not be told of all pages at first. */
+  knowOrigin?(): void;
   /** We wrote, where its process does not see it. */
   wrote(offsetBytes: number, lengthBytes: number): void;
   close(): void;
@@ -120,6 +122,10 @@ class OwnPages implements RamMarks {
       this.#isSeen = true;
     };
     return { pages, commit, putBack: () => {} };
+  }
+
+  knowOrigin(): void {
+    this.#isSeen = true;
   }
 
   wrote(): void {}
