@@ -10,6 +10,8 @@ import { addressIn, type Segment } from './mirror-segment.ts';
 export interface MirrorOrigin {
   /** Bytes of a region. Throws what reading throws. */
   read(region: number, offsetBytes: number, into: Uint8Array): void;
+  /** Called once, after the last read. */
+  close(): void;
 }
 
 /** Pages of a mirror that it holds by its origin alone. */
@@ -22,6 +24,10 @@ export class OriginPages {
     this.#origin = origin;
     this.#regions = regions;
     this.#absent = regions.map((region) => PageSet.all(pageCountOf(region)));
+  }
+
+  close(): void {
+    this.#origin.close();
   }
 
   /** Has a run in the mirror's own memory, to be compared or changed there. Throws what reading throws. */

@@ -59,6 +59,11 @@ export class Mirror {
     this.#origin = origin;
   }
 
+  /** Nothing is read of it any more. */
+  close(): void {
+    this.#origin?.close();
+  }
+
   /** Whether it began as what the guest was made of. */
   get hasOrigin(): boolean {
     return this.#origin !== undefined;

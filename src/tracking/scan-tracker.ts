@@ -284,6 +284,7 @@ export class ScanTracker implements FollowedTracker {
     this.#ledger.free.close();
     await this.doorbell.stop();
     this.#scanner?.close();
+    this.#mirror.close();
     await this.#guest.close();
   }
 

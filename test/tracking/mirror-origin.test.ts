@@ -50,7 +50,10 @@ it('a mirror of an origin is exact, and reads of it what was written alone', asy
   // What it was made of is not what it wrote.
   guest.takeDirty().commit();
   await guest.resume();
-  const clone = engine.adopt('clone', await openScanTracker(guest, { openKernels, origin: { read } }));
+  const clone = engine.adopt(
+    'clone',
+    await openScanTracker(guest, { openKernels, origin: { read, close: () => {} } }),
+  );
   await clone.standOn(snapshot.id);
   expect(readPages).toBe(0);
 

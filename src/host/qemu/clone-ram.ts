@@ -35,6 +35,7 @@ export interface LoadedState {
 
 export class CloneRam implements Ram {
   readonly #process: ProcessRam;
+  readonly imagePath: string;
   readonly #image: number;
   readonly #isAlone: boolean;
   /** Pages that were told once as the process's own, which they stay: they are read there without asking again. */
@@ -44,6 +45,7 @@ export class CloneRam implements Ram {
   /** Takes the process's RAM over, and closes it with itself. Throws `guest-failed` when the image is not that machine's. */
   constructor(process: ProcessRam, { image: imagePath, isAlone = false }: Omit<CloneOrigin, 'loaded'>) {
     this.#process = process;
+    this.imagePath = imagePath;
     this.#isAlone = isAlone;
     this.#own = new PageSet(Math.ceil(process.sizeBytes / PAGE_BYTES));
     try {
@@ -61,8 +63,7 @@ export class CloneRam implements Ram {
     return this.#process.usedBytes + (this.#isAlone ? fstatSync(this.#image).blocks * 512 : 0);
   }
 
-  /** What it was made of, whatever it wrote since. Throws `guest-failed`. */
-  readImage(offsetBytes: number, into: Uint8Array): void {
+  #readImage(offsetBytes: number, into: Uint8Array): void {
     for (let done = 0; done < into.length; ) {
       const count = readSync(this.#image, into, done, into.length - done, offsetBytes + done);
       if (count === 0) throw new VitrineError('guest-failed', { reason: 'the RAM image became shorter' });
@@ -89,7 +90,7 @@ export class CloneRam implements Ram {
       const to = Math.min(end * PAGE_BYTES, offsetBytes + length);
       const part = into.subarray(from - offsetBytes, to - offsetBytes);
       if (isOwn) this.#process.read(from, part);
-      else this.readImage(from, part);
+      else this.#readImage(from, part);
       page = end;
     }
   }

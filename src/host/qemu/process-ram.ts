@@ -15,8 +15,8 @@ export interface Ram {
   readonly usedBytes: number;
   read(offsetBytes: number, into: Uint8Array): void;
   write(offsetBytes: number, from: Uint8Array): void;
-  /** What it was made of, whatever was written since; where that can be read. */
-  readImage?(offsetBytes: number, into: Uint8Array): void;
+  /** The file that it was made of, where it is a private copy of one. */
+  readonly imagePath?: string;
   close(): void;
 }
 
