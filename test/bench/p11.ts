@@ -1,5 +1,5 @@
-// P11: how costs grow. What changed is what an incremental save should cost: not RAM, not history. Then threads and a
-// large machine. What a crowd of clients gets is in `test/qemu/crowd.test.ts`; it is not timed here.
+// P11: how costs grow. What changed is what an incremental save should cost: not RAM, not history. Then threads, a crowd
+// of clients, and a large machine.
 //
 // All of it takes five minutes at most of two cores: each part has its time and does less in it where the host is slow, and the
 // large machine is as large as the rest of the time allows. What was done is in the names and notes.
@@ -17,6 +17,7 @@ import { openTracker, openVitrine } from '../../src/open-vitrine.ts';
 import { openFsStore } from '../../src/store/fs-store.ts';
 import { openMemoryStore } from '../../src/store/memory-store.ts';
 import { differingMebibytes, fillRam, missingRoom } from '../support/large-ram.ts';
+import { crowdOfClients } from './clients.ts';
 import { newestQemu } from './host-linux.ts';
 import { type BenchResult, type BenchRow, median, seeded } from './row.ts';
 
@@ -75,6 +76,7 @@ export async function run(): Promise<BenchRow> {
   notes.push(
     'The guests of the first five mark what they write; a QEMU machine is read as a whole, below. Pages apart cost a node of the table each.',
   );
+  results.push(...(await crowdOfClients()));
   await measureLarge(results, notes, { endMs, mibPerMs: FULL_MIB / threads });
   await pageThreads().close();
   return { row: 'P11', results, notes };

@@ -7,26 +7,18 @@
 //
 // Pieces are of as many instants as there are pieces; only the bridge and one `pmemsave` give one instant.
 
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
-import { connectBridge } from '../../src/bridge/bridge-client.ts';
+import { join } from 'node:path';
 import type { RemoteGuest } from '../../src/bridge/remote-guest.ts';
-import { openWebSocketChannel } from '../../src/bridge/web-socket-channel.ts';
-import { bearerSocket } from '../../src/host/bridge/bearer-socket.ts';
 import { connectQmp } from '../../src/host/qemu/qmp.ts';
 import { openGdbStub } from './gdb-stub.ts';
 import { hasLinux } from './linux.ts';
 import { LoopbackFloor } from './loopback-floor.ts';
 import { QemuLinux, qemuVersion } from './qemu.ts';
 import { type BenchResult, type BenchRow, median, takeTurns, throughput } from './row.ts';
+import { ServedLinux } from './served-linux.ts';
 
-const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
-const CLI = join(ROOT, 'dist', 'lib', 'host', 'cli', 'vitrine.js');
 const KIB = 1024;
 const MIB = 1024 * KIB;
 const SIZES_MIB = [1, 16, 64] as const;
@@ -41,14 +33,15 @@ export async function run(): Promise<BenchRow> {
   if (qemuVersion() === undefined || !hasLinux()) {
     return { row: 'P6', results: [], notes: ['Not measured: it takes QEMU and `npm run guests`.'] };
   }
-  const { status } = spawnSync(process.execPath, ['build.mjs'], { cwd: ROOT, stdio: 'ignore' });
-  if (status !== 0 || !existsSync(CLI)) throw new Error('the package does not build');
   const folder = await mkdtemp(join(tmpdir(), 'vitrine-p6-'));
   const peer = await QemuLinux.boot(folder);
   const bridge = await ServedLinux.start(folder);
   const floor = await LoopbackFloor.open(FLOOR_MIB * MIB);
   try {
-    return await measure(bridge, peer, floor, folder);
+    const machine = await bridge.connect();
+    /** The same by the UNIX socket. */
+    const local = await bridge.connect('unix');
+    return await measure({ machine, local }, peer, floor, folder);
   } finally {
     floor.close();
     await bridge.close();
@@ -58,7 +51,7 @@ export async function run(): Promise<BenchRow> {
 }
 
 async function measure(
-  { machine, local }: ServedLinux,
+  { machine, local }: { readonly machine: RemoteGuest; readonly local: RemoteGuest },
   peer: QemuLinux,
   floor: LoopbackFloor,
   folder: string,
@@ -183,69 +176,4 @@ async function measure(
       'peers write files in memory-backed or other temporary storage and are read back: there is no other way in QMP',
     ],
   };
-}
-
-/** A Linux that `vitrine serve` runs, and clients of it. */
-class ServedLinux {
-  readonly machine: RemoteGuest;
-  /** The same by the UNIX socket. */
-  readonly local: RemoteGuest;
-  readonly #process: ChildProcess;
-  readonly #close: () => void;
-
-  private constructor(process: ChildProcess, machine: RemoteGuest, local: RemoteGuest, close: () => void) {
-    this.#process = process;
-    this.machine = machine;
-    this.local = local;
-    this.#close = close;
-  }
-
-  static async start(folder: string): Promise<ServedLinux> {
-    const env = { ...process.env, VITRINE_RUN_DIR: join(folder, 'run') };
-    const args = [CLI, 'serve', '--listen', '127.0.0.1:0', '--store', join(folder, 'store'), '--json'];
-    const server = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'ignore'] });
-    const lines = createInterface({ input: server.stdout! });
-    const [line] = await new Promise<[string]>((resolve, reject) => {
-      lines.once('line', (text) => resolve([text]));
-      server.once('exit', () => reject(new Error('vitrine serve ended')));
-    });
-    const { origin, tokenFile } = JSON.parse(line) as { origin: string; tokenFile: string };
-    const { token, socket } = JSON.parse(await readFile(tokenFile, 'utf8')) as Record<string, string>;
-    const Socket = bearerSocket(token!, () => {});
-    const connect = (url: string) =>
-      connectBridge(() => openWebSocketChannel(`${url}/bridge`, { WebSocket: Socket }));
-    const client = await connect(origin.replace('http', 'ws'));
-    const near = await connect(`ws+unix:${socket}:`);
-    const images = join(ROOT, '.guests');
-    const kernel = ['-kernel', join(images, 'vmlinuz'), '-initrd', join(images, 'initrd')];
-    const append = 'console=ttyS0,115200 quiet mitigations=off random.trust_cpu=on nomodeset';
-    const machine = await client.run({
-      name: 'linux',
-      memoryBytes: 128 * MIB,
-      arguments: [...kernel, '-append', append],
-    });
-    let said = '';
-    await new Promise<void>((resolve) => {
-      const port = machine.openConsole({
-        input: false,
-        onBytes: (bytes) => {
-          said += new TextDecoder('latin1').decode(bytes);
-          if (!said.includes('# ')) return;
-          port.close();
-          resolve();
-        },
-      });
-    });
-    return new ServedLinux(server, machine, near.machine('linux'), () => {
-      client.close();
-      near.close();
-    });
-  }
-
-  async close(): Promise<void> {
-    this.#close();
-    const ended = new Promise((resolve) => this.#process.once('exit', resolve));
-    this.#process.kill('SIGTERM');
-    await ended;
-  }
 }
