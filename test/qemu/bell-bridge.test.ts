@@ -166,7 +166,9 @@ describe('a Linux that asks without end', () => {
     const refused = async () => (await json('status', 'flood')).facts.bellRefused;
     await expect.poll(refused, { timeout: 120_000 }).toBeGreaterThanOrEqual(800);
     const counted = () => heard.reduce((sum, { count }) => sum + count, 0);
-    await expect.poll(counted, { timeout: 60_000 }).toBe(await refused());
+    // Both go on while the last ones are answered.
+    const untold = async () => (await refused()) - counted();
+    await expect.poll(untold, { timeout: 60_000 }).toBe(0);
     expect(heard.length).toBeLessThan(200);
     leave.abort();
     await expect(following).rejects.toMatchObject({ code: 'aborted' });
