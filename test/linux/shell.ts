@@ -80,7 +80,7 @@ export class Shell {
     await until(
       () => this.#output.includes(text, from),
       `"${text}" after ${this.#output.slice(-300)}`,
-      120_000,
+      280_000,
     );
   }
 }
