@@ -158,7 +158,10 @@ describe('a Linux that asks without end', () => {
     await line.until(/is up/);
     const heard: BellInfo[] = [];
     const leave = new AbortController();
-    const following = client.followBells((bell) => void heard.push(bell), { signal: leave.signal });
+    const hear = (bell: BellInfo): void => {
+      if (bell.machine === 'flood') heard.push(bell);
+    };
+    const following = client.followBells(hear, { signal: leave.signal });
     following.catch(() => {});
     const device = '/dev/$(basename /sys/class/virtio-ports/*)';
     line.type(`(yes rubbish | head -n 400; yes reset | head -n 400) >${device}; echo fl""ood`);
