@@ -239,8 +239,12 @@ export class Mirror {
     return this.run(region, page, 1);
   }
 
-  /** Where pages lie, which ascend, in memory that other threads see; undefined where it is no such memory, or not all are in one. */
+  /**
+   * Where pages lie, which ascend, in memory that other threads see; undefined where it is no such memory, not all are in one, or some
+   * may lie in an origin.
+   */
   sharedPages(region: number, pages: Uint32Array): SharedPages | undefined {
+    if (this.#origin !== undefined) return undefined;
     const [first = 0, last = first] = [pages[0], pages.at(-1)];
     const { kernels, region: of, at, firstPage, pageCount } = this.#segmentOf(region, first);
     if (!isShared(kernels) || last >= firstPage + pageCount) return undefined;

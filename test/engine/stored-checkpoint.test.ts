@@ -1,46 +1,24 @@
 // Checkpoints of machines without a copy of their memory: a reset is exact whatever was saved, restored and collected since, and
 // their snapshots go when nobody needs them any more.
 
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Vitrine } from '../../src/engine/vitrine.ts';
-import { openMemoryStore } from '../../src/store/memory-store.ts';
+import { describe, expect, it } from 'vitest';
 import { codeOf } from '../../src/testing/guest-suites/subject.ts';
 import { Random } from '../../src/testing/random.ts';
-import { openTestEngine } from '../support/engine.ts';
 import { failAt, faulty } from '../support/faulty-store.ts';
-import { adoptFiled } from '../support/filed-guest.ts';
+import { FiledGuests } from '../support/filed-guests.ts';
 import { expectSame } from '../support/same.ts';
 import { seedOfRun } from '../support/seed.ts';
-import { SwitchStore } from '../support/switch-store.ts';
 
 const PAGES = 60;
 const PAGE = 4096;
 
-let engine: Vitrine;
-let store: SwitchStore;
-const closing: (() => Promise<void>)[] = [];
-beforeEach(async () => {
-  store = new SwitchStore(openMemoryStore());
-  engine = await openTestEngine(store);
-});
-afterEach(async () => {
-  for (const close of closing.splice(0)) await close();
-});
+const filed = new FiledGuests(PAGES);
 
-async function open() {
-  const filed = await adoptFiled(engine, 'filed', PAGES);
-  closing.push(async () => {
-    await filed.machine.close();
-    await filed.remove();
-  });
-  return filed;
-}
-
-const labels = async (): Promise<string[]> => (await engine.log()).map(({ label }) => label);
+const labels = async (): Promise<string[]> => (await filed.engine.log()).map(({ label }) => label);
 
 describe('a stored checkpoint', () => {
   it('is what a reset brings back, bit by bit, again and again', async () => {
-    const { guest, machine, memory } = await open();
+    const { guest, machine, memory } = await filed.open();
     guest.run(300);
     const { snapshot } = await machine.save({ label: 'before' });
     const { pagesScanned } = await machine.checkpoint();
@@ -61,14 +39,14 @@ describe('a stored checkpoint', () => {
     }
     const next = await machine.save({ label: 'after' });
     expect(next.snapshot.parent).toBe(snapshot.id);
-    const [bytes] = await engine.peek(next.snapshot.id, [{ address: 0, lengthBytes: memory.length }]);
+    const [bytes] = await filed.engine.peek(next.snapshot.id, [{ address: 0, lengthBytes: memory.length }]);
     expectSame(bytes!, memory);
   });
 
   it('agrees with a model through saves, restores, other checkpoints and collections', async () => {
     const random = new Random(seedOfRun());
     for (let history = 0; history < 4; history++) {
-      const { guest, machine, memory } = await open();
+      const { guest, machine, memory } = await filed.open();
       let point: Uint8Array | undefined;
       const saved = new Map<string, Uint8Array>();
       for (let step = 0; step < 40; step++) {
@@ -100,33 +78,32 @@ describe('a stored checkpoint', () => {
         } else if (verb === 'drop') {
           await machine.dropCheckpoint();
           point = undefined;
-        } else if (verb === 'collect') await engine.collect();
+        } else if (verb === 'collect') await filed.engine.collect();
       }
       await machine.dropCheckpoint();
-      await machine.close();
-      closing.pop();
+      await filed.close();
       // Of checkpoints nothing is left but what the guest was told from, and that went with it.
       expect((await labels()).filter((label) => label !== '')).toEqual([]);
       for (const [id, bytes] of saved) {
-        const [found] = await engine.peek(id, [{ address: 0, lengthBytes: memory.length }]);
+        const [found] = await filed.engine.peek(id, [{ address: 0, lengthBytes: memory.length }]);
         expectSame(found!, bytes);
       }
     }
   });
 
   it('stays where another one fails, and goes where it is dropped', async () => {
-    const { guest, machine, memory } = await open();
+    const { guest, machine, memory } = await filed.open();
     guest.run(200);
     await machine.checkpoint();
     const kept = memory.slice();
-    const inner = store.target;
+    const inner = filed.store.target;
     let failures = 0;
     for (let calls = 0; ; calls++) {
       guest.run(50);
       const broken = faulty(inner, failAt(calls), { only: ['put', 'compareAndSwap'] });
-      store.target = broken;
+      filed.store.target = broken;
       const code = await codeOf(() => machine.checkpoint());
-      store.target = inner;
+      filed.store.target = inner;
       if (!broken.failed) break;
       if (code === 'none') break;
       failures++;
@@ -141,20 +118,20 @@ describe('a stored checkpoint', () => {
   });
 
   it('that somebody deleted is missed, and the machine goes on', async () => {
-    const { guest, machine, memory } = await open();
+    const { guest, machine, memory } = await filed.open();
     guest.run(200);
     await machine.checkpoint();
-    const [info] = await engine.log();
+    const [info] = await filed.engine.log();
     expect(info!.label).toBe('checkpoint of filed');
-    await engine.delete([info!.id]);
-    await engine.collect();
+    await filed.engine.delete([info!.id]);
+    await filed.engine.collect();
     guest.run(50);
     const before = memory.slice();
     expect(await codeOf(() => machine.reset())).toBe('not-found');
     expectSame(memory, before);
     expect(guest.rests).toBe(0);
     const { snapshot } = await machine.save();
-    const [bytes] = await engine.peek(snapshot.id, [{ address: 0, lengthBytes: memory.length }]);
+    const [bytes] = await filed.engine.peek(snapshot.id, [{ address: 0, lengthBytes: memory.length }]);
     expectSame(bytes!, before);
   });
 });

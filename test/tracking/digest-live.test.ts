@@ -1,57 +1,30 @@
 // Live captures without a copy of memory: what is saved is the instant that was sent, whatever came twice, in whatever order and
 // however little room there is; and a capture that breaks off leaves the guest running and nothing forgotten.
 
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { OwnedBytes } from '../../src/base/bytes.ts';
 import { VitrineError } from '../../src/base/error.ts';
-import type { Vitrine } from '../../src/engine/vitrine.ts';
 import { PageSet } from '../../src/memory/page-set.ts';
 import type { Region } from '../../src/memory/region.ts';
-import { openMemoryStore } from '../../src/store/memory-store.ts';
 import { codeOf } from '../../src/testing/guest-suites/subject.ts';
 import { Random } from '../../src/testing/random.ts';
 import type { DigestScanner } from '../../src/tracking/digest-scanner.ts';
 import { StreamedPages } from '../../src/tracking/streamed-pages.ts';
-import { openTestEngine } from '../support/engine.ts';
 import { faulty } from '../support/faulty-store.ts';
-import { adoptFiled, type FiledOptions } from '../support/filed-guest.ts';
+import { FiledGuests } from '../support/filed-guests.ts';
 import { expectSame } from '../support/same.ts';
 import { seedOfRun } from '../support/seed.ts';
-import { SwitchStore } from '../support/switch-store.ts';
 
 const PAGES = 300;
 const PAGE = 4096;
 
-let engine: Vitrine;
-let store: SwitchStore;
-const closing: (() => Promise<void>)[] = [];
-beforeEach(async () => {
-  store = new SwitchStore(openMemoryStore());
-  engine = await openTestEngine(store);
-});
-afterEach(async () => {
-  for (const close of closing.splice(0)) await close();
-});
-
-async function open(options: FiledOptions = {}) {
-  const filed = await adoptFiled(engine, 'filed', PAGES, options);
-  closing.push(async () => {
-    await filed.machine.close();
-    await filed.remove();
-  });
-  return filed;
-}
-
-async function memoryOf(id: string, lengthBytes: number): Promise<Uint8Array> {
-  const [bytes] = await engine.peek(id, [{ address: 0, lengthBytes }]);
-  return bytes!;
-}
+const filed = new FiledGuests(PAGES);
 
 describe('a live capture by digests', () => {
   it('saves the instant that was sent last, time after time, with room for hardly a page', async () => {
     const random = new Random(seedOfRun());
     for (const partPages of [3, 40, 1000]) {
-      const { guest, machine, memory } = await open({ partPages, fewPages: 3 });
+      const { guest, machine, memory } = await filed.open({ partPages, fewPages: 3 });
       for (let round = 0; round < 5; round++) {
         guest.stepsWhenSent = random.below(3);
         guest.run(random.below(300));
@@ -66,13 +39,13 @@ describe('a live capture by digests', () => {
         const { snapshot, live } = await machine.save({ live: {}, full });
         expect(live).toMatchObject({ mode: 'stream', pauseMs: 1 });
         expect(guest.rests).toBe(0);
-        expectSame(await memoryOf(snapshot.id, memory.length), guest.instant);
+        expectSame(await filed.memoryOf(snapshot.id, memory.length), guest.instant);
         const kept = guest.instant;
         guest.onSend = () => {};
         if (random.chance(0.5)) {
           // What a save at rest finds afterwards is what was written since, and no more is needed.
           const next = await machine.save();
-          expectSame(await memoryOf(next.snapshot.id, memory.length), memory);
+          expectSame(await filed.memoryOf(next.snapshot.id, memory.length), memory);
         }
         if (random.chance(0.5)) {
           await machine.restore(snapshot.id);
@@ -175,7 +148,7 @@ describe('a live capture by digests', () => {
   });
 
   it('that is given up on the way leaves the guest running, and the next save has everything', async () => {
-    const { guest, machine, memory } = await open({ partPages: 4, fewPages: 3 });
+    const { guest, machine, memory } = await filed.open({ partPages: 4, fewPages: 3 });
     guest.run(200);
     await machine.save({ live: {} });
     for (const at of [0, 50, 299, 305]) {
@@ -192,12 +165,12 @@ describe('a live capture by digests', () => {
       guest.stepsWhenSent = 0;
       const live = at % 2 === 0;
       const { snapshot } = await machine.save(live ? { live: {} } : {});
-      expectSame(await memoryOf(snapshot.id, memory.length), memory);
+      expectSame(await filed.memoryOf(snapshot.id, memory.length), memory);
     }
   });
 
   it('that breaks off, or finds no room in the store, leaves the guest running and nothing forgotten', async () => {
-    const { guest, machine, memory } = await open({ partPages: 4, fewPages: 3 });
+    const { guest, machine, memory } = await filed.open({ partPages: 4, fewPages: 3 });
     guest.run(2000);
     for (const at of [3, 290]) {
       guest.onSend = (sent) => {
@@ -209,38 +182,38 @@ describe('a live capture by digests', () => {
     }
     guest.onSend = () => {};
     guest.stepsWhenSent = 1;
-    const inner = store.target;
+    const inner = filed.store.target;
     let failures = 0;
     for (const plan of ['E', 'oE', 'oooE', 'ooooooE']) {
-      store.target = faulty(inner, plan);
+      filed.store.target = faulty(inner, plan);
       const failed = await codeOf(() => machine.save({ live: {} }));
       if (failed !== 'none') failures++;
       expect(guest.rests).toBe(0);
-      store.target = inner;
+      filed.store.target = inner;
     }
     expect(failures).toBeGreaterThan(0);
     guest.stepsWhenSent = 0;
     const { snapshot } = await machine.save({ live: {} });
-    expectSame(await memoryOf(snapshot.id, memory.length), memory);
+    expectSame(await filed.memoryOf(snapshot.id, memory.length), memory);
   });
 
   it('of a guest that cannot now is one at rest, with the reason', async () => {
-    const { guest, machine, memory } = await open();
+    const { guest, machine, memory } = await filed.open();
     guest.run(300);
     await guest.pause();
     const { live, snapshot } = await machine.save({ live: {} });
     expect(live).toMatchObject({ mode: 'stopped', reason: 'it is paused' });
     await guest.resume();
-    expectSame(await memoryOf(snapshot.id, memory.length), memory);
+    expectSame(await filed.memoryOf(snapshot.id, memory.length), memory);
   });
 
   it('is ended with its tracker', async () => {
-    const { guest, machine, tracker, memory } = await open({ partPages: 2, fewPages: 1e9 });
+    const { guest, machine, tracker, memory } = await filed.open({ partPages: 2, fewPages: 1e9 });
     guest.run(1000);
     expect(await tracker.captureAhead({ full: false, live: true })).not.toBeNull();
     await tracker.reset();
     expect(guest.rests).toBe(0);
     const { snapshot } = await machine.save();
-    expectSame(await memoryOf(snapshot.id, memory.length), memory);
+    expectSame(await filed.memoryOf(snapshot.id, memory.length), memory);
   });
 });

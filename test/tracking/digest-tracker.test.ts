@@ -1,34 +1,16 @@
 // The tracker without a copy of memory: what it hands out is of one instant whatever the guest does meanwhile, and the guest
 // rests only as long as its pages are in it alone. That snapshots come out right is in `test/engine/model.test.ts`.
 
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Vitrine } from '../../src/engine/vitrine.ts';
+import { describe, expect, it } from 'vitest';
 import { PageSet } from '../../src/memory/page-set.ts';
 import { codeOf } from '../../src/testing/guest-suites/subject.ts';
-import { openTestEngine } from '../support/engine.ts';
-import { adoptFiled, type FiledOptions } from '../support/filed-guest.ts';
+import { FiledGuests } from '../support/filed-guests.ts';
 import { expectSame } from '../support/same.ts';
 
 const PAGES = 60;
 const PAGE = 4096;
 
-let engine: Vitrine;
-const closing: (() => Promise<void>)[] = [];
-beforeEach(async () => {
-  engine = await openTestEngine();
-});
-afterEach(async () => {
-  for (const close of closing.splice(0)) await close();
-});
-
-async function open(options: FiledOptions = {}) {
-  const filed = await adoptFiled(engine, 'filed', PAGES, options);
-  closing.push(async () => {
-    await filed.machine.close();
-    await filed.remove();
-  });
-  return filed;
-}
+const filed = new FiledGuests(PAGES);
 
 function pagesOf(words: Uint32Array<ArrayBuffer>, count: number): number[] {
   return [...new PageSet(count, words)];
@@ -36,7 +18,7 @@ function pagesOf(words: Uint32Array<ArrayBuffer>, count: number): number[] {
 
 describe('digest tracker', () => {
   it('lets the guest go on at once where all that changed has a copy, and hands out that instant', async () => {
-    const { guest, tracker, memory } = await open({ keptPages: 4, fewPages: PAGES });
+    const { guest, tracker, memory } = await filed.open({ keptPages: 4, fewPages: PAGES });
     memory.fill(1, 3 * PAGE, 5 * PAGE);
     const { changed } = await tracker.capture({ full: false });
     expect(guest.rests).toBe(0);
@@ -48,7 +30,7 @@ describe('digest tracker', () => {
   });
 
   it('holds the guest until pages without a copy have been read, and no longer', async () => {
-    const { guest, tracker, memory } = await open({ keptPages: 2, fewPages: PAGES });
+    const { guest, tracker, memory } = await filed.open({ keptPages: 2, fewPages: PAGES });
     for (let page = 0; page < 6; page++) memory.fill(page + 1, page * PAGE, (page + 1) * PAGE);
     await tracker.capture({ full: false });
     expect(guest.rests).toBe(1);
@@ -65,7 +47,7 @@ describe('digest tracker', () => {
   });
 
   it('lets the guest go on when it is given up', async () => {
-    const { guest, tracker, memory } = await open({ keptPages: 0, fewPages: PAGES });
+    const { guest, tracker, memory } = await filed.open({ keptPages: 0, fewPages: PAGES });
     memory.fill(7);
     await tracker.capture({ full: false });
     expect(guest.rests).toBe(1);
@@ -78,7 +60,7 @@ describe('digest tracker', () => {
   });
 
   it('stores ahead what a guest holds that goes on writing, and saves one instant of it', async () => {
-    const { guest, machine, memory } = await open({ keptPages: 3, fewPages: 0 });
+    const { guest, machine, memory } = await filed.open({ keptPages: 3, fewPages: 0 });
     guest.stepsWhenSeen = 3;
     // Devices are saved at rest: memory is then what the snapshot has to hold.
     const saveDevices = guest.saveDevices.bind(guest);
@@ -93,14 +75,14 @@ describe('digest tracker', () => {
       const { snapshot, pagesChanged } = await machine.save();
       // It did go on before its instant.
       expect(Buffer.compare(witness, before)).not.toBe(0);
-      const [bytes] = await engine.peek(snapshot.id, [{ address: 0, lengthBytes: memory.length }]);
+      const [bytes] = await filed.engine.peek(snapshot.id, [{ address: 0, lengthBytes: memory.length }]);
       expectSame(bytes!, witness);
       expect(pagesChanged).toBeLessThanOrEqual(PAGES);
     }
   });
 
   it('puts pages and devices back when the guest refuses', async () => {
-    const { guest, machine, tracker, memory } = await open();
+    const { guest, machine, tracker, memory } = await filed.open();
     guest.run(300);
     const { snapshot } = await machine.save();
     guest.run(300);
@@ -115,19 +97,19 @@ describe('digest tracker', () => {
     expect(guest.rests).toBe(0);
     await machine.restore(snapshot.id);
     await tracker.reset();
-    const [first] = await engine.peek(snapshot.id, [{ address: 0, lengthBytes: memory.length }]);
+    const [first] = await filed.engine.peek(snapshot.id, [{ address: 0, lengthBytes: memory.length }]);
     expectSame(memory, first!);
   });
 
   it('refuses checkpoints of its own, and tells the engine to store them', async () => {
-    const { tracker } = await open();
+    const { tracker } = await filed.open();
     expect(await tracker.describe()).toMatchObject({ checkpoints: 'stored' });
     expect(await codeOf(() => tracker.checkpoint())).toBe('unsupported');
     expect(await codeOf(() => tracker.resetToCheckpoint())).toBe('unsupported');
   });
 
   it('tells a peek of any length one instant', async () => {
-    const { machine, guest, memory } = await open({ keptPages: 1 });
+    const { machine, guest, memory } = await filed.open({ keptPages: 1 });
     guest.run(200);
     const before = memory.slice();
     const parts: Uint8Array[] = [];

@@ -6,6 +6,7 @@ import { FlatGuest } from '../../src/guest/flat.ts';
 import { loadKernels } from '../../src/kernel/load.ts';
 import { openMemoryStore } from '../../src/store/memory-store.ts';
 import { Random } from '../../src/testing/random.ts';
+import { Mirror } from '../../src/tracking/mirror.ts';
 import { openScanTracker } from '../../src/tracking/scan-tracker.ts';
 import { openTestEngine } from '../support/engine.ts';
 import { expectSame } from '../support/same.ts';
@@ -88,4 +89,16 @@ it('a mirror of an origin is exact, and reads of it what was written alone', asy
   }
   await machine.close();
   await clone.close();
+});
+
+it('no thread is told where a mirror of an origin has its pages, since some are not there', async () => {
+  const { regions } = guestOf(SIZES.map((size) => new Uint8Array(size)));
+  const openKernels = () => loadKernels({ shared: true });
+  const pages = Uint32Array.of(3, 7);
+  const copied = await Mirror.open(regions, openKernels);
+  copied.write(0, 7, new Uint8Array(PAGE).fill(1));
+  const { buffer, atBytes } = copied.sharedPages(0, pages)!;
+  expectSame(new Uint8Array(buffer, atBytes + 7 * PAGE, PAGE).slice(), new Uint8Array(PAGE).fill(1));
+  const origin = { read: () => {}, close: () => {} };
+  expect((await Mirror.open(regions, openKernels, origin)).sharedPages(0, pages)).toBeUndefined();
 });
