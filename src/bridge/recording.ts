@@ -104,6 +104,8 @@ export class Recording {
       await this.#keep({ ...this.#book, isOn: false, points: kept });
       if (forget) await this.#parts.collect();
     });
+    // A point that was under way when it was asked for made itself a next time.
+    this.#cancel();
   }
 
   /** Takes no more points in this process: the next host goes on with it. */
@@ -140,6 +142,11 @@ export class Recording {
   /** Takes a point now. False where there was nothing to save. */
   epoch(): Promise<boolean> {
     return this.#inTurn(() => this.#epoch());
+  }
+
+  /** Whether no more points come by themselves. */
+  get #isEnded(): boolean {
+    return !this.#book.isOn || this.#isLeft;
   }
 
   async #epoch(): Promise<boolean> {
@@ -226,7 +233,9 @@ export class Recording {
     await this.#parts.keep(book.points.length === 0 && !book.isOn ? null : book);
   }
 
+  /** One next time at most. */
   #waitFor(ms: number): void {
+    this.#cancel();
     this.#cancel = this.#parts.wait(() => void this.#tick(), ms);
   }
 
@@ -236,7 +245,9 @@ export class Recording {
     const startMs = clock.nowMs();
     let isFirst = false;
     try {
-      const isTaken = await this.epoch();
+      // Asked in its turn: it may end before that.
+      const isTaken = await this.#inTurn(async () => (this.#isEnded ? null : await this.#epoch()));
+      if (isTaken === null) return;
       if (!isTaken) this.#skippedCount++;
       else {
         this.#failure = null;
@@ -252,7 +263,7 @@ export class Recording {
         return;
       }
     }
-    if (!this.#book.isOn || this.#isLeft) return;
+    if (this.#isEnded) return;
     const tookMs = clock.nowMs() - startMs;
     this.#workMs = isFirst ? 0 : tookMs;
     this.#waitFor(Math.max(0, this.paceMs - tookMs));

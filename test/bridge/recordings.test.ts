@@ -36,6 +36,14 @@ class Later {
     return this.#task === null ? null : this.#task.atMs - this.nowMs;
   }
 
+  /** Begins the next one, which a host that stops may come between. */
+  begin(): () => void {
+    const { task } = this.#task!;
+    this.#task = null;
+    task();
+    return task;
+  }
+
   /** Goes to the next one, and waits for what it does and the one after it. */
   async next(): Promise<void> {
     await expect.poll(() => this.#task).not.toBeNull();
@@ -125,6 +133,27 @@ describe('a recording', () => {
     // One look at the clock before the work and one after it.
     expect(later.nextInMs).toBeGreaterThanOrEqual(4_000);
     await recording.stop();
+  });
+
+  it('that is stopped while it takes a point takes no other, whenever its timer comes', async () => {
+    const recording = await recordings.start('alpha', EVERY);
+    await later.next();
+    const task = later.begin();
+    await recording.stop({ forget: true });
+    expect(later.nextInMs).toBeNull();
+    expect(await host.engine.ids()).toEqual([]);
+    expect(await readRecordingBook(host.store, 'alpha')).toBeUndefined();
+    // A timer that was due at the very time it was called off.
+    task();
+    // Whatever is asked for next comes after all that was begun.
+    await expect(recording.mark('0'.repeat(64), null)).rejects.toMatchObject({ code: 'not-found' });
+    expect({ ids: await host.engine.ids(), next: later.nextInMs }).toEqual({ ids: [], next: null });
+    // And it can be begun again: one point now, and one timer.
+    await recordings.start('alpha', EVERY);
+    await later.next();
+    expect(await recording.points()).toHaveLength(1);
+    await recording.stop({ forget: true });
+    expect(later.nextInMs).toBeNull();
   });
 
   it('is refused where it makes no sense', async () => {
