@@ -1,4 +1,4 @@
-// What a host machine must be for a verb: running, and able to do it.
+// What a host machine must be for a verb: running, and able to do it; and what two verbs do alike.
 
 import { VitrineError } from '../base/error.ts';
 import type { Machine } from '../engine/machine.ts';
@@ -18,4 +18,10 @@ export function running(machine: HostMachine): Machine {
 export function provided<Way>(way: Way | undefined, what: string): Way {
   if (way === undefined) throw new VitrineError('unsupported', { missing: what });
   return way;
+}
+
+/** Lets a machine that is held run on. Throws `wrong-state` while it does not run at all, `unsupported`. */
+export async function goOn(machine: HostMachine): Promise<void> {
+  running(machine);
+  await provided(machine.resume?.bind(machine), 'resume')();
 }

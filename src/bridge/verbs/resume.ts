@@ -2,7 +2,7 @@
 
 import * as v from 'valibot';
 import { MACHINE_NAME, NOTHING } from '../fields.ts';
-import { provided, running } from '../running.ts';
+import { goOn } from '../running.ts';
 import { defineVerb } from '../verb.ts';
 
 export const resume = defineVerb({
@@ -12,10 +12,8 @@ export const resume = defineVerb({
   effect: 'machine',
   request: v.strictObject({ machine: MACHINE_NAME }),
   response: NOTHING,
-  async run(call, { machine: name }) {
-    const machine = call.machine(name);
-    running(machine);
-    await provided(machine.resume?.bind(machine), 'resume')();
+  async run(call, { machine }) {
+    await goOn(call.machine(machine));
     return {};
   },
 });
