@@ -23,6 +23,8 @@ export interface Command {
   readonly summary: string;
   /** All of `vitrine NAME --help`: examples first. */
   readonly help: string;
+  /** What its first name may be, where that is one of a few words; shells complete them. */
+  readonly words?: readonly string[];
   /** Does the work. A wrong command line throws `UsageError`, what fails a `VitrineError` or the platform's error. */
   run(args: readonly string[], output: Output, surroundings: Surroundings): Promise<void>;
 }

@@ -48,6 +48,7 @@ snapshots with the label "rewind": restore, diff, fork, export and rm take them.
   --forget              stop: the points go, but for bookmarks, and their space comes back
 `,
   needs: 'machines',
+  words: Object.keys(VERBS),
   names: {
     least: 2,
     most: 3,

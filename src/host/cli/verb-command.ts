@@ -38,6 +38,8 @@ export interface VerbCommandOptions {
   readonly names: { readonly least: number; readonly most: number; readonly what: string };
   readonly options?: OptionTable;
   readonly takesRest?: boolean;
+  /** As `Command.words`. */
+  readonly words?: readonly string[];
   run(call: VerbCall): Promise<void>;
 }
 
@@ -56,7 +58,7 @@ const EXIT_HELP = `Exit code: 0 done, 1 failed (vitrine: CODE: message), 2 the c
 
 /** A command of a verb. */
 export function verbCommand(definition: VerbCommandOptions): Command {
-  const { name, summary, needs } = definition;
+  const { name, summary, needs, words } = definition;
   const orStore = needs === 'snapshots' ? ', or without one the store itself' : '';
   return {
     name,
@@ -66,6 +68,7 @@ export function verbCommand(definition: VerbCommandOptions): Command {
   -h, --help            this text
 
 ${EXIT_HELP}`,
+    ...(words === undefined ? {} : { words }),
     run: (args, output, surroundings) => run(definition, args, output, surroundings),
   };
 }

@@ -1,9 +1,11 @@
 // The commands of verbs against a real bridge over a real socket, with machines of flat guests, and against a store alone:
 // what they print, what they do, and their exit codes.
 
+import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, realpath, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Grant, grantOf } from '../../../src/bridge/grant.ts';
 import { serveSession } from '../../../src/bridge/session.ts';
@@ -340,7 +342,25 @@ describe('a command line', () => {
       expect(code).toBe(0);
       for (const word of ['restore', 'peek', 'completions']) expect(out).toContain(word);
       expect(out).toContain(shell === 'fish' ? '-l fresh' : '--fresh');
+      expect(out).toContain('start list seek resume bookmark stop');
     }
+  });
+
+  it('is completed by bash: commands, then words and options, then options', async () => {
+    const { out: script } = await vitrine('completions', 'bash');
+    const offered = async (...words: string[]): Promise<string[]> => {
+      const ask = `${script}
+COMP_WORDS=(vitrine "$@"); COMP_CWORD=$#; _vitrine; printf '%s\\n' "\${COMPREPLY[@]}"`;
+      const { stdout } = await promisify(execFile)('bash', ['-c', ask, 'vitrine', ...words]);
+      return stdout.trim().split('\n');
+    };
+    expect(await offered('rew')).toEqual(['rewind']);
+    expect(await offered('rewind', 's')).toEqual(['start', 'seek', 'stop']);
+    expect(await offered('rewind', '--f')).toEqual(['--forget']);
+    expect(await offered('rewind', 'start', 's')).toEqual(['']);
+    expect(await offered('rewind', 'start', '--ev')).toEqual(['--every']);
+    expect(await offered('restore', 's')).toEqual(['']);
+    expect(await offered('completions', '')).toEqual(expect.arrayContaining(['bash', 'zsh', 'fish']));
   });
 });
 
