@@ -118,6 +118,9 @@ describe('the rules bite:', () => {
     expect(look('src/base/string-utils.ts', '// Strings.\n')).toBe(1);
     expect(look('src/base/types.ts', '// Types.\n')).toBe(1);
     expect(look('src/base/long.ts', `// Long.\n${'\n'.repeat(400)}`)).toBe(1);
+    expect(look('src/base/README.md', '\n'.repeat(60))).toBe(0);
+    expect(look('src/base/README.md', '\n'.repeat(61))).toBe(1);
+    expect(look('README.md', '\n'.repeat(61))).toBe(0);
     expect(look('workers/engine.ts', '// Root.\nexport const a = 1;\n')).toBe(1);
     expect(folderProblems(['src/base/a.ts', 'src/guest/v86/b.ts', 'src/guest/README.md'])).toHaveLength(2);
     expect(topLevelProblems(['docs/a.md', 'src/README.md'])).toHaveLength(1);

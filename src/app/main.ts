@@ -22,7 +22,7 @@ import { Workspace } from './workspace.ts';
 
 const FIRST_GUEST = 'pulse';
 
-/** What embedders and tests find at `window.vitrine`; README.md says how to use it. */
+/** What embedders and tests find at `window.vitrine`; DEVTOOLS.md says how to use it. */
 export interface PageHandles {
   readonly workspace: Workspace;
   readonly notices: Notices;

@@ -5,6 +5,7 @@ import { matchesOf, type Problem, type SourceFile } from './tree.ts';
 
 const MAX_LINES = 400;
 const MAX_ROOT_LINES = 80;
+const MAX_FOLDER_README_LINES = 60;
 const VAGUE_NAMES = /(^|[/.-])(utils?|helpers?|types|common|misc|shared)(\.[a-z.]+)?$/;
 
 const TOP_LEVEL = new Set([
@@ -43,8 +44,13 @@ export function fileProblems({ path, text }: SourceFile): Problem[] {
   if (VAGUE_NAMES.test(path.replace(/\.(ts|mjs|md)$/, ''))) {
     problems.push(`${path}: a name that says nothing; name the file for what it exports`);
   }
-  if (!isCode) return problems;
   const lineCount = text.split('\n').length - 1;
+  if (/\/README\.md$/.test(path) && lineCount > MAX_FOLDER_README_LINES) {
+    problems.push(
+      `${path}: ${lineCount} lines; a folder's README has ${MAX_FOLDER_README_LINES} at most, move detail to a document beside it`,
+    );
+  }
+  if (!isCode) return problems;
   if (lineCount > MAX_LINES) {
     problems.push(`${path}: ${lineCount} lines; at ${MAX_LINES} look for the second noun inside`);
   }
