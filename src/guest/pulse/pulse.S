@@ -79,9 +79,10 @@
         .text
 # ---- Tables ------------------------------------------------------------------------------------------------------
 rom:
+# Marked as used already: the processor would write the mark, and this is ROM, where KVM has the write tried again for ever.
 gdt:    .quad   0
-        .quad   0x00cf9a000000ffff              # 0x08: code, flat
-        .quad   0x00cf92000000ffff              # 0x10: data, flat
+        .quad   0x00cf9b000000ffff              # 0x08: code, flat
+        .quad   0x00cf93000000ffff              # 0x10: data, flat
 gdt_register:
         .word   gdt_register - gdt - 1
         .long   gdt
@@ -147,8 +148,15 @@ irq_timer:
 irq_end:
         outb8   0x20, 0x20
         pop     %eax
+
+# As iret does, in steps: a kernel that works a guest's instructions off one by one (KVM where the processor does not run
+# them itself) knows no iret in protected mode. Interrupts were on, or none had come; after sti they wait for one instruction.
 irq_none:
-        iret
+        pushl   8(%esp)
+        andl    $~0x200, (%esp)
+        popf
+        sti
+        lret    $4
 
 irq_keyboard:                                   # scan codes go into the queue as 0x100 + code would not fit:
         push    %eax                            # translated here, where the shift state is known
