@@ -23,6 +23,16 @@ export interface FoundQemu {
 export const QEMUS: readonly FoundQemu[] = findQemus();
 if (QEMUS.length === 0) throw new Error('these tests need QEMU: test/setup/qemu.mjs says how to get it');
 
+/** Pulse knows the old interrupt controllers alone; firmware would let them through the local APIC. */
+export const PULSE_CPUS = {
+  tcg: { accelerator: 'tcg', cpu: 'qemu64,-apic' },
+  // Without SSE3, of which QEMU says at each start that a host has it not.
+  kvm: { accelerator: 'kvm', cpu: 'qemu64,-apic,-pni' },
+} as const satisfies Record<string, QemuProfile>;
+
+/** `VITRINE_ACCEL=kvm npx vitest run --project qemu test/qemu/machine.test.ts`: tests with Pulse by another accelerator. */
+const ACCELERATOR = process.env.VITRINE_ACCEL === 'kvm' ? 'kvm' : 'tcg';
+
 /** A directory with Pulse's ROM in it, and what removes it. */
 export async function pulseRomFile(): Promise<{
   readonly bios: string;
@@ -35,8 +45,7 @@ export async function pulseRomFile(): Promise<{
 }
 
 export function pulseProfile(program: string, bios: string, more: QemuProfile = {}): QemuProfile {
-  // Pulse knows the old interrupt controllers alone; firmware would let them through the local APIC.
-  return { program, bios, cpu: 'qemu64,-apic', memoryBytes: PULSE_FACTS.memoryBytes, ...more };
+  return { program, bios, ...PULSE_CPUS[ACCELERATOR], memoryBytes: PULSE_FACTS.memoryBytes, ...more };
 }
 
 /** Waits until a machine that runs has written so many more pages; what it then holds is exact, or the test ends here. */
