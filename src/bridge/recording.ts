@@ -4,9 +4,8 @@
 //   tick ─▶ runs? not busy? ─▶ save ─▶ over the budget? thin, and collect now and then ─▶ the book is written ─▶ next tick
 //
 // All of that takes at most a tenth of the time, but for the first point, which looks at all memory: where saves cost more, points come less
-// often. What a point adds is what its save wrote;
-// when one between two others goes, the later one inherits what both did not write. The oldest point's own bytes do not count, since any
-// past needs one whole state. Layers of disks are not counted either; they go with the snapshots that name them.
+// often. What a point adds is what its save wrote, and layers of disks; when one between two others goes, the later one inherits what both
+// did not write. The oldest point's own bytes do not count, since any past needs one whole state.
 
 import type { Clock } from '../base/clock.ts';
 import { isVitrineError, VitrineError } from '../base/error.ts';
@@ -15,6 +14,7 @@ import { labelFits } from '../engine/save.ts';
 import type { SnapshotId } from '../engine/snapshot.ts';
 import type { Vitrine } from '../engine/vitrine.ts';
 import type { HostMachine } from './host.ts';
+import { type ReadLayers, RecordedLayers } from './recorded-layers.ts';
 import type { PastPoint, RecordingBook } from './recording-book.ts';
 import { chooseToDrop, commonShare, pastBytes } from './recording-thinning.ts';
 
@@ -32,6 +32,8 @@ export interface RecordingParts {
   readonly machine: () => HostMachine | undefined;
   /** Writes the book; null removes it. */
   readonly keep: (book: RecordingBook | null) => Promise<void>;
+  /** What its snapshots stand on beside the store; nothing when left out. */
+  readonly layersOf?: ReadLayers | undefined;
   /** Gives back what deleted snapshots held. */
   readonly collect: () => Promise<unknown>;
   readonly clock: Clock;
@@ -41,6 +43,9 @@ export interface RecordingParts {
 
 export class Recording {
   readonly #parts: RecordingParts;
+  readonly #layers: RecordedLayers;
+  /** What counts of them. */
+  #layerBytes = 0;
   #book: RecordingBook;
   #skippedCount = 0;
   /** What the last point cost; the first of a process, which looks at all memory, is not counted. */
@@ -57,6 +62,7 @@ export class Recording {
   constructor(book: RecordingBook, parts: RecordingParts) {
     this.#book = book;
     this.#parts = parts;
+    this.#layers = new RecordedLayers(parts.layersOf);
   }
 
   get book(): RecordingBook {
@@ -80,7 +86,7 @@ export class Recording {
 
   /** Bytes of the past, as the budget counts them. */
   get bytes(): number {
-    return pastBytes(this.#book.points);
+    return pastBytes(this.#book.points) + this.#layerBytes;
   }
 
   /** Begins, or goes on with another pace or budget. The first point is now. */
@@ -102,7 +108,7 @@ export class Recording {
       const kept = forget ? points.filter(({ bookmark }) => bookmark !== null) : points;
       await this.#delete(points.filter((point) => !kept.includes(point)));
       await this.#keep({ ...this.#book, isOn: false, points: kept });
-      if (forget) await this.#parts.collect();
+      if (forget) await this.#collect();
     });
     // A point that was under way when it was asked for made itself a next time.
     this.#cancel();
@@ -179,17 +185,24 @@ export class Recording {
     const { budgetBytes } = this.#book;
     for (;;) {
       const { points } = this.#book;
-      const isOver = pastBytes(points) > budgetBytes || points.length > LIMITS.maxRecordedPoints;
+      this.#layerBytes = await this.#layers.pastBytes(points);
+      const isOver = this.bytes > budgetBytes || points.length > LIMITS.maxRecordedPoints;
       const dropped = isOver ? chooseToDrop(points, base, this.#parts.clock.wallMs()) : undefined;
       if (dropped === undefined) {
-        if (isOver) throw new VitrineError('rewind-full', { bytes: pastBytes(points), budgetBytes });
-        break;
+        if (isOver) throw new VitrineError('rewind-full', { bytes: this.bytes, budgetBytes });
+        return;
       }
       await this.#drop(dropped);
+      // Layers may be merged by it, and then fewer points have to go.
+      if (this.#freedBytes >= budgetBytes * COLLECT_AFTER) await this.#collect();
     }
-    if (this.#freedBytes < budgetBytes * COLLECT_AFTER) return;
+  }
+
+  async #collect(): Promise<void> {
     this.#freedBytes = 0;
     await this.#parts.collect();
+    this.#layers.forget();
+    this.#layerBytes = await this.#layers.pastBytes(this.#book.points);
   }
 
   async #drop(dropped: PastPoint): Promise<void> {
@@ -198,8 +211,9 @@ export class Recording {
     // What it wrote and the next one wrote again is needed by nobody.
     const share = heir === undefined ? 1 : await this.#shareInCommon(dropped, heir);
     const inherited = Math.round(dropped.bytes * (1 - share));
+    const layerBytes = await this.#layers.ownBytes(dropped);
     await this.#delete([dropped]);
-    this.#freedBytes += dropped.bytes - inherited;
+    this.#freedBytes += dropped.bytes - inherited + layerBytes;
     const next = points
       .filter((point) => point !== dropped)
       .map((point) => (point === heir ? { ...point, bytes: point.bytes + inherited } : point))

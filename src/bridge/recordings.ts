@@ -6,6 +6,7 @@ import { MIB } from '../base/limits.ts';
 import type { Vitrine } from '../engine/vitrine.ts';
 import type { Store } from '../store/store.ts';
 import type { HostMachine } from './host.ts';
+import type { ReadLayers } from './recorded-layers.ts';
 import { Recording, type RecordingParts } from './recording.ts';
 import { readRecordingBook, writeRecordingBook } from './recording-book.ts';
 
@@ -20,6 +21,8 @@ export interface RecordingsOptions {
   readonly machine: (name: string) => HostMachine | undefined;
   /** As `BridgeHost.collectDisks`, where there is one. */
   readonly collectDisks?: (() => Promise<unknown>) | undefined;
+  /** What a snapshot stands on beside the store, where that can be something. */
+  readonly layersOf?: ReadLayers | undefined;
   readonly clock?: Clock;
   readonly wait?: RecordingParts['wait'];
 }
@@ -87,10 +90,19 @@ export class Recordings {
   }
 
   async #open(name: string): Promise<Recording> {
-    const { engine, store, machine, collectDisks, clock = SYSTEM_CLOCK, wait = waitByTimer } = this.#options;
+    const {
+      engine,
+      store,
+      machine,
+      collectDisks,
+      layersOf,
+      clock = SYSTEM_CLOCK,
+      wait = waitByTimer,
+    } = this.#options;
     const book = await readRecordingBook(store, name);
     return new Recording(book ?? { everyMs: 0, budgetBytes: 0, isOn: false, points: [] }, {
       engine,
+      layersOf,
       machine: () => machine(name),
       keep: (next) => writeRecordingBook(store, name, next),
       collect: async () => {

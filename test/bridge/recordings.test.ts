@@ -4,9 +4,11 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { MIB } from '../../src/base/limits.ts';
 import { grantOf, PERMISSIONS, type Permission } from '../../src/bridge/grant.ts';
+import type { SnapshotLayer } from '../../src/bridge/recorded-layers.ts';
 import { readRecordingBook } from '../../src/bridge/recording-book.ts';
 import { chooseToDrop, commonShare, pastBytes } from '../../src/bridge/recording-thinning.ts';
 import { Recordings } from '../../src/bridge/recordings.ts';
+import type { SnapshotId } from '../../src/engine/snapshot.ts';
 import { openMemoryStore } from '../../src/store/memory-store.ts';
 import { Random } from '../../src/testing/random.ts';
 import { expectSame } from '../support/same.ts';
@@ -217,6 +219,57 @@ describe('a recording', () => {
       await machine.restore(snapshot);
       expectSame(memory, instants.get(snapshot)!);
     }
+    await kept.close();
+  });
+
+  it('counts layers of disks: all but what the oldest point stands on, and merged ones as they are', async () => {
+    const flat = await openFlatHost({ alpha: 16 });
+    const layerBytes = 200 * 1024;
+    /** Every snapshot there ever was, in the order of their saves. */
+    const parents = new Map<string, string | null>();
+    let isMerged = false;
+    let collections = 0;
+    /** Each save adds a layer. Merging leaves those of snapshots that are there. */
+    const layersOf = async (snapshot: SnapshotId) => {
+      parents.set(snapshot, (await flat.engine.show(snapshot)).parent);
+      const there = new Set<string>(await flat.engine.ids());
+      const layers: SnapshotLayer[] = [];
+      for (let id: string | null = snapshot; id !== null; id = parents.get(id) ?? null) {
+        if (!isMerged || there.has(id)) layers.push({ path: id, bytes: layerBytes });
+      }
+      return layers;
+    };
+    const kept = new Recordings({
+      ...{ engine: flat.engine, store: flat.store, machine: (name: string) => flat.machine(name), layersOf },
+      ...{ clock: later.clock, wait: later.wait },
+      collectDisks: async () => {
+        collections++;
+      },
+    });
+    // Seen from an hour later all points are old, so that any may be thinned out.
+    later.nowMs = Date.now() + 3_600_000;
+    const recording = await kept.start('alpha', { everyMs: 10_000, budgetBytes: 2 * MIB });
+    /** Saves from the oldest point to the newest one. */
+    const take = async (count: number): Promise<number> => {
+      for (let point = 0; point < count; point++) {
+        flat.flat.get('alpha')!.guest.run(3);
+        await recording.epoch();
+        expect(recording.bytes).toBeLessThanOrEqual(2 * MIB);
+      }
+      const points = await recording.points();
+      const order = [...parents.keys()];
+      return order.length - 1 - order.indexOf(points[0]!.snapshot);
+    };
+    const short = await take(40);
+    // Whatever was thinned out in between, the newest one's chain has a layer of each save since the oldest.
+    expect(short * layerBytes).toBeLessThanOrEqual(2 * MIB);
+    expect(recording.bytes).toBeGreaterThanOrEqual(short * layerBytes);
+    expect(collections).toBeGreaterThan(0);
+    // Where merging gives room back the past reaches further.
+    isMerged = true;
+    expect(await take(60)).toBeGreaterThan(2 * short);
+    await recording.stop({ forget: true });
+    expect(recording.bytes).toBe(0);
     await kept.close();
   });
 

@@ -3,15 +3,19 @@
 
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { MIB } from '../../src/base/limits.ts';
+import { Recordings } from '../../src/bridge/recordings.ts';
 import { collectDisks } from '../../src/host/qemu/collect-disks.ts';
 import { type ActiveLayer, type FrozenFile, LayerFolder } from '../../src/host/qemu/disk-layers.ts';
-import { encodeDiskRecord } from '../../src/host/qemu/disk-record.ts';
+import { decodeDiskRecord, encodeDiskRecord } from '../../src/host/qemu/disk-record.ts';
+import { layersOf } from '../../src/host/qemu/layers-of.ts';
 import { MERGED_FROM, mergeDisks } from '../../src/host/qemu/merge-disks.ts';
+import { tidyDisks } from '../../src/host/qemu/tidy-disks.ts';
+import { openMemoryStore } from '../../src/store/memory-store.ts';
 import { Random } from '../../src/testing/random.ts';
 import { adoptFlat, openTestEngine } from '../support/engine.ts';
 import { seedOfRun } from '../support/seed.ts';
@@ -122,6 +126,59 @@ describe('layers that snapshots no longer name', () => {
     await collectDisks(engine, folder);
     expect(await readdir(folder)).toEqual(['base.raw']);
     expect(existsSync(base)).toBe(true);
+    await engine.close();
+  });
+
+  it('keep a recent past within its budget', async () => {
+    const random = new Random(seedOfRun());
+    const store = openMemoryStore();
+    const engine = await openTestEngine(store);
+    const { guest, machine } = await adoptFlat(engine, 'writer', 2);
+    const base = join(folder, 'base.raw');
+    await writeFile(base, Buffer.alloc(DISK_BYTES));
+    let chain: FrozenFile[] = [await layers.lookAt({ path: base, format: 'raw' })];
+    guest.saveDevices = () => [encodeDiskRecord({ name: 'data', sizeBytes: DISK_BYTES, chain })];
+    // Seen from an hour later all points are old, so that any may be thinned out.
+    const laterMs = Date.now() + 3_600_000;
+    const recordings = new Recordings({
+      ...{ engine, store, machine: () => ({ name: 'writer', state: 'running', machine }) },
+      collectDisks: () => tidyDisks(engine, folder),
+      layersOf: (snapshot) => layersOf(engine, folder, snapshot),
+      clock: { nowMs: () => laterMs, wallMs: () => laterMs },
+      wait: () => () => {},
+    });
+    // Three disks full: what is written at each point is a tenth of one, here and there.
+    const budgetBytes = 3 * DISK_BYTES;
+    const recording = await recordings.start('writer', { everyMs: 1_000, budgetBytes });
+    const contents = new Map<string, Buffer>();
+    let writtenBytes = 0;
+    for (let count = 0; count < 60; count++) {
+      chain = await layers.resolve(chain);
+      const layer = await layers.addLayer('data', DISK_BYTES, chain);
+      scribble(layer, chain, random);
+      const frozen = await layers.freeze(layer);
+      writtenBytes += frozen.bytes;
+      chain = [frozen, ...chain];
+      const content = await contentOf(chain);
+      expect(await recording.epoch()).toBe(true);
+      contents.set(machine.base!, content);
+      expect(recording.bytes).toBeLessThanOrEqual(budgetBytes);
+    }
+    // The oldest point has a disk, and what was dropped since the last collection is there still.
+    let usedBytes = 0;
+    for (const name of (await readdir(folder)).filter((one) => one.endsWith('.qcow2')))
+      usedBytes += (await stat(join(folder, name))).size;
+    expect(writtenBytes).toBeGreaterThan(2 * budgetBytes);
+    expect(usedBytes).toBeLessThan(1.25 * budgetBytes + 2 * DISK_BYTES);
+    const points = await recording.points();
+    expect(points.length).toBeGreaterThan(5);
+    for (const { snapshot } of points) {
+      const [record] = await engine.devices(snapshot);
+      const named = await layers.resolve(decodeDiskRecord(record!).chain);
+      await layers.check(named);
+      expect((await contentOf(named)).equals(contents.get(snapshot)!)).toBe(true);
+    }
+    await recordings.close();
     await engine.close();
   });
 

@@ -13,6 +13,7 @@ import type {
   Spool,
 } from '../../bridge/host.ts';
 import { Jobs } from '../../bridge/jobs.ts';
+import type { SnapshotLayer } from '../../bridge/recorded-layers.ts';
 import { Recordings } from '../../bridge/recordings.ts';
 import { loadCodecs } from '../../codec/load.ts';
 import type { PeekRange } from '../../engine/peek.ts';
@@ -49,6 +50,8 @@ export interface Launcher {
   attach?(request: AttachRequest, engine: Vitrine): Promise<LaunchedMachine>;
   /** Gives room of disks back; `machines` are those that it started and took over. */
   collectDisks?(engine: Vitrine, machines: readonly LaunchedMachine[]): Promise<DisksReport>;
+  /** Files of disks that a snapshot stands on. */
+  layersOf?(engine: Vitrine, snapshot: SnapshotId): Promise<readonly SnapshotLayer[]>;
   /** Hears what guests asked for by their doorbells. */
   onRing?: ((machine: string, ring: ServedBellRing) => void) | undefined;
 }
@@ -106,9 +109,11 @@ export class LocalHost implements BridgeHost {
     this.store = store;
     this.software = { name: 'vitrine', version };
     if (spoolFolder !== undefined) this.openSpool = () => openFileSpool(spoolFolder);
+    const layersOf = launcher?.layersOf?.bind(launcher);
     this.recordings = new Recordings({
       ...{ engine, store, machine: (name: string) => this.#machines.get(name) },
       collectDisks: async () => this.collectDisks?.(),
+      ...(layersOf === undefined ? {} : { layersOf: (snapshot: SnapshotId) => layersOf(engine, snapshot) }),
     });
     if (launcher === undefined) {
       if (mayCollect !== undefined) this.mayCollect = mayCollect;

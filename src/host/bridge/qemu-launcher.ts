@@ -9,11 +9,13 @@ import { basename } from 'node:path';
 import { isVitrineError, VitrineError } from '../../base/error.ts';
 import type { WorkOptions } from '../../base/work.ts';
 import type { AttachRequest, DisksReport, RunRequest } from '../../bridge/host.ts';
+import type { SnapshotLayer } from '../../bridge/recorded-layers.ts';
 import type { SnapshotId } from '../../engine/snapshot.ts';
 import type { Vitrine } from '../../engine/vitrine.ts';
 import type { ConfigValue } from '../../guest/guest.ts';
 import type { ServedBellRing } from '../qemu/bell-service.ts';
 import { adoptKeptMachine, findKeptMachines, type KeptMachine } from '../qemu/kept-machine.ts';
+import { layersOf } from '../qemu/layers-of.ts';
 import { continueLeftMachines, type LeftMachine } from '../qemu/left-machines.ts';
 import type { QemuProfile } from '../qemu/profile.ts';
 import { collectRunDirectories, rootsThere } from '../qemu/run-directory.ts';
@@ -119,6 +121,10 @@ export class QemuLauncher implements Launcher {
     return tidyDisks(engine, this.#options.diskFolder, async () => {
       for (const machine of machines) if (machine instanceof QemuHostMachine) await machine.shortenDisks();
     });
+  }
+
+  layersOf(engine: Vitrine, snapshot: SnapshotId): Promise<SnapshotLayer[]> {
+    return layersOf(engine, this.#options.diskFolder, snapshot);
   }
 
   async #start(

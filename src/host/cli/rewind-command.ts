@@ -38,7 +38,7 @@ vitrine rewind stop web
   stop       takes no more points; what there is stays
 
 Saves take at most a tenth of the time: where they cost more, points come less often. When the budget is full old points get sparser,
-and then the oldest go. It bounds what points add to the oldest one, which is a whole state; layers of disks are not counted. Points are
+and then the oldest go. It bounds what points add to the oldest one, which is a whole state, layers of disks among it. Points are
 snapshots with the label "rewind": restore, diff, fork, export and rm take them. The next bridge on the store goes on with it.
 
   --every TIME          start: 500ms, 10s, 5m (${DEFAULT_EVERY})
