@@ -7,9 +7,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Vitrine } from '../../src/engine/vitrine.ts';
 import { openClonePool } from '../../src/host/qemu/clone-pool.ts';
-import { openLazyMachine } from '../../src/host/qemu/lazy-machine.ts';
+import { openLazyMachine, spareLazyMachine } from '../../src/host/qemu/lazy-machine.ts';
 import type { QemuProfile } from '../../src/host/qemu/profile.ts';
 import { openQemuMachine } from '../../src/host/qemu/qemu-machine.ts';
+import { SpareProcesses } from '../../src/host/qemu/spare-processes.ts';
 import { openVitrine } from '../../src/open-vitrine.ts';
 import { openFsStore } from '../../src/store/fs-store.ts';
 import { FILL, HostShell, linuxProfile, newestQemu, WORK } from './host-linux.ts';
@@ -25,6 +26,8 @@ interface Measured {
   readonly inPlaceMs: number;
   readonly cloneMs: number;
   readonly cloneShellMs: number;
+  readonly spareMs: number;
+  readonly spareShellMs: number;
   readonly lazyMs: number;
   readonly lazyShellMs: number;
   readonly resetMs: number;
@@ -47,7 +50,7 @@ export async function run(): Promise<BenchRow> {
       results: resultsOf(ours, peers),
       notes: [
         `QEMU ${qemu.version} without KVM, ${MEMORY_MIB} MiB; in place after one page in a hundred was written anew; a clone from ` +
-          'a pool whose next process waits; lazily with the order of first touches from the run before.',
+          'a pool whose next process waits; lazily with the order of first touches from the run before, with and without a process that waits.',
         `A reset puts back ${ours.resetPages.toFixed(0)} pages (median) that the idle machine wrote since the last one, and its devices.`,
       ],
     };
@@ -74,8 +77,30 @@ function resultsOf(
     lower('in place; peer is loadvm', ours.inPlaceMs, undefined, peers.loadvmMs),
     lower('clone, to its first instruction; peer is migrate-incoming', ours.cloneMs, 100, peers.incomingMs),
     lower("clone, to its shell's answer; peer is a boot", ours.cloneShellMs, undefined, peers.bootMs),
-    lower('lazy, to its first instruction; peer is migrate-incoming', ours.lazyMs, 50, peers.incomingMs),
-    lower("lazy, to its shell's answer; peer is a boot", ours.lazyShellMs, undefined, peers.bootMs),
+    lower(
+      'lazy, a process waits: to its first instruction; peer is migrate-incoming',
+      ours.spareMs,
+      50,
+      peers.incomingMs,
+    ),
+    lower(
+      "lazy, a process waits: to its shell's answer; peer is a boot",
+      ours.spareShellMs,
+      undefined,
+      peers.bootMs,
+    ),
+    lower(
+      'lazy, nothing waits: to its first instruction; peer is migrate-incoming',
+      ours.lazyMs,
+      50,
+      peers.incomingMs,
+    ),
+    lower(
+      "lazy, nothing waits: to its shell's answer; peer is a boot",
+      ours.lazyShellMs,
+      undefined,
+      peers.bootMs,
+    ),
     {
       name: 'resets of a clone a second',
       value: 1000 / ours.resetMs,
@@ -200,21 +225,30 @@ async function measureResets(clone: Awaited<ReturnType<Awaited<ReturnType<typeof
 }
 
 async function measureLazy(vitrine: Vitrine, profile: QemuProfile, id: string, touchFolder: string) {
-  const runs: number[] = [];
-  const answers: number[] = [];
-  for (let round = 0; round <= ROUNDS; round++) {
-    const startMs = performance.now();
-    const lazy = await openLazyMachine('lazy', profile, vitrine, id, { touchFolder });
-    const shell = new HostShell(lazy.serial);
-    await lazy.start();
-    const runMs = performance.now() - startMs;
-    await shell.run('true');
-    // The first run is the one that learns what is touched.
-    if (round > 0) {
-      runs.push(runMs);
-      answers.push(performance.now() - startMs);
+  const times = { run: [[], []] as [number[], number[]], answer: [[], []] as [number[], number[]] };
+  const spares = new SpareProcesses({ most: 1 });
+  try {
+    // The first run is the one that learns what is touched. By turns, with nothing that waits and with a process that does.
+    for (let round = 0; round <= 2 * ROUNDS; round++) {
+      const waiting = round % 2;
+      const options = { touchFolder, spares };
+      if (waiting === 1) await spareLazyMachine(profile, vitrine, id, options);
+      const startMs = performance.now();
+      const lazy = await openLazyMachine('lazy', profile, vitrine, id, options);
+      const shell = new HostShell(lazy.serial);
+      await lazy.start();
+      const runMs = performance.now() - startMs;
+      await shell.run('true');
+      if (round > 0) {
+        times.run[waiting]!.push(runMs);
+        times.answer[waiting]!.push(performance.now() - startMs);
+      }
+      await lazy.close();
     }
-    await lazy.close();
+  } finally {
+    await spares.close();
   }
-  return { lazyMs: median(runs), lazyShellMs: median(answers) };
+  const [lazyMs, spareMs] = times.run.map(median) as [number, number];
+  const [lazyShellMs, spareShellMs] = times.answer.map(median) as [number, number];
+  return { lazyMs, lazyShellMs, spareMs, spareShellMs };
 }

@@ -10,10 +10,8 @@
 import { VitrineError } from '../../base/error.ts';
 import type { SnapshotId } from '../../engine/snapshot.ts';
 import type { Vitrine } from '../../engine/vitrine.ts';
-import { openDisks } from './disks.ts';
 import type { QemuGuestOptions } from './guest-options.ts';
-import { deviceStream, sendStream } from './incoming-state.ts';
-import { launchWith } from './launch-with.ts';
+import { deviceStream, loadStream } from './incoming-state.ts';
 import { provePageMap } from './page-map-proof.ts';
 import type { QemuProcess } from './process.ts';
 import { openProcessRam } from './process-ram.ts';
@@ -28,10 +26,13 @@ import { writeRamImage } from './ram-image.ts';
 import { discardRunDirectory, makeRunDirectory } from './run-directory.ts';
 import { readSavedMachine, type SavedMachine } from './saved-machine.ts';
 import { type SelfTestReport, selfTest } from './self-test.ts';
-import { connectSerial, type SerialLine } from './serial-line.ts';
-import { IGNORE_SHARED } from './state-transfer.ts';
+import type { SerialLine } from './serial-line.ts';
+import { SpareProcesses } from './spare-processes.ts';
+import { launchWaiting, type WaitingProcess } from './waiting-process.ts';
 
 const DEFAULT_SPARE = 1;
+/** Those of a pool are all alike. */
+const SHAPE = 'clone';
 
 export interface ClonePoolOptions extends Omit<QemuMachineOptions, 'snapshot'> {
   /** Processes that wait; 1 when left out. Each takes what QEMU takes without RAM, some 30 MiB. */
@@ -90,20 +91,20 @@ export class ClonePool {
   readonly #parts: PoolParts;
   /** What every clone is sent. */
   readonly #stream: readonly Uint8Array[];
-  readonly #waiting: Promise<LaunchedParts>[] = [];
+  readonly #spares: SpareProcesses;
   readonly #clones = new Set<Clone>();
-  #made = 0;
+  #launched = 0;
   #isOpen = true;
 
   constructor(parts: PoolParts) {
     this.#parts = parts;
     this.#stream = deviceStream(parts.saved);
+    this.#spares = new SpareProcesses({ most: parts.options.spare ?? DEFAULT_SPARE });
   }
 
   /** Resolves when the processes that shall wait do. Throws what starting one throws. */
   async fill(): Promise<void> {
-    this.#startMore();
-    await Promise.all(this.#waiting);
+    await this.#spares.fill(SHAPE, () => this.#launch(), this.#parts.options.spare ?? DEFAULT_SPARE);
   }
 
   /**
@@ -114,12 +115,15 @@ export class ClonePool {
    */
   async clone(): Promise<Clone> {
     if (!this.#isOpen) throw new VitrineError('guest-closed');
-    const waiting = this.#waiting.shift() ?? this.#launch();
-    this.#startMore();
-    const parts = await waiting;
+    const waiting = (await this.#spares.take(SHAPE)) ?? (await this.#launch());
+    const { profile, vitrine, proof } = this.#parts;
+    const { name, process, serial, disks } = waiting;
+    const parts = { name, profile, process, serial, disks, proof, vitrine };
     try {
-      await sendStream(parts.process, this.#stream);
-      parts.process.bell?.loaded(this.#parts.saved.waits, this.#parts.saved.id);
+      await loadStream(process, await waiting.connect(), this.#stream);
+      // Now that there is time for it; whoever asks next hears of what goes wrong.
+      this.fill().catch(() => {});
+      process.bell?.loaded(this.#parts.saved.waits, this.#parts.saved.id);
       const { isTold, saved, files, options } = this.#parts;
       const { sections, contents: blocks } = saved;
       const origin = isTold ? { image: files.ram, loaded: { sections, blocks } } : undefined;
@@ -127,7 +131,7 @@ export class ClonePool {
       this.#clones.add(clone);
       return clone;
     } catch (error) {
-      await end(parts);
+      await waiting.end();
       throw error;
     }
   }
@@ -135,42 +139,17 @@ export class ClonePool {
   /** Ends the pool and all its clones, and removes the image. May be called again. */
   async close(): Promise<void> {
     this.#isOpen = false;
-    for (const waiting of this.#waiting.splice(0)) {
-      const parts = await waiting.catch(() => undefined);
-      if (parts !== undefined) await end(parts);
-    }
+    await this.#spares.close();
     for (const clone of [...this.#clones]) await clone.close();
     await discardRunDirectory(this.#parts.files);
   }
 
-  #startMore(): void {
-    while (this.#waiting.length < (this.#parts.options.spare ?? DEFAULT_SPARE)) {
-      const waiting = this.#launch();
-      // Whoever takes it hears of it.
-      waiting.catch(() => {});
-      this.#waiting.push(waiting);
-    }
-  }
-
-  async #launch(): Promise<LaunchedParts> {
-    const { name, profile, vitrine, saved, proof, files, options } = this.#parts;
-    const disks = options.disks && (await openDisks(options.disks.files, options.disks.folder));
-    let process: QemuProcess | undefined;
-    try {
-      await disks?.standOn(saved.disks);
-      const args = [...(profile.args ?? []), '-incoming', 'defer'];
-      const own = `${name}-${++this.#made}`;
-      process = await launchWith(disks, own, { ...profile, args, ramImage: files.ram }, options);
-      await process.qmp.execute('migrate-set-capabilities', {
-        capabilities: [{ capability: IGNORE_SHARED, state: true }],
-      });
-      const serial = await connectSerial(process.files);
-      return { name: own, profile, process, serial, disks, proof, vitrine };
-    } catch (error) {
-      await process?.close();
-      await disks?.close();
-      throw error;
-    }
+  #launch(): Promise<WaitingProcess> {
+    const { name, profile, saved, files, options } = this.#parts;
+    return launchWaiting(`${name}-${++this.#launched}`, {
+      ...{ profile: { ...profile, ramImage: files.ram }, ram: 'there', disks: options.disks },
+      ...{ standsOn: saved.disks, ...(options.root === undefined ? {} : { root: options.root }) },
+    });
   }
 }
 

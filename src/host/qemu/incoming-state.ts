@@ -1,14 +1,13 @@
 // State for a process that was started to wait for it (`-incoming defer`) and has its RAM already.
 
-import { once } from 'node:events';
-import { connect } from 'node:net';
-import { join } from 'node:path';
+import type { Socket } from 'node:net';
 import { VitrineError } from '../../base/error.ts';
 import type { QemuProcess } from './process.ts';
 import { isZeroPage } from './ram-image.ts';
 import type { SavedMachine } from './saved-machine.ts';
 import { IGNORE_SHARED } from './state-transfer.ts';
 import { type StreamPage, synthesizeStream } from './stream/index.ts';
+import { connectIncoming, listen } from './waiting-process.ts';
 
 const PAGE_BYTES = 4096;
 
@@ -28,14 +27,20 @@ export function deviceStream({ machineType, blocks, sections, contents }: Incomi
   return synthesizeStream({ machineType, capabilities: [IGNORE_SHARED], blocks: listed, pages, sections });
 }
 
-/** Loads a stream into a process that waits for one. Throws `guest-failed` with QEMU's words when it refuses. */
-export async function sendStream({ qmp, files }: QemuProcess, stream: readonly Uint8Array[]): Promise<void> {
-  const path = join(files.directory, 'incoming');
-  await qmp.execute('migrate-incoming', { uri: `unix:${path}` });
-  const socket = connect(path);
+/** Has a process listen, and loads a stream into it. Throws as `loadStream`, and `unsupported`. */
+export async function sendStream(process: QemuProcess, stream: readonly Uint8Array[]): Promise<void> {
+  await listen(process, 'there');
+  await loadStream(process, await connectIncoming(process), stream);
+}
+
+/** Loads a stream into a process that listens at a socket. Throws `guest-failed` with QEMU's words when it refuses. */
+export async function loadStream(
+  { qmp }: QemuProcess,
+  socket: Socket,
+  stream: readonly Uint8Array[],
+): Promise<void> {
   // What went wrong is told by the monitor; the socket only ends then.
   socket.on('error', () => {});
-  await Promise.race([once(socket, 'connect'), once(socket, 'close')]);
   for (const chunk of stream) socket.write(chunk);
   socket.end();
   for (;;) {

@@ -5,14 +5,12 @@
 //
 // Until it is whole it cannot be saved, reset or peeked: its RAM file has holes where pages have not come yet.
 
-import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
-import { join } from 'node:path';
-import { VitrineError } from '../../base/error.ts';
+import { dirname } from 'node:path';
+import { isVitrineError, VitrineError } from '../../base/error.ts';
 import type { SnapshotId } from '../../engine/snapshot.ts';
 import type { Vitrine } from '../../engine/vitrine.ts';
-import { openDisks } from './disks.ts';
-import { launchWith } from './launch-with.ts';
+import type { DeviceRecord } from '../../guest/guest.ts';
+import { reachesOutside } from './outside-arguments.ts';
 import {
   type PageRef,
   type PageReport,
@@ -20,7 +18,6 @@ import {
   type PageSource,
   servePages,
 } from './page-server.ts';
-import type { QemuProcess } from './process.ts';
 import { type QemuProfile, resolveProfile } from './profile.ts';
 import {
   adoptProcess,
@@ -29,16 +26,29 @@ import {
   type QemuMachineOptions,
 } from './qemu-machine.ts';
 import type { Qmp } from './qmp.ts';
+import { openRunRoot } from './run-directory.ts';
 import { readSavedMachine, type SavedMachine } from './saved-machine.ts';
 import { selfTest } from './self-test.ts';
-import { connectSerial, type SerialLine } from './serial-line.ts';
+import type { SerialLine } from './serial-line.ts';
+import type { SpareProcesses } from './spare-processes.ts';
 import { TouchOrders } from './touch-order.ts';
+import {
+  keyOf,
+  launchWaiting,
+  setCapability,
+  type WaitingProcess,
+  type WaitingShape,
+} from './waiting-process.ts';
 
 const PAGE_BYTES = 4096;
+/** No machine is called so. */
+const SPARE_NAME = '_spare';
 
 export interface LazyMachineOptions extends Omit<QemuMachineOptions, 'snapshot'> {
   /** Where the orders of first touches are kept; without it none is. */
   readonly touchFolder?: string;
+  /** Processes that wait: one of its shape is taken, and the next one is started once it is whole. */
+  readonly spares?: SpareProcesses | undefined;
   /** Whether pages come when they are touched, now or in an earlier run, and no others: it is never whole then. */
   readonly onlyTouched?: boolean;
 }
@@ -64,35 +74,46 @@ export async function openLazyMachine(
     ahead: (await orders?.load(saved.id)) ?? [],
   }));
   reading.catch(() => {});
-  const disks = options.disks && (await openDisks(options.disks.files, options.disks.folder));
-  let process: QemuProcess | undefined;
+  const standsOn = options.disks === undefined ? [] : (await reading).saved.disks;
+  const shape = shapeOf(profile, options, standsOn);
+  const waiting = (await takeSpare(options.spares, name, shape)) ?? (await launchWaiting(name, shape));
+  const { process, serial, disks } = waiting;
   try {
-    if (disks !== undefined) await disks.standOn((await reading).saved.disks);
-    const args = [...(profile.args ?? []), '-incoming', 'defer'];
-    process = await launchWith(disks, name, { ...profile, args }, options);
-    const { saved, ahead } = await reading;
+    const [{ saved, ahead }, socket] = await Promise.all([reading, waiting.connect()]);
     const { id } = saved;
-    const [serial, socket] = await Promise.all([connectSerial(process.files), connectIncoming(process)]);
     const server = servePages(socket, sourceOf(saved), {
       ahead,
       onlyNamed: options.onlyTouched ?? false,
     });
     const keep = (asked: readonly PageRef[]) => orders?.keep(id, ahead, asked);
-    const machine = new LazyMachine(
-      { name, profile, process, serial, disks, proof, vitrine },
-      server,
-      options,
-      keep,
-    );
+    const parts = { name, profile, process, serial, disks, proof, vitrine };
+    const machine = new LazyMachine(parts, server, options, keep);
     await machine.loaded;
     process.bell?.loaded(saved.waits, id);
+    // When it has what it needs, and not before: the next one may never come.
+    machine.whole.then(() => fillSpares(options.spares, shape)).catch(() => {});
     return machine;
   } catch (error) {
-    process?.kill();
-    await process?.close();
-    await disks?.close();
+    await waiting.end();
     throw error;
   }
+}
+
+/**
+ * Has a process of `spares` wait for `openLazyMachine` with the same profile and options; with disks, for this snapshot or one that stands on
+ * the same layers of them. Resolves when it waits.
+ *
+ * Throws `unsupported` with the argument by which two such processes would be in each other's way, and as `openLazyMachine`.
+ */
+export async function spareLazyMachine(
+  profile: QemuProfile,
+  vitrine: Vitrine,
+  snapshot: SnapshotId,
+  options: LazyMachineOptions & { readonly spares: SpareProcesses },
+): Promise<void> {
+  const hasDisks = options.disks !== undefined;
+  const saved = hasDisks ? await readSavedMachine(vitrine, snapshot, resolveProfile(profile)) : undefined;
+  await fillSpares(options.spares, shapeOf(profile, options, saved?.disks ?? []));
 }
 
 type Keep = (asked: readonly PageRef[]) => Promise<void> | undefined;
@@ -165,7 +186,7 @@ export class LazyMachine {
       const report = await this.#server.done;
       await this.#keep(report.asked);
       await untilCompleted(qmp);
-      await setPostcopy(qmp, false);
+      await setCapability(qmp, 'postcopy-ram', false);
       const { running } = await qmp.execute('query-status');
       if (running) await qmp.execute('stop');
       const machine = await adoptProcess(this.#parts, options);
@@ -188,23 +209,42 @@ export class LazyMachine {
   }
 }
 
-/** Connects to where the process waits for its migration. */
-async function connectIncoming({ qmp, files }: QemuProcess): Promise<Socket> {
-  const path = join(files.directory, 'incoming');
-  // One exchange: whoever refuses the first is ended, whatever it says to the second.
-  const [postcopy, incoming] = await Promise.allSettled([
-    setPostcopy(qmp, true),
-    qmp.execute('migrate-incoming', { uri: `unix:${path}` }),
-  ]);
-  if (postcopy.status === 'rejected') {
-    throw new VitrineError('unsupported', { missing: 'postcopy: userfaultfd' }, { cause: postcopy.reason });
+function shapeOf(
+  profile: QemuProfile,
+  { disks, root }: LazyMachineOptions,
+  standsOn: readonly DeviceRecord[],
+): WaitingShape {
+  return { profile, ram: 'touched', disks, standsOn, ...(root === undefined ? {} : { root }) };
+}
+
+async function fillSpares(spares: SpareProcesses | undefined, shape: WaitingShape): Promise<void> {
+  const outside = reachesOutside(shape.profile.args ?? []);
+  if (outside !== undefined)
+    throw new VitrineError('unsupported', { missing: 'a spare process', argument: outside });
+  await spares?.fill(await keyOf(shape), () => launchWaiting(SPARE_NAME, shape));
+}
+
+/** A process of that shape that waits, as the machine of this name. Throws as `Disks.read`, where its disks are not as they were. */
+async function takeSpare(
+  spares: SpareProcesses | undefined,
+  name: string,
+  shape: WaitingShape,
+): Promise<WaitingProcess | undefined> {
+  if (spares === undefined || spares.count === 0) return undefined;
+  const waiting = await spares.take(await keyOf(shape));
+  if (waiting === undefined) return undefined;
+  try {
+    const { files, profile } = waiting.process;
+    // It took none of its memory when it was started; by now there may be no room.
+    await openRunRoot(dirname(files.directory), profile.memoryBytes);
+    await Promise.all([waiting.disks?.read(shape.standsOn), waiting.process.rename(name)]);
+    return waiting;
+  } catch (error) {
+    await waiting.end();
+    // Another process may find room elsewhere.
+    if (isVitrineError(error, 'memory-exhausted')) return undefined;
+    throw error;
   }
-  if (incoming.status === 'rejected') throw incoming.reason;
-  const socket = connect(path);
-  await once(socket, 'connect').catch((cause: Error) => {
-    throw new VitrineError('guest-lost', { reason: cause.message }, { cause });
-  });
-  return socket;
 }
 
 /** A snapshot as what a postcopy source has. */
@@ -219,10 +259,6 @@ function sourceOf(saved: SavedMachine): PageSource {
     );
   };
   return { machineType, blocks, sections, read };
-}
-
-async function setPostcopy(qmp: Qmp, state: boolean): Promise<void> {
-  await qmp.execute('migrate-set-capabilities', { capabilities: [{ capability: 'postcopy-ram', state }] });
 }
 
 /** QEMU says that it has all before it has put everything away. */

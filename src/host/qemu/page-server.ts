@@ -101,6 +101,8 @@ export class PageServer {
     socket.on('close', () =>
       this.#fail(new VitrineError('guest-lost', { reason: 'the connection was closed' })),
     );
+    // It may have ended before we listened.
+    if (socket.destroyed) this.#fail(new VitrineError('guest-lost', { reason: 'the connection was closed' }));
     this.done = this.#serve();
     this.done.catch(() => {});
   }

@@ -190,6 +190,12 @@ export class QemuProcess {
     ending.delete(this);
   }
 
+  /** It is the machine of this name from now on, to whoever finds its files. */
+  async rename(name: string): Promise<void> {
+    const note = await readNote(this.files);
+    if (note !== undefined) await writeNote(this.files, { ...note, name });
+  }
+
   /** It is nobody's from now on, and the next one may have it: `close` ends the connection alone. For one that is kept. */
   async leave(): Promise<void> {
     if (this.#isLeft || this.#closing !== undefined) return;

@@ -27,7 +27,6 @@ import { nameOf } from './run-directory.ts';
 import { RunIntent } from './run-intent.ts';
 import { savedDevices } from './saved-machine.ts';
 import { connectSerial, type SerialLine } from './serial-line.ts';
-import { IGNORE_SHARED } from './state-transfer.ts';
 
 /** Pages of its own from which a new image pays: a reset looks at each for some microseconds. */
 const MANY_PAGES = 2048;
@@ -161,9 +160,6 @@ async function startInPlace(
     const args = [...(profile.args ?? []), '-incoming', 'defer'];
     const options = root === undefined ? {} : { root };
     process = await launchWith(disks, name, { ...profile, args, ramImage: image }, options);
-    await process.qmp.execute('migrate-set-capabilities', {
-      capabilities: [{ capability: IGNORE_SHARED, state: true }],
-    });
     // What it printed, for its next owner; QEMU appends to it.
     await copyFile(before.files.serialLog, process.files.serialLog);
     await sendStream(process, deviceStream(saved));
