@@ -4,6 +4,8 @@
 // it in hexadecimal (`simd.ts`), so that a bundler needs no rule for binaries and ships only the build that is imported.
 // Nothing is done while the sources, this script and the compiler are the same as last time.
 //
+// What only threads of a host use, wasm/host, goes into src/host/pages/generated/, each file a module of its own.
+//
 // The compiled LZ4 library is put into such a module too, src/codec/generated/lz4.ts: inlined by a bundler it would be base64.
 //
 // A WebAssembly module says whether the memory it imports is shared, in one bit. Rather than two more builds, the
@@ -20,11 +22,16 @@ const ROOT = join(SOURCE, '..');
 const TARGET = join(ROOT, 'src', 'kernel', 'generated');
 const STAMP = join(TARGET, '.stamp');
 const LZ4 = join(ROOT, 'src', 'codec', 'generated', 'lz4.ts');
+const HOST_SOURCE = join(SOURCE, 'host');
+const HOST_TARGET = join(ROOT, 'src', 'host', 'pages', 'generated');
+const HOST_NAMES = ['crc32c'];
 const WRITTEN = '// Written by wasm/build.mjs; not edited by hand.';
 
 const COMMON = ['-O3', '--noAssert', '--runtime', 'stub'];
 /** A memory from outside, of any size up to 4 GiB; a maximum has to be declared for it to be allowed to be shared. */
 const MEMORY = ['--importMemory', '--noExportMemory', '--initialMemory', '1', '--maximumMemory', '65536'];
+/** What a host's module needs: its memory is its own. */
+const OWN_MEMORY = ['--initialMemory', '3', '--maximumMemory', '3'];
 const BUILDS = { simd: ['--enable', 'simd'], plain: [] };
 
 const IMPORT_SECTION = 2;
@@ -35,9 +42,15 @@ await writeLz4();
 const stamp = await stampOfSources();
 if ((await readText(STAMP)) === stamp) process.exit(0);
 
+await mkdir(HOST_TARGET, { recursive: true });
+for (const name of HOST_NAMES) {
+  const binary = await compile(`wasm/host/${name}.ts`, OWN_MEMORY);
+  await replace(join(HOST_TARGET, `${name}.ts`), `${WRITTEN}\n\n${hexOf(binary)}\n`);
+  console.log(`kernels of hosts: ${name}, ${binary.length} bytes`);
+}
 await mkdir(TARGET, { recursive: true });
 for (const [name, flags] of Object.entries(BUILDS)) {
-  const binary = await compile(flags);
+  const binary = await compile('wasm/index.ts', [...MEMORY, ...flags]);
   await replace(join(TARGET, `${name}.wasm`), binary);
   await replace(join(TARGET, `${name}.ts`), moduleOf(binary));
   console.log(`kernels: ${name} build, ${binary.length} bytes`);
@@ -48,17 +61,19 @@ await replace(STAMP, stamp);
 async function stampOfSources() {
   const compiler = await readFile(join(ROOT, 'node_modules', 'assemblyscript', 'package.json'));
   const hash = createHash('sha256').update(compiler);
-  const names = (await readdir(SOURCE)).filter((name) => /\.(ts|mjs)$/.test(name)).sort();
-  for (const name of names) hash.update(`\0${name}\0`).update(await readFile(join(SOURCE, name)));
+  for (const folder of [SOURCE, HOST_SOURCE]) {
+    const names = (await readdir(folder)).filter((name) => /\.(ts|mjs)$/.test(name)).sort();
+    for (const name of names) hash.update(`\0${name}\0`).update(await readFile(join(folder, name)));
+  }
   return hash.digest('hex');
 }
 
-/** The binary that the compiler makes of index.ts. */
-async function compile(flags) {
+/** The binary that the compiler makes of a source. */
+async function compile(source, flags) {
   // Only here: loading it takes longer than to see that there is nothing to do.
   const { default: asc } = await import('assemblyscript/asc');
   const written = new Map();
-  const args = ['wasm/index.ts', '--outFile', 'kernels.wasm', ...COMMON, ...MEMORY, ...flags];
+  const args = [source, '--outFile', 'kernels.wasm', ...COMMON, ...flags];
   const { error, stderr } = await asc.main([...args, '--baseDir', ROOT], {
     writeFile: (name, contents) => written.set(name, contents),
   });

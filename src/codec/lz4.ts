@@ -52,7 +52,7 @@ class Lz4 implements Codec {
   /** There is one way of encoding here: the effort makes no difference. */
   encode(bytes: Uint8Array): OwnedBytes {
     // Safe: compressing does not fail.
-    return this.#call('compress', bytes, 0, bytes.length)!.slice(LENGTH_BYTES);
+    return this.#call('compress', bytes, 0, bytes.length)!;
   }
 
   decode(bytes: Uint8Array, plainLength: number): OwnedBytes {
@@ -93,7 +93,9 @@ class Lz4 implements Codec {
     exports.__wbindgen_add_to_stack_pointer(RESULT_BYTES);
     // Only decompressing writes this word; it has freed what it had then.
     if (name === 'decompress' && failed !== 0) return undefined;
-    const out = new Uint8Array(exports.memory.buffer, outAt, outBytes).slice();
+    // What compressing puts in front of the block is left out.
+    const skipped = LENGTH_BYTES - prefixBytes;
+    const out = new Uint8Array(exports.memory.buffer, outAt + skipped, outBytes - skipped).slice();
     exports.__wbindgen_free(outAt, outBytes);
     return out;
   }

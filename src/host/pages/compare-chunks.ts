@@ -63,12 +63,12 @@ function compareChunk(
   takes: boolean,
 ): void {
   const { differing, touched } = mirror;
-  // Zeros against zeros: the mirror need not be read.
-  const isZero = touched[chunk] === 0;
-  if (isZero && kernels.zeroPages(staging, PAGE_BYTES, count, bits) === count) return;
   const first = chunk * CHUNK_PAGES;
   const at = mirror.at + first * PAGE_BYTES;
-  const found = kernels.comparePages(staging, at, PAGE_BYTES, count, bits);
+  const found =
+    touched[chunk] === 0
+      ? findNonZero(kernels, staging, count, bits)
+      : kernels.comparePages(staging, at, PAGE_BYTES, count, bits);
   if (found === 0) return;
   // First the bits: whoever ends this thread before the copies finds pages too many and not one too few.
   const bytes = kernels.arena.bytes(bits, CHUNK_PAGES / 8);
@@ -80,6 +80,18 @@ function compareChunk(
   touched[chunk] = 1;
   kernels.listBits(bits, count, list);
   takePages(kernels, staging, at, list, found);
+}
+
+/**
+ * As `comparePages` with a mirror that holds zeros alone, without reading it: memory that was never written is given room when it is
+ * read, and given other room when it is written, which took as long as all else that a first look does.
+ */
+function findNonZero(kernels: Kernels, staging: Address, count: number, bits: Address): number {
+  const zeros = kernels.zeroPages(staging, PAGE_BYTES, count, bits);
+  const bytes = kernels.arena.bytes(bits, Math.ceil(count / 8));
+  for (let index = 0; index < bytes.length; index++)
+    bytes[index]! ^= 255 >> Math.max(0, 8 * (index + 1) - count);
+  return count - zeros;
 }
 
 /** Copies listed pages to the same places of the mirror, runs of neighbours at once. */

@@ -16,10 +16,10 @@ import {
   type PagesAtHand,
   pageAt,
 } from '../../engine/page-encoder.ts';
-import { crc32c } from '../../format/crc32c.ts';
 import type { Digest } from '../../format/digest.ts';
 import type { Effort } from '../../format/frame-codecs.ts';
 import { decodeChecked } from '../../format/pack-reader.ts';
+import type { Checksum } from './checksum.ts';
 
 /** zstd is not among them: it would be in the text of every thread, and is for saves that need not be fast. */
 export const THREAD_EFFORT = 'fast' satisfies Effort;
@@ -75,7 +75,11 @@ export function inspectPages({ at, pageBytes }: InspectTask, digester: Digester)
   return { at, ...digester.inspectListed(new Uint8Array(buffer, atBytes), at.pages, pageBytes) };
 }
 
-export function encodePages({ at, pageBytes, pages }: EncodeTask, codecs: Codecs): PageFrame[] {
+export function encodePages(
+  { at, pageBytes, pages }: EncodeTask,
+  codecs: Codecs,
+  checksum: Checksum,
+): PageFrame[] {
   const frames: PageFrame[] = [];
   const plain = new Uint8Array(LIMITS.frameBytes);
   const perFrame = LIMITS.frameBytes / pageBytes;
@@ -84,7 +88,7 @@ export function encodePages({ at, pageBytes, pages }: EncodeTask, codecs: Codecs
       plain.set(pageAt(at, pageBytes, pages[first + index]!), index * pageBytes);
     }
     const { codec, bytes: encoded } = codecs.encodeSmallest(plain, THREAD_EFFORT);
-    frames.push({ codec, bytes: encoded, plainLengthBytes: plain.length, checksum: crc32c(encoded) });
+    frames.push({ codec, bytes: encoded, plainLengthBytes: plain.length, checksum: checksum(encoded) });
   }
   return frames;
 }

@@ -7,6 +7,7 @@ import type { Codecs } from '../../codec/codec.ts';
 import { Digester } from '../../engine/digester.ts';
 import type { InspectedPages, PageFrame } from '../../engine/page-encoder.ts';
 import { loadKernels } from '../../kernel/load.ts';
+import { type Checksum, loadChecksum } from './checksum.ts';
 import { type CompareTask, compareChunks } from './compare-chunks.ts';
 import {
   type DecodeTask,
@@ -53,6 +54,7 @@ interface Parts {
   readonly scanning: ScanWorkArea;
   readonly digester: Digester;
   readonly codecs: Codecs;
+  readonly checksum: Checksum;
 }
 
 /** Serves the thread that started this one. Throws `kernel-unavailable`. */
@@ -64,6 +66,7 @@ export async function servePages(): Promise<void> {
     scanning: openScanWorkArea(kernels),
     digester: new Digester(kernels),
     codecs: await loadThreadCodecs(),
+    checksum: await loadChecksum(),
   };
   port.on('message', async ({ id, task }: PageRequest) => {
     try {
@@ -81,10 +84,10 @@ async function doCompare(task: CompareTask) {
   return { result: await compareChunks(task), transfer: [] };
 }
 
-function doTask(task: Exclude<PageTask, CompareTask>, { scanning, digester, codecs }: Parts) {
+function doTask(task: Exclude<PageTask, CompareTask>, { scanning, digester, codecs, checksum }: Parts) {
   if (task.kind === 'scan') return { result: scanChunks(task, scanning), transfer: [] };
   if (task.kind === 'encode') {
-    const result = encodePages(task, codecs);
+    const result = encodePages(task, codecs, checksum);
     return { result, transfer: result.map(({ bytes }) => bytes.buffer) };
   }
   if (task.kind === 'join') {
