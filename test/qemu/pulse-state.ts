@@ -75,3 +75,35 @@ export function faultOf(state: PulseState): string {
   }
   return 'none';
 }
+
+/**
+ * As `faultOf`, of all the working set at any one instant: every page is what the loops so far made of it, but for the one whose turn
+ * it is, which begins with words of the next loop and ends with those it held. For a machine that is never done with a tick before the
+ * next one comes.
+ */
+export function faultOfRam(ram: Buffer): string {
+  const word = (address: number): number => ram.readUInt32LE(address);
+  if (word(PULSE.magic) !== PULSE_FACTS.magic) return 'it is not up';
+  if (word(PULSE.health) === 2) return 'it says MEMORY BAD';
+  const { pageBytes, pageCount, stride, seed } = PULSE_FACTS;
+  const [loops, wordsAPage] = [word(PULSE.loops), pageBytes / 4];
+  const expected = new Uint32Array((pageCount * pageBytes) / 4);
+  let last: number = seed;
+  const turn = (loop: number): number => (((loop - 1) * stride) % pageCount) * wordsAPage;
+  for (let loop = 1; loop <= loops; loop++) {
+    for (let i = 0; i < wordsAPage; i++) expected[turn(loop) + i] = last = xorshift(last);
+  }
+  const isNext = turn(loops + 1);
+  let isOld = false;
+  for (let i = 0; i < expected.length; i++) {
+    const held = word(PULSE.work + 4 * i);
+    if (i >= isNext && i < isNext + wordsAPage && !isOld) {
+      last = xorshift(last);
+      if (held === last) continue;
+      isOld = true;
+    }
+    if (held !== expected[i])
+      return `after ${loops} loops word ${i % wordsAPage} of page ${Math.floor(i / wordsAPage)} is ${held}`;
+  }
+  return 'none';
+}

@@ -7,3 +7,4 @@ export function ensureQemu(
   ) => Promise<unknown>,
 ): Promise<string | undefined>;
 export function tellQemus(): string;
+export function kvmFault(program: string): string | undefined;

@@ -2,12 +2,13 @@
 // allowed to install them, and newer ones that `npm run qemu:backports` unpacked.
 
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { accessSync, constants, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { fetchedQemus } from './qemu-backports.mjs';
 
 const INSTALL_TIMEOUT_MS = 10 * 60_000;
+const KVM_TIMEOUT_MS = 60_000;
 const BACKPORTS = fileURLToPath(new URL('qemu-backports.mjs', import.meta.url));
 const INSTALLED = 'qemu-system-x86_64';
 const PACKAGES = ['qemu-system-x86', 'qemu-utils'];
@@ -46,7 +47,22 @@ export function tellQemus() {
   const found = findQemus();
   const versions = found.map(({ version, program }) => `${version} (${program})`).join(', ');
   const newer = hasNewer() ? '' : ' NO QEMU 10: npm run qemu:backports fetches one.';
-  return `QEMU: ${found.length === 0 ? 'NONE' : versions}.${newer}`;
+  const fault = found.length === 0 ? undefined : kvmFault(found[0].program);
+  const kvm = fault === undefined ? '' : ` NO KVM, ITS TESTS ARE SKIPPED: ${fault}.`;
+  return `QEMU: ${found.length === 0 ? 'NONE' : versions}.${newer}${kvm}`;
+}
+
+/** Why this QEMU makes no machine with KVM here; undefined where it does, which says nothing of what runs in it. */
+export function kvmFault(program) {
+  try {
+    accessSync('/dev/kvm', constants.R_OK | constants.W_OK);
+  } catch ({ code }) {
+    return `/dev/kvm: ${code}`;
+  }
+  const machine = ['-accel', 'kvm', '-machine', 'none', '-nodefaults', '-display', 'none', '-S'];
+  const options = { input: 'quit\n', encoding: 'utf8', timeout: KVM_TIMEOUT_MS };
+  const { status, stderr } = spawnSync(program, [...machine, '-monitor', 'stdio'], options);
+  return status === 0 ? undefined : stderr.trim() || 'QEMU did not answer';
 }
 
 function hasNewer() {

@@ -189,6 +189,9 @@ class AttachedHost implements QemuHost {
     this.#intent = parts.intent;
   }
 
+  /** As far as anybody knows. */
+  readonly hasRun = true;
+
   saidSince(): string {
     return '';
   }

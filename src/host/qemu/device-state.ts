@@ -7,7 +7,7 @@
 import type { OwnedBytes } from '../../base/bytes.ts';
 import { isVitrineError, VitrineError } from '../../base/error.ts';
 import type { ConfigValue, DeviceRecord } from '../../guest/guest.ts';
-import type { CloneOrigin, LoadedState } from './clone-ram.ts';
+import type { CloneOrigin } from './clone-ram.ts';
 import {
   type BlockContent,
   blockRecordName,
@@ -16,29 +16,30 @@ import {
   recordOfSection,
   sectionName,
 } from './device-records.ts';
-import type { QemuProcess } from './process.ts';
+import {
+  builtBy,
+  devicesOf,
+  type FirstState,
+  firstState,
+  mustNotAsk,
+  type Speech,
+  sameBytes,
+} from './first-state.ts';
 import { RAM_BLOCK } from './profile.ts';
 import { isRefusal } from './qmp.ts';
-import type { BlockPages, LoadedNode, StateTransfer, WholeState } from './state-transfer.ts';
+import type { BlockPages, LoadedNode, StateTransfer } from './state-transfer.ts';
 import type { DeviceSection, ParsedStream, StreamPage } from './stream/index.ts';
 import type { WholeRam } from './whole-ram.ts';
 
 const PAGE_BYTES = 4096;
 const ZERO_PAGE = new Uint8Array(PAGE_BYTES);
-/** QEMU's own note of whether the machine ran: it comes and goes, and says nothing of the machine. */
-const NOT_A_DEVICE = 'globalstate';
 /** What QEMU writes when state was loaded that does not go with RAM, and calls a success. */
 const COMPLAINT = /inconsistent with Host index|VQ \d+ size/;
 
-/** Says whether firmware had QEMU build the ACPI tables. */
-const TABLES_SECTION = 'acpi_build';
 /** Blocks that QEMU builds anew when firmware asks for them: ROM to the guest, and not always the same. */
 const BUILT_PREFIX = '/rom@';
 /** Of what QEMU says, what goes into an error. */
 const MAX_TOLD = 2048;
-
-/** What the process says on standard error: some reasons stand nowhere else. */
-export type Speech = Pick<QemuProcess, 'saidBytes' | 'saidSince'>;
 
 export interface DeviceStateOptions {
   /** Whether sections may be saved apart from blocks; true when left out. */
@@ -91,12 +92,14 @@ export class DeviceState {
   #built: Uint8Array | undefined;
   /** What the machine at rest holds; undefined when it has to be asked. */
   #now: DeviceRecord[] | undefined;
+  /** What was loaded last, unless it was reset since. */
+  #loaded: DeviceRecord[] | undefined;
   #node: { readonly records: readonly DeviceRecord[]; readonly loaded: LoadedNode } | undefined;
 
   private constructor(
     machineType: string,
     transfer: StateTransfer,
-    first: WholeState,
+    first: FirstState,
     speech: Speech,
     options: DeviceStateOptions,
   ) {
@@ -105,7 +108,7 @@ export class DeviceState {
     this.#speech = speech;
     this.#restoreFault = options.restoreFault;
     this.#wholeRam = options.wholeRam;
-    this.#sections = devicesOf(first.stream).map(sectionName);
+    this.#sections = first.sections.map(sectionName);
     this.#blocks = first.blocks.map(({ name, gpa, bytes }) => ({
       name,
       gpa,
@@ -118,7 +121,8 @@ export class DeviceState {
     this.config = config;
     this.savePath = savePathOf(this.#blocks, options.quickSave ?? true);
     this.#holdBlocks(first.blocks);
-    this.#built = builtBy(devicesOf(first.stream));
+    this.#built = builtBy(first.sections);
+    if (options.origin?.loaded !== undefined) this.#loaded = this.#recordsOf(first.sections);
   }
 
   /** Learns what the machine consists of; it is at rest. Throws `unsupported` when one of its devices cannot be saved. */
@@ -129,7 +133,7 @@ export class DeviceState {
     options: DeviceStateOptions = {},
   ): Promise<DeviceState> {
     try {
-      const first = (await knownState(transfer, options.origin?.loaded)) ?? (await transfer.saveWhole());
+      const first = await firstState(transfer, speech, options.origin?.loaded);
       if (first.blocks.some(({ name }) => name === RAM_BLOCK)) {
         throw new VitrineError('unsupported', { missing: 'device state apart from RAM' });
       }
@@ -147,11 +151,11 @@ export class DeviceState {
 
   /** The machine was reset: its firmware will have blocks built again. */
   lookAgain(): void {
-    this.#built = undefined;
+    this.#built = this.#loaded = undefined;
   }
 
   async save(): Promise<DeviceRecord[]> {
-    this.#now ??= await this.#ask();
+    this.#now ??= (mustNotAsk(this.#speech) ? this.#loaded : undefined) ?? (await this.#ask());
     return this.#now;
   }
 
@@ -214,11 +218,12 @@ export class DeviceState {
   async #put(state: ReadState): Promise<void> {
     await this.#transfer.loadState(await this.#nodeOf(state));
     this.#wholeRam?.commit();
-    for (const block of state.blocks) {
-      const record = state.records.find(({ name }) => name === blockRecordName(block.name));
-      if (record !== undefined) this.#held.set(block.name, record);
-    }
+    const byName = new Map(state.records.map((record) => [record.name, record]));
+    // Safe, here and below: `read` found a record of each.
+    for (const { name } of state.blocks) this.#held.set(name, byName.get(blockRecordName(name))!);
     this.#built = builtBy(state.sections);
+    const blocks = this.#blocks.map(({ name }) => blockRecordName(name));
+    this.#loaded = [...this.#sections, ...blocks].map((name) => byName.get(name)!);
   }
 
   /** The state as a node: the last one again where it is the same, as in a loop that goes back to one point. */
@@ -338,21 +343,6 @@ export class DeviceState {
   }
 }
 
-/** The state of a clone, unless it has other devices than what was loaded into it, or its firmware ran since. */
-async function knownState(
-  transfer: StateTransfer,
-  loaded: LoadedState | undefined,
-): Promise<WholeState | undefined> {
-  if (loaded === undefined) return undefined;
-  const stream = await transfer.saveSections();
-  const now = devicesOf(stream);
-  const names = (sections: readonly DeviceSection[]): string => sections.map(sectionName).join(' ');
-  if (names(now) !== names(loaded.sections)) return undefined;
-  if (!sameBytes(builtBy(now), builtBy(loaded.sections))) return undefined;
-  // Addresses are compared for shared memory alone, and a clone has none.
-  return { stream, blocks: loaded.blocks.map((block) => ({ ...block, gpa: 0 })) };
-}
-
 function savePathOf(blocks: readonly Block[], quickSave: boolean): SavePath {
   const written = blocks.find(({ isRom }) => !isRom);
   if (written !== undefined)
@@ -361,21 +351,9 @@ function savePathOf(blocks: readonly Block[], quickSave: boolean): SavePath {
   return { by: 'xen-save-devices-state', because: 'all other memory is ROM' };
 }
 
-function builtBy(sections: readonly DeviceSection[]): Uint8Array {
-  return sections.find(({ name }) => name === TABLES_SECTION)?.body ?? new Uint8Array(0);
-}
-
-function devicesOf({ sections }: ParsedStream): DeviceSection[] {
-  return sections.filter(({ name }) => name !== NOT_A_DEVICE);
-}
-
 /** Blocks that a guest cannot write. */
 function isRom(block: string): boolean {
   return block === 'pc.bios' || block === 'pc.rom' || block.startsWith('/rom@') || block.endsWith('.rom');
-}
-
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return Buffer.compare(a, b) === 0;
 }
 
 function refusal(record: string, reason: string): VitrineError {

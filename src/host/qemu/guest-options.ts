@@ -28,7 +28,7 @@ export interface QemuGuestOptions extends DeviceStateOptions {
 /** The process of a machine, as its guest needs it: one of ours, or one that others started. */
 export type QemuHost = Pick<
   QemuProcess,
-  'qmp' | 'profile' | 'files' | 'pid' | 'saidBytes' | 'saidSince' | 'close' | 'bell'
+  'qmp' | 'profile' | 'files' | 'pid' | 'saidBytes' | 'saidSince' | 'close' | 'bell' | 'hasRun'
 >;
 
 /** What there is of a machine at rest, for a process that takes its place. */

@@ -100,6 +100,7 @@ export class QemuProcess {
   #child: QemuChild | undefined;
   #qmp: Qmp | undefined;
   #bell: QemuBell | undefined;
+  #hasRun = false;
   /** Its words, once its files are gone. */
   #lastWords = '';
   #isLeft = false;
@@ -150,6 +151,11 @@ export class QemuProcess {
   /** Resolves when the process has ended, for whatever reason. */
   get exited(): Promise<void> {
     return this.#child?.exited ?? Promise.resolve();
+  }
+
+  /** Whether the machine in it ran since it was started; so it is said of one that was found. */
+  get hasRun(): boolean {
+    return this.#hasRun || this.wasFound;
   }
 
   /** Whether another process started it. */
@@ -247,6 +253,9 @@ export class QemuProcess {
     const explain = () => this.#reason();
     const options = timeoutMs === undefined ? { explain } : { explain, greetingTimeoutMs: timeoutMs };
     this.#qmp = await connectQmp(this.files.qmp, options);
+    this.#qmp.onEvent(({ event }) => {
+      if (event === 'RESUME') this.#hasRun = true;
+    });
     // Before any state is loaded: it says that somebody is there.
     if (this.profile.bell) this.#bell = await connectBell(this.files.bell, this.#qmp);
   }
