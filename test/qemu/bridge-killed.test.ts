@@ -10,22 +10,26 @@ import { join } from 'node:path';
 import { build } from 'vite';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { findKeptMachines } from '../../src/host/qemu/kept-machine.ts';
-import { nameOf } from '../../src/host/qemu/run-directory.ts';
+import { filesIn } from '../../src/host/qemu/profile.ts';
+import { nameOf, readNote } from '../../src/host/qemu/run-directory.ts';
 import { BareQemu } from './bare-qemu.ts';
 import { pulseRomFile, QEMUS } from './pulse-machine.ts';
 import { pulseShell } from './pulse-shell.ts';
 
 let folder = '';
+let machines = '';
 let environment: NodeJS.ProcessEnv = {};
 let rom: Awaited<ReturnType<typeof pulseRomFile>>;
 let bridge: ChildProcess | undefined;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'vitrine-killed-'));
+  // RAM comes as it is touched in memory files alone.
+  machines = await mkdtemp('/dev/shm/vitrine-killed-');
   environment = {
     VITRINE_RUN_DIR: join(folder, 'run'),
     VITRINE_STORE: join(folder, 'store'),
-    VITRINE_MACHINES_DIR: join(folder, 'machines'),
+    VITRINE_MACHINES_DIR: machines,
   };
   rom = await pulseRomFile();
   await build({
@@ -40,6 +44,7 @@ afterAll(async () => {
   await endBridge('SIGTERM');
   await rom?.remove();
   await rm(folder, { recursive: true, force: true });
+  await rm(machines, { recursive: true, force: true });
 });
 
 /** Resolves, when it serves, with what gives its log so far. */
@@ -81,6 +86,14 @@ const running = (...pids: number[]): Promise<boolean[]> =>
       ),
     ),
   );
+
+/** Process ids of those that wait for a machine. */
+async function waiting(): Promise<number[]> {
+  const notes = await Promise.all(
+    (await readdir(machines)).map((name) => readNote(filesIn(join(machines, name)))),
+  );
+  return notes.flatMap((note) => (note?.name === '_spare' && note.qemu ? [note.qemu.pid] : []));
+}
 
 it('goes on without its bridge, and the next one has it', async () => {
   await startBridge();
@@ -144,7 +157,7 @@ it('that cannot be taken over runs on, says why, and is not started twice', asyn
   await done('run', 'pulse');
   await untilMore('pulse', 5);
   const pid = await pidOf('pulse');
-  const [found] = await findKeptMachines(join(folder, 'store'), join(folder, 'machines'));
+  const [found] = await findKeptMachines(join(folder, 'store'), machines);
   const { files } = found!;
   await endBridge('SIGKILL');
   // Its monitor serves one client at a time, and this is another one.
@@ -195,6 +208,43 @@ it('that stands on a disk and is without a bridge keeps its store from being col
   await expect.poll(() => running(pid)).toEqual([false]);
   expect(await collect()).toMatchObject({ code: 0, error: expect.stringContaining('1 layers') });
   expect(await layers()).toEqual([]);
+});
+
+it('leaves no process that waits, told to end or killed', async () => {
+  await endBridge('SIGTERM');
+  await startBridge();
+  await done('run', 'pulse');
+  await untilMore('pulse', 5);
+  const snapshot = await done('save', 'pulse');
+  const restore = async (): Promise<number> => {
+    await done('restore', 'pulse', snapshot, '--lazy');
+    await expect
+      .poll(async () => (await json('status', 'pulse')).facts.spareProcesses, { timeout: 60_000 })
+      .toBe(1);
+    // It may be starting: it is there once its note says that it runs.
+    await expect.poll(waiting, { timeout: 60_000 }).toHaveLength(1);
+    return (await waiting())[0]!;
+  };
+  const first = await restore();
+  // The machine is that process by now, and another one waits.
+  const second = await restore();
+  expect(await pidOf('pulse')).toBe(first);
+  await endBridge('SIGTERM');
+  expect(await running(first, second)).toEqual([false, false]);
+  expect(await readdir(machines)).toEqual([]);
+  await startBridge();
+  const third = await restore();
+  await endBridge('SIGKILL');
+  expect(await running(third)).toEqual([true]);
+  await startBridge();
+  expect(await running(third)).toEqual([false]);
+  expect(await stateOf('pulse')).toBe('running');
+  await endBridge('SIGTERM');
+  await startBridge('--spare', '0');
+  await done('restore', 'pulse', snapshot, '--lazy');
+  await expect.poll(async () => (await vitrine('save', 'pulse')).code, { timeout: 60_000 }).toBe(0);
+  expect((await json('status', 'pulse')).facts.spareProcesses).toBeUndefined();
+  await done('stop', 'pulse');
 });
 
 it('of others, held for a save at that moment, is let go on by the next bridge', async () => {

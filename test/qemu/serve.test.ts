@@ -2,7 +2,7 @@
 // and brought back, also by the next bridge. Its generator says each time whether its memory is what it was.
 
 import { spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -31,6 +31,13 @@ afterAll(async () => {
 async function startBridge(): Promise<void> {
   bridge = startCommand(['serve', '--listen', '127.0.0.1:0', '--json'], environment);
   await bridge.firstLine;
+}
+
+async function metrics(): Promise<string> {
+  const { origin, tokenFile } = JSON.parse(await bridge!.firstLine) as { origin: string; tokenFile: string };
+  const { token } = JSON.parse(await readFile(tokenFile, 'utf8')) as { token: string };
+  const response = await fetch(`${origin}/metrics`, { headers: { Authorization: `Bearer ${token}` } });
+  return response.text();
 }
 
 async function stopBridge(): Promise<void> {
@@ -119,6 +126,11 @@ describe('a machine of QEMU', () => {
       .poll(async () => (await vitrine('peek', 'pulse', '0x1000', '4')).code, { timeout: 60_000 })
       .toBe(0);
     await untilMore('pulse', loops + 5);
+    // The next one is prepared by then, and both people and Prometheus are told.
+    await expect
+      .poll(async () => (await json('status', 'pulse')).facts.spareProcesses, { timeout: 60_000 })
+      .toBe(1);
+    expect(await metrics()).toMatch(/^vitrine_spare_processes 1$/m);
     const again = await done('save', 'pulse');
     expect((await pulseOf(again)).loops).toBeGreaterThan(loops);
   });

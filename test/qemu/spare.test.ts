@@ -39,7 +39,7 @@ describe.each(QEMUS)('a process that waits for a lazy machine of QEMU $version',
   let isOver: () => void;
   const opened: (LazyMachine | QemuMachine)[] = [];
 
-  const wait = (of = profile, more: LazyMachineOptions = {}) =>
+  const wait = (of = profile, more: LazyMachineOptions & { readonly count?: number } = {}) =>
     spareLazyMachine(of, vitrine, snapshot, { root, ...more, spares });
   const open = async (more: LazyMachineOptions = {}, of = profile): Promise<LazyMachine> => {
     const lazy = await openLazyMachine('pulse', of, vitrine, snapshot, { root, spares, ...more });
@@ -119,6 +119,19 @@ describe.each(QEMUS)('a process that waits for a lazy machine of QEMU $version',
     await machine.stop();
     await machine.machine.restore(snapshot);
     expect(ramOf(machine).equals(ramThen)).toBe(true);
+  });
+
+  it('waits for each of those that were restored at once', async () => {
+    begin(3);
+    const first = await Promise.all([open(), open()]);
+    const pids = first.map(({ pid }) => pid);
+    for (const lazy of first) await whole(lazy);
+    await vi.waitUntil(async () => (await waiting()).length === 2, { timeout: 60_000, interval: 20 });
+    await wait(profile, { count: 2 });
+    const ready = await waiting();
+    for (const pid of ready) expect(pids).not.toContain(pid);
+    const second = await Promise.all([open(), open()]);
+    expect(second.map(({ pid }) => pid).sort()).toEqual(ready.sort());
   });
 
   it('is passed over when it was killed', async () => {

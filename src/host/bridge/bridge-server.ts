@@ -17,6 +17,7 @@ import { VitrineError } from '../../base/error.ts';
 import type { BridgeChannel } from '../../bridge/channel.ts';
 import { atMostOnceASecond, type EventLog } from './event-log.ts';
 import { type Identity, Keyring, type NamedToken } from './keyring.ts';
+import type { SpareCounts } from './local-host.ts';
 import { Metrics } from './metrics.ts';
 import { PAGE_HEADERS } from './page-headers.ts';
 import { Refusal } from './refusal.ts';
@@ -46,6 +47,8 @@ export interface BridgeServerOptions {
   readonly clock: Clock;
   readonly log: EventLog;
   readonly metrics?: Metrics;
+  /** Processes that wait for machines; none when left out. */
+  readonly spares?: SpareCounts | undefined;
   readonly health?: () => Readonly<Record<string, string | number | boolean>>;
   /** Calls `run` again and again until the result is called. The platform's timer when left out. */
   readonly every?: (intervalMs: number, run: () => void) => () => void;
@@ -340,13 +343,15 @@ export class BridgeServer {
   }
 
   #metricsText(): string {
-    const { clock } = this.#options;
+    const { clock, spares } = this.#options;
     const waiting = [...this.#channels.keys()].map((channel) => channel.bufferedBytes);
     return this.metrics.text({
       vitrine_bridge_connections: this.#channels.size,
       vitrine_bridge_sessions: this.#keyring.sessionCount,
       vitrine_bridge_outbound_bytes: waiting.reduce((sum, bytes) => sum + bytes, 0),
       vitrine_bridge_resident_bytes: process.memoryUsage.rss(),
+      vitrine_spare_processes: spares?.count ?? 0,
+      vitrine_spare_resident_bytes: spares?.usedBytes ?? 0,
       vitrine_bridge_up_seconds: Math.floor((clock.nowMs() - this.#startMs) / 1_000),
     });
   }

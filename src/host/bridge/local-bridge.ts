@@ -168,7 +168,7 @@ async function openServer(
     page: config.page === undefined ? undefined : await openStaticFolder(config.page),
     images: config.images === undefined ? undefined : await openStaticFolder(config.images),
     clock: SYSTEM_CLOCK,
-    ...{ log, metrics },
+    ...{ log, metrics, spares: options.launcher?.spares },
     health: () => ({ version }),
     serve: (channel, visitor) => {
       serveSession(channel, host, visitor.grant, {

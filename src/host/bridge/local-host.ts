@@ -35,6 +35,11 @@ export interface LaunchedMachine extends HostMachine {
   leave?(): Promise<void>;
 }
 
+export interface SpareCounts {
+  readonly count: number;
+  readonly usedBytes: number;
+}
+
 /** What starts machines: QEMU's side of the host. */
 export interface Launcher {
   /** As `BridgeHost.profiles`. */
@@ -52,6 +57,10 @@ export interface Launcher {
   collectDisks?(engine: Vitrine, machines: readonly LaunchedMachine[]): Promise<DisksReport>;
   /** Files of disks that a snapshot stands on. */
   layersOf?(engine: Vitrine, snapshot: SnapshotId): Promise<readonly SnapshotLayer[]>;
+  /** Processes that wait for machines, as an operator counts them. */
+  readonly spares?: SpareCounts;
+  /** Ends what it started that is no machine. */
+  close?(): Promise<void>;
   /** Hears what guests asked for by their doorbells. */
   onRing?: ((machine: string, ring: ServedBellRing) => void) | undefined;
 }
@@ -91,6 +100,7 @@ export class LocalHost implements BridgeHost {
   readonly openSpool?: () => Promise<Spool>;
   readonly mayCollect?: () => Promise<void>;
   readonly collectDisks?: () => Promise<DisksReport>;
+  readonly #launcher: Launcher | undefined;
   readonly #machines = new Map<string, LaunchedMachine>();
   /** Names whose machine is being started. */
   readonly #starting = new Set<string>();
@@ -103,6 +113,7 @@ export class LocalHost implements BridgeHost {
   ) {
     for (const machine of known) this.#machines.set(machine.name, machine);
     this.engine = engine;
+    this.#launcher = launcher;
     // Nobody waits for a count when the process ends.
     this.bells = new BellBook({ after: (ms, task) => void setTimeout(task, ms).unref() });
     this.profiles = launcher?.profiles ?? [];
@@ -151,6 +162,7 @@ export class LocalHost implements BridgeHost {
     await Promise.all(
       machines.map((machine) => (keepMachines && machine.leave ? machine.leave() : machine.close())),
     );
+    await this.#launcher?.close?.();
     await this.engine.close();
   }
 

@@ -17,6 +17,8 @@ const GAUGES = {
   vitrine_bridge_sessions: 'Sessions of browsers.',
   vitrine_bridge_outbound_bytes: 'Bytes that wait to be sent.',
   vitrine_bridge_resident_bytes: 'Resident memory of the process.',
+  vitrine_spare_processes: 'Processes of QEMU that wait for the next lazy restore.',
+  vitrine_spare_resident_bytes: 'Memory that these take, of which they share most of the program.',
   vitrine_bridge_up_seconds: 'How long the bridge has run.',
 } as const satisfies Record<string, string>;
 

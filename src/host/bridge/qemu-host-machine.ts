@@ -27,7 +27,9 @@ import { openQemuMachine, type QemuMachine, type QemuMachineOptions } from '../q
 import type { QuickenReport } from '../qemu/quicken.ts';
 import { discardRunDirectory, endProcess, isAlive, readNote } from '../qemu/run-directory.ts';
 import type { SerialLine } from '../qemu/serial-line.ts';
+import type { SpareProcesses } from '../qemu/spare-processes.ts';
 import type { ClonePools } from './clone-pools.ts';
+import { recipeFacts, spareFacts } from './machine-facts.ts';
 import { namedRegisters } from './named-registers.ts';
 import { pokeGuest } from './poke-guest.ts';
 import type { MachineRecipe } from './qemu-arguments.ts';
@@ -55,6 +57,7 @@ export class QemuHostMachine implements HostMachine {
   #state: MachineState = 'stopped';
   /** Why it does not run. */
   #ended: string;
+  readonly #spares: SpareProcesses | undefined;
   readonly #onRing: ((ring: ServedBellRing) => void) | undefined;
   readonly #listeners = new Set<(bytes: OwnedBytes) => void>();
 
@@ -67,12 +70,15 @@ export class QemuHostMachine implements HostMachine {
     /** Whom it is kept for when this process ends; it ends with it when left out. */
     readonly home?: string | undefined;
     readonly runRoot?: string | undefined;
+    /** Processes that wait for lazy restores. */
+    readonly spares?: SpareProcesses | undefined;
     /** Why it does not run, where it did. */
     readonly ended?: string | undefined;
     /** Hears what its guest asked for. */
     readonly onRing?: ((ring: ServedBellRing) => void) | undefined;
   }) {
     this.#onRing = options.onRing;
+    this.#spares = options.spares;
     this.name = options.name;
     this.recipe = options.recipe;
     this.#engine = options.engine;
@@ -98,22 +104,18 @@ export class QemuHostMachine implements HostMachine {
   }
 
   async facts(): Promise<MachineFacts> {
-    const { profile, disks } = this.recipe;
-    const { memoryBytes, machine, cpus, accelerator, args } = profile;
-    const files = disks.map(({ name, file }) => `${name} ${file}`).join(', ') || undefined;
-    const asked = { memoryBytes, machine, cpus, accelerator, arguments: args?.join(' '), disks: files };
-    const known = Object.entries(asked).filter(([, value]) => value !== undefined) as [
-      string,
-      string | number,
-    ][];
+    const spare = await spareFacts(this.#spares, this.recipe.profile, this.#options());
+    return { ...(await this.#ownFacts()), ...spare };
+  }
+
+  async #ownFacts(): Promise<MachineFacts> {
+    const known = recipeFacts(this.recipe);
     if (this.#lazy !== null) {
       const { pid, sentCount, askedCount } = this.#lazy;
-      return { ...Object.fromEntries(known), pid, pagesThere: sentCount, pagesAskedFor: askedCount };
+      return { ...known, pid, pagesThere: sentCount, pagesAskedFor: askedCount };
     }
-    if (this.#stray !== null) {
-      return { ...Object.fromEntries(known), ended: this.#ended, pid: this.#stray.qemu.pid };
-    }
-    if (this.#qemu === null) return { ...Object.fromEntries(known), ended: this.#ended };
+    if (this.#stray !== null) return { ...known, ended: this.#ended, pid: this.#stray.qemu.pid };
+    if (this.#qemu === null) return { ...known, ended: this.#ended };
     const status = await this.#qemu.status();
     return {
       ...(this.#wasFound ? { found: 'it went on without its bridge, and this one took it over' } : {}),
@@ -288,7 +290,8 @@ export class QemuHostMachine implements HostMachine {
   async #startLazily(snapshot: SnapshotId): Promise<RestoreReport> {
     const startMs = SYSTEM_CLOCK.nowMs();
     const { profile } = this.recipe;
-    const lazy = await openLazyMachine(this.name, profile, this.#engine, snapshot, this.#options());
+    const options = { ...this.#options(), spares: this.#spares };
+    const lazy = await openLazyMachine(this.name, profile, this.#engine, snapshot, options);
     this.#lazy = lazy;
     lazy.serial.onOutput((bytes) => this.#tell(bytes));
     try {

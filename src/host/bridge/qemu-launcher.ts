@@ -5,7 +5,6 @@
 // directories and takes them over under their names. One that it cannot take over is left alone, and it says why.
 
 import { mkdir, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
-import { basename } from 'node:path';
 import { isVitrineError, VitrineError } from '../../base/error.ts';
 import type { WorkOptions } from '../../base/work.ts';
 import type { AttachRequest, DisksReport, RunRequest } from '../../bridge/host.ts';
@@ -18,7 +17,9 @@ import { adoptKeptMachine, findKeptMachines, type KeptMachine } from '../qemu/ke
 import { layersOf } from '../qemu/layers-of.ts';
 import { continueLeftMachines, type LeftMachine } from '../qemu/left-machines.ts';
 import type { QemuProfile } from '../qemu/profile.ts';
+import type { Deadline } from '../qemu/qmp.ts';
 import { collectRunDirectories, rootsThere } from '../qemu/run-directory.ts';
+import { SpareProcesses } from '../qemu/spare-processes.ts';
 import { tidyDisks } from '../qemu/tidy-disks.ts';
 import { AttachedHostMachine } from './attached-host-machine.ts';
 import { ClonePools } from './clone-pools.ts';
@@ -28,8 +29,8 @@ import { QemuHostMachine } from './qemu-host-machine.ts';
 
 type Book = Readonly<Record<string, MachineRecipe>>;
 
-/** What `mkdtemp` puts behind a machine's name, with the dash before it. */
-const RUN_SUFFIX_LENGTH = 7;
+/** Longer than it takes to think about what was restored. */
+const SPARE_IDLE_MS = 10 * 60_000;
 
 /** Our balloon in the description of a snapshot, by the place where it stands. */
 const BALLOON = /^device\..*:1d\.0\/virtio-balloon@/;
@@ -45,6 +46,8 @@ export interface QemuLauncherOptions {
   readonly diskFolder: string;
   /** Where machines have their run directories; QEMU's own default when left out. */
   readonly runRoot?: string | undefined;
+  /** Processes that may wait for the next lazy restore; none when left out. */
+  readonly spare?: number;
   /** What machines may be made of, by name. */
   readonly profiles?: Readonly<Record<string, MachineRecipe>>;
 }
@@ -53,26 +56,36 @@ export class QemuLauncher implements Launcher {
   readonly #options: QemuLauncherOptions;
   readonly #pools = new ClonePools();
   readonly profiles: readonly string[];
+  readonly spares: SpareProcesses;
   left: readonly LeftMachine[] = [];
   onRing: Launcher['onRing'];
 
   constructor(options: QemuLauncherOptions) {
     this.#options = options;
+    // Nobody waits for one to end when the bridge does.
+    const deadline: Deadline = (ms, expired) => {
+      const timer = setTimeout(expired, ms).unref();
+      return () => clearTimeout(timer);
+    };
+    this.spares = new SpareProcesses({ most: options.spare ?? 0, idle: { ms: SPARE_IDLE_MS, deadline } });
     this.profiles = Object.keys(options.profiles ?? {});
   }
 
   async known(engine: Vitrine): Promise<LaunchedMachine[]> {
     const { runRoot } = this.#options;
     this.left = await continueLeftMachines(runRoot);
-    const left: string[] = [];
-    for (const root of await rootsThere(runRoot)) left.push(...(await collectRunDirectories(root)));
-    const gone = new Set(left.map((directory) => basename(directory).slice(0, -RUN_SUFFIX_LENGTH)));
+    const gone = new Set<string>();
+    for (const root of await rootsThere(runRoot)) {
+      await collectRunDirectories(root, (name) => gone.add(name));
+    }
     const machines = new Map<string, QemuHostMachine>();
+    const home = await this.#home();
     for (const [name, recipe] of Object.entries(await this.#read())) {
       const ended = gone.has(name) ? 'it ended while no bridge was there' : undefined;
-      machines.set(name, this.#machine(name, recipe, engine, { ended }));
+      // A restore may bring it back, and then it is kept as any other.
+      machines.set(name, this.#machine(name, recipe, engine, { home, ended }));
     }
-    for (const found of await findKeptMachines(await this.#home(), runRoot)) {
+    for (const found of await findKeptMachines(home, runRoot)) {
       machines.set(found.name, await this.#adopt(found, engine));
     }
     return [...machines.values()];
@@ -115,6 +128,11 @@ export class QemuLauncher implements Launcher {
     // Where the next bridge looks for what this one left.
     const { runRoot } = this.#options;
     return AttachedHostMachine.open(name, socket, engine, runRoot === undefined ? {} : { root: runRoot });
+  }
+
+  /** None waits any more. May be called again. */
+  close(): Promise<void> {
+    return this.spares.close();
   }
 
   async collectDisks(engine: Vitrine, machines: readonly LaunchedMachine[]): Promise<DisksReport> {
@@ -177,7 +195,8 @@ export class QemuLauncher implements Launcher {
   ): QemuHostMachine {
     const { diskFolder, runRoot } = this.#options;
     const onRing = (ring: ServedBellRing): void => this.onRing?.(name, ring);
-    return new QemuHostMachine({ name, recipe, engine, diskFolder, runRoot, onRing, ...more });
+    const { spares } = this;
+    return new QemuHostMachine({ name, recipe, engine, diskFolder, runRoot, onRing, spares, ...more });
   }
 
   /** The store's folder is there by the time a machine is. */

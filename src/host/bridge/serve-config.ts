@@ -24,6 +24,8 @@ export interface ServeConfig {
   readonly idleExitMs: number | undefined;
   /** Whether machines go on when the bridge ends as it was told to; when it is killed they do in any case. */
   readonly keepMachines: boolean;
+  /** Processes that may wait for the next lazy restore; none is started for 0. */
+  readonly spare: number;
   /** What machines may be made of, by name: for those who may start theirs and not say what of. */
   readonly profiles: Readonly<Record<string, MachineRecipe>>;
   readonly limits: ServerLimits;
@@ -34,9 +36,12 @@ export type ServeSettings = Readonly<Record<string, unknown>>;
 
 const KEYS = [
   ...['listen', 'store', 'page', 'images', 'tlsCert', 'tlsKey', 'behindProxy', 'allowHosts', 'allowOrigins'],
-  ...['tokens', 'audit', 'idleExit', 'keepMachines', 'profiles', 'limits'],
+  ...['tokens', 'audit', 'idleExit', 'keepMachines', 'spare', 'profiles', 'limits'],
 ];
 
+/** One machine at a time is put back; a class needs more. */
+const DEFAULT_SPARE = 1;
+const MAX_SPARE = 64;
 const DEFAULT_LISTEN = '127.0.0.1:7333';
 
 /** The settings in a file. Throws the platform's error, and `argument-invalid` for what is no JSON object. */
@@ -76,6 +81,7 @@ export function configOf(settings: ServeSettings): ServeConfig {
     audit: textOf(settings, 'audit'),
     idleExitMs: idleExit === undefined ? undefined : readDuration(idleExit),
     keepMachines: settings.keepMachines === true,
+    spare: readSpare(settings.spare),
     profiles: readProfiles(settings.profiles ?? {}),
     limits: limitsWith(readObject(settings.limits ?? {}, 'limits')),
   };
@@ -96,6 +102,16 @@ export function readDuration(text: string): number {
   const match = /^(\d{1,6})(s|m|h)$/.exec(text);
   if (match === null) throw new VitrineError('argument-invalid', { value: text, wants: '90s, 30m or 8h' });
   return Number(match[1]) * { s: 1_000, m: 60_000, h: 3_600_000 }[match[2] as 's' | 'm' | 'h'];
+}
+
+function readSpare(value: unknown): number {
+  const count = value === undefined ? DEFAULT_SPARE : typeof value === 'string' ? readDigits(value) : value;
+  if (typeof count === 'number' && Number.isInteger(count) && count >= 0 && count <= MAX_SPARE) return count;
+  throw new VitrineError('argument-invalid', { name: 'spare', wants: `a number up to ${MAX_SPARE}` });
+}
+
+function readDigits(text: string): number {
+  return /^\d{1,3}$/.test(text) ? Number(text) : Number.NaN;
 }
 
 function readOrigin(text: string): string {

@@ -33,6 +33,8 @@ Serves the page and the machines of this host. Prints an address that opens the 
   --images DIR            images of guests, served at /guests/; ".guests" of this package when left out
   --audit FILE            a JSON line for each privileged verb; DIR.audit.jsonl beside the store when left out
   --keep-machines         machines go on when it ends, and the next one on this store takes them over
+  --spare N               processes that may wait for the next lazy restore, once there was one: 1 when left out, 0 for none.
+                          Each takes some 30 MiB and ends when nobody needed it for ten minutes
   --idle-exit TIME        ends when nobody was connected and nothing ran for so long: 90s, 30m, 8h
   --config FILE           the same as JSON (listen, allowHosts …), with limits and tokens; flags go before it
   --json                  prints one JSON object; the log is JSON as well
@@ -69,6 +71,7 @@ async function run(args: readonly string[], output: Output, surroundings: Surrou
       audit: { type: 'string' },
       'idle-exit': { type: 'string' },
       'keep-machines': { type: 'boolean' },
+      spare: { type: 'string' },
       config: { type: 'string' },
       json: { type: 'boolean' },
     },
@@ -101,6 +104,7 @@ async function run(args: readonly string[], output: Output, surroundings: Surrou
           diskFolder: `${beside}.disks`,
           runRoot: surroundings.environment.VITRINE_MACHINES_DIR,
           profiles: config.profiles,
+          spare: config.spare,
         });
   const options = { store, version, log, launcher, runFolder: runIn };
   const bridge = await openLocalBridge({ ...config, audit }, options).catch(explainPort);

@@ -34,6 +34,7 @@ import type { SpareProcesses } from './spare-processes.ts';
 import { TouchOrders } from './touch-order.ts';
 import {
   keyOf,
+  kindOf,
   launchWaiting,
   setCapability,
   type WaitingProcess,
@@ -90,8 +91,8 @@ export async function openLazyMachine(
     const machine = new LazyMachine(parts, server, options, keep);
     await machine.loaded;
     process.bell?.loaded(saved.waits, id);
-    // When it has what it needs, and not before: the next one may never come.
-    machine.whole.then(() => fillSpares(options.spares, shape)).catch(() => {});
+    // When it has what it needs, and not before. One more: as many as were restored at once may be again.
+    machine.whole.then(() => fillSpares(options.spares, shape, (waiting) => waiting + 1)).catch(() => {});
     return machine;
   } catch (error) {
     await waiting.end();
@@ -100,8 +101,8 @@ export async function openLazyMachine(
 }
 
 /**
- * Has a process of `spares` wait for `openLazyMachine` with the same profile and options; with disks, for this snapshot or one that stands on
- * the same layers of them. Resolves when it waits.
+ * Has `count` processes of `spares`, 1 when left out, wait for `openLazyMachine` with the same profile and options; with disks, for this snapshot or one that stands on
+ * the same layers of them. Resolves when they wait.
  *
  * Throws `unsupported` with the argument by which two such processes would be in each other's way, and as `openLazyMachine`.
  */
@@ -109,11 +110,12 @@ export async function spareLazyMachine(
   profile: QemuProfile,
   vitrine: Vitrine,
   snapshot: SnapshotId,
-  options: LazyMachineOptions & { readonly spares: SpareProcesses },
+  options: LazyMachineOptions & { readonly spares: SpareProcesses; readonly count?: number },
 ): Promise<void> {
   const hasDisks = options.disks !== undefined;
   const saved = hasDisks ? await readSavedMachine(vitrine, snapshot, resolveProfile(profile)) : undefined;
-  await fillSpares(options.spares, shapeOf(profile, options, saved?.disks ?? []));
+  const shape = shapeOf(profile, options, saved?.disks ?? []);
+  await fillSpares(options.spares, shape, () => options.count ?? 1);
 }
 
 type Keep = (asked: readonly PageRef[]) => Promise<void> | undefined;
@@ -209,6 +211,15 @@ export class LazyMachine {
   }
 }
 
+/** How many wait, or are being started, for machines of this profile and these options, of whatever snapshots. */
+export async function countLazySpares(
+  spares: SpareProcesses,
+  profile: QemuProfile,
+  options: LazyMachineOptions,
+): Promise<number> {
+  return spares.count === 0 ? 0 : spares.countOf(await kindOf(shapeOf(profile, options, [])));
+}
+
 function shapeOf(
   profile: QemuProfile,
   { disks, root }: LazyMachineOptions,
@@ -217,11 +228,16 @@ function shapeOf(
   return { profile, ram: 'touched', disks, standsOn, ...(root === undefined ? {} : { root }) };
 }
 
-async function fillSpares(spares: SpareProcesses | undefined, shape: WaitingShape): Promise<void> {
+async function fillSpares(
+  spares: SpareProcesses | undefined,
+  shape: WaitingShape,
+  countFor: (waiting: number) => number,
+): Promise<void> {
   const outside = reachesOutside(shape.profile.args ?? []);
   if (outside !== undefined)
     throw new VitrineError('unsupported', { missing: 'a spare process', argument: outside });
-  await spares?.fill(await keyOf(shape), () => launchWaiting(SPARE_NAME, shape));
+  const key = await keyOf(shape);
+  await spares?.fill(key, () => launchWaiting(SPARE_NAME, shape), countFor(spares.countOf(key)));
 }
 
 /** A process of that shape that waits, as the machine of this name. Throws as `Disks.read`, where its disks are not as they were. */

@@ -141,8 +141,11 @@ export async function writeNote(files: MachineFiles, note: MachineNote): Promise
   await rename(next, files.note);
 }
 
-/** Ends machines whose owners are gone and removes their files. Returns the directories removed. */
-export async function collectRunDirectories(root: string): Promise<string[]> {
+/** Ends machines whose owners are gone and removes their files; `onGone` hears of their names. Returns the directories removed. */
+export async function collectRunDirectories(
+  root: string,
+  onGone: (name: string) => void = () => {},
+): Promise<string[]> {
   const removed: string[] = [];
   for (const entry of await readdir(root, { withFileTypes: true })) {
     if (!entry.isDirectory()) continue;
@@ -153,6 +156,7 @@ export async function collectRunDirectories(root: string): Promise<string[]> {
     if (note?.qemu) await endProcess(note.qemu);
     await rm(files.directory, { recursive: true, force: true });
     removed.push(files.directory);
+    if (note !== undefined) onGone(note.name);
   }
   return removed;
 }

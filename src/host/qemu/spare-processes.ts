@@ -44,14 +44,14 @@ export class SpareProcesses {
    */
   async fill(shape: string, launch: () => Promise<WaitingProcess>, count = 1): Promise<void> {
     if (!this.#isOpen) throw new VitrineError('guest-closed');
-    while (this.countOf(shape) < Math.min(count, this.#options.most)) this.#start(shape, launch);
-    await Promise.all(this.#spares.filter((one) => one.shape === shape).map(({ started }) => started));
+    while (this.#of(shape).length < Math.min(count, this.#options.most)) this.#start(shape, launch);
+    await Promise.all(this.#of(shape).map(({ started }) => started));
   }
 
   /** One that waits and can be connected to; it is the caller's to end. Undefined where there is none of that shape. */
   async take(shape: string): Promise<WaitingProcess | undefined> {
     for (;;) {
-      const spare = this.#spares.find((one) => one.shape === shape);
+      const [spare] = this.#of(shape);
       if (spare === undefined) return undefined;
       this.#forget(spare);
       const waiting = await spare.started.catch(() => undefined);
@@ -71,8 +71,9 @@ export class SpareProcesses {
     return this.#spares.length;
   }
 
+  /** Of those, which are of a shape that begins so. */
   countOf(shape: string): number {
-    return this.#spares.filter((one) => one.shape === shape).length;
+    return this.#spares.filter((one) => one.shape.startsWith(shape)).length;
   }
 
   /** Memory that they take, as the system counts it; what they share with other processes of that program included. */
@@ -88,6 +89,10 @@ export class SpareProcesses {
     this.#isOpen = false;
     for (const spare of this.#spares) this.#drop(spare);
     await Promise.all(this.#ending);
+  }
+
+  #of(shape: string): readonly Spare[] {
+    return this.#spares.filter((one) => one.shape === shape);
   }
 
   #start(shape: string, launch: () => Promise<WaitingProcess>): void {

@@ -88,10 +88,20 @@ export class WaitingProcess {
  * there is for QEMU to say.
  */
 export async function keyOf(shape: WaitingShape): Promise<string> {
-  const { ram, root, disks, standsOn } = shape;
+  const records = shape.standsOn.map(({ bytes }) => Buffer.from(bytes).toString('base64'));
+  return `${await kindOf(shape)}${records.join(' ')}`;
+}
+
+/** What the keys of all shapes begin with that differ in what their disks stand on alone. */
+export async function kindOf({
+  ram,
+  root,
+  disks,
+  ...shape
+}: Omit<WaitingShape, 'standsOn'>): Promise<string> {
   const profile = resolveProfile(shape.profile);
-  const records = standsOn.map(({ bytes }) => Buffer.from(bytes).toString('base64'));
-  return JSON.stringify([ram, root ?? null, profile, await readFiles(profile), disks ?? null, records]);
+  // A line of JSON has no line break in it: no kind begins with another.
+  return `${JSON.stringify([ram, root ?? null, profile, await readFiles(profile), disks ?? null])}\n`;
 }
 
 /** Files are read as a process starts; one that was replaced since belongs to another machine. */

@@ -16,7 +16,14 @@ it('has profiles, which are machines', () => {
   expect(configOf({}).profiles).toEqual({});
 });
 
+it('has processes that may wait, told by a flag or the file', () => {
+  expect([{}, { spare: 0 }, { spare: '4' }].map((settings) => configOf(settings).spare)).toEqual([1, 0, 4]);
+});
+
 it.each([
+  ['more that wait than a host has', { spare: 65 }],
+  ['a part of one that waits', { spare: 0.5 }],
+  ['no number of those that wait', { spare: 'all' }],
   ['no object', { profiles: ['lab'] }],
   ['a name that no profile has', { profiles: { 'a b': {} } }],
   ['a key that none has', { profiles: { lab: { kernel: 'vmlinuz' } } }],
