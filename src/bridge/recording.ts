@@ -150,14 +150,27 @@ export class Recording {
     return this.#inTurn(() => this.#epoch());
   }
 
+  /**
+   * Takes a point of a machine that is held, to be brought elsewhere: what it did until then can be come back to. Does nothing while it is
+   * off, and where bookmarks leave no room for it. Throws what a save throws.
+   */
+  keepPresent(): Promise<void> {
+    return this.#inTurn(async () => {
+      if (this.#isEnded) return;
+      await this.#epoch(['running', 'paused']).catch((error: unknown) => {
+        if (!isVitrineError(error, 'rewind-full')) throw error;
+      });
+    });
+  }
+
   /** Whether no more points come by themselves. */
   get #isEnded(): boolean {
     return !this.#book.isOn || this.#isLeft;
   }
 
-  async #epoch(): Promise<boolean> {
+  async #epoch(inStates: readonly HostMachine['state'][] = ['running']): Promise<boolean> {
     const host = this.#parts.machine();
-    const machine = host?.state === 'running' ? host.machine : null;
+    const machine = host !== undefined && inStates.includes(host.state) ? host.machine : null;
     if (machine === null) return false;
     // Full of bookmarks: nothing is added until there is room.
     await this.#thin(machine.base);
@@ -176,7 +189,7 @@ export class Recording {
     } catch (error) {
       if (isVitrineError(error, 'busy')) return false;
       // It ended while it was saved.
-      if (host?.state !== 'running') return false;
+      if (host === undefined || !inStates.includes(host.state)) return false;
       throw error;
     }
   }

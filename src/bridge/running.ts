@@ -3,6 +3,7 @@
 import { VitrineError } from '../base/error.ts';
 import type { Machine } from '../engine/machine.ts';
 import type { HostMachine } from './host.ts';
+import { lookAhead } from './looking-back.ts';
 
 /** Its machine under the engine. Throws `wrong-state` while it does not run. */
 export function running(machine: HostMachine): Machine {
@@ -24,4 +25,5 @@ export function provided<Way>(way: Way | undefined, what: string): Way {
 export async function goOn(machine: HostMachine): Promise<void> {
   running(machine);
   await provided(machine.resume?.bind(machine), 'resume')();
+  lookAhead(machine);
 }

@@ -101,26 +101,46 @@ describe('a recording', () => {
       Array(4).fill('rewind'),
     );
 
+    // What it did since the last point is one, too.
+    const present = memory.slice();
     await alpha.rewindSeek(points[1]!.snapshot);
     expect((await alpha.status()).state).toBe('paused');
     expectSame(memory, instants[1]!);
     await later.next();
     const held = await alpha.rewindList();
     expect(held).toMatchObject({ skippedCount: 1, failure: null });
-    expect(held.points).toHaveLength(4);
+    expect(held.points).toHaveLength(5);
     await alpha.rewindSeek(points[3]!.snapshot);
     expectSame(memory, instants[3]!);
     await alpha.rewindSeek(points[0]!.snapshot);
     expectSame(memory, instants[0]!);
+    await alpha.rewindSeek(held.points[4]!.snapshot);
+    expectSame(memory, present);
+    expect(held.points[4]!.parent).toBe(points[3]!.snapshot);
+    await alpha.rewindSeek(points[0]!.snapshot);
     await alpha.rewindResume();
     guest.run(50);
     await later.next();
     const { points: branched } = await alpha.rewindList();
-    expect(branched).toHaveLength(5);
-    expect(branched[4]!.parent).toBe(points[0]!.snapshot);
+    expect(branched).toHaveLength(6);
+    expect(branched[5]!.parent).toBe(points[0]!.snapshot);
+    // So is what it did until it was held otherwise.
+    guest.run(50);
+    await alpha.pause();
+    const paused = memory.slice();
+    await alpha.rewindSeek(points[2]!.snapshot);
+    const { points: seven } = await alpha.rewindList();
+    expect(seven).toHaveLength(7);
+    await alpha.rewindSeek(seven[6]!.snapshot);
+    expectSame(memory, paused);
+    await alpha.resume();
     await alpha.rewindStop();
     expect(later.nextInMs).toBeNull();
-    expect(await alpha.rewindList()).toMatchObject({ isOn: false, points: { length: 5 } });
+    expect(await alpha.rewindList()).toMatchObject({ isOn: false, points: { length: 7 } });
+    // Who takes no points keeps no present.
+    guest.run(50);
+    await alpha.rewindSeek(points[2]!.snapshot);
+    expect((await alpha.rewindList()).points).toHaveLength(7);
   });
 
   it('takes at most a tenth of the time', async () => {

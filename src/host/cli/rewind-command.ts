@@ -32,7 +32,7 @@ vitrine rewind stop web
 
   start      has the host save the machine every so often, as long as it runs; again: another pace or budget
   list       the points, oldest first; * is where the machine goes on from
-  seek       brings the machine to a point and holds it there
+  seek       brings the machine to a point and holds it there; while it is recorded, where it was is a point first
   resume     lets it go on from there; what it did after that stays in the list
   bookmark   gives a point a name: it is never thinned out
   stop       takes no more points; what there is stays
