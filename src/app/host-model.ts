@@ -1,8 +1,10 @@
 // The machines of the host that serves this page: one bridge, what it lists, and the machine chosen. The panes show it and
 // call it; what a verb brings is told to whoever called.
 
+import { isVitrineError, type VitrineError } from '../base/error.ts';
 import { type BridgeClient, connectBridge, type MachineInfo } from '../bridge/bridge-client.ts';
 import type { LinkState } from '../bridge/bridge-link.ts';
+import type { RemotePast } from '../bridge/remote-guest.ts';
 import { sync } from '../bridge/sync.ts';
 import type { SnapshotId, SnapshotInfo } from '../engine/snapshot.ts';
 import type { TransferReport } from '../engine/transfer.ts';
@@ -19,6 +21,8 @@ export class HostModel {
   readonly machines = new Signal<readonly MachineInfo[]>([]);
   /** Of the machine on show, oldest first. */
   readonly snapshots = new Signal<readonly SnapshotInfo[]>([]);
+  /** The recent past of the machine on show, or why it is not known; null where the host keeps none. */
+  readonly past = new Signal<RemotePast | VitrineError | null>(null);
   /** The name of the machine on show. */
   readonly current = new Signal<string | null>(null);
   /** The long work that this page waits for. */
@@ -79,12 +83,27 @@ export class HostModel {
     await this.refreshSnapshots();
   }
 
-  /** As `refresh`, of the snapshots of the machine on show: a host may have thousands of others. */
+  /** As `refresh`, of the snapshots and the past of the machine on show: a host may have thousands of others. */
   async refreshSnapshots(): Promise<void> {
     const machine = this.current.value;
-    const snapshots = machine === null ? [] : await this.bridge.log({ machine });
+    const [snapshots, past] =
+      machine === null
+        ? [[], null]
+        : await Promise.all([this.bridge.log({ machine }), this.#pastOf(machine)]);
     if (machine !== this.current.value) return;
     if (!isSame(snapshots, this.snapshots.value)) this.snapshots.set(snapshots);
+    if (!isSame(past, this.past.value)) this.past.set(past);
+  }
+
+  async #pastOf(machine: string): Promise<RemotePast | VitrineError | null> {
+    try {
+      return await this.bridge.machine(machine).rewindList();
+    } catch (error) {
+      if (isVitrineError(error, 'unsupported')) return null;
+      // A book that cannot be read takes nothing else with it.
+      if (isVitrineError(error) && !isVitrineError(error, 'connection-lost')) return error;
+      throw error;
+    }
   }
 
   /** Brings a snapshot into this browser's store: it can be looked into when the host is gone. */

@@ -18,6 +18,7 @@ import type { Job } from './job.ts';
 import type { Notices } from './notices.ts';
 import { formatBytes, formatCount, formatMs, formatNumber } from './quantity.ts';
 import { TerminalView } from './terminal-view.ts';
+import { nextPaint } from './turns.ts';
 import type { Workspace } from './workspace.ts';
 
 /** Builds the pane and connects. Throws nothing: what goes wrong is shown. */
@@ -47,6 +48,7 @@ export class HostPane {
   readonly #work: HTMLElement;
   readonly #screenPlace = element('div');
   readonly #terminalPlace = element('div');
+  readonly #rewindPlace = element('div');
   readonly #machine: HTMLElement;
   readonly #memory: HostMemory;
   #console: HostConsole | null = null;
@@ -83,6 +85,7 @@ export class HostPane {
       new HostBells(model).element,
       saving,
       this.#work,
+      this.#rewindPlace,
       snapshots.element,
       this.#memory.element,
       inside.element,
@@ -100,6 +103,14 @@ export class HostPane {
     model.machines.watch(() => this.#showMachines());
     model.current.watch((name) => this.#openConsole(name));
     model.job.watch((job) => this.#showJob(job));
+    void notices.guard('Loading rewind', () => this.#addRewind());
+  }
+
+  /** In a task of its own, once the rest stands. */
+  async #addRewind(): Promise<void> {
+    const { HostRewind } = await import('./host-rewind.ts');
+    await nextPaint();
+    this.#rewindPlace.replaceWith(new HostRewind(this.model, this.#notices).element);
   }
 
   /** The console's terminal, for tests. */

@@ -1,6 +1,7 @@
 // The snapshots of the host machine on show, and what can be done with the one chosen: restore, fork, compare, look inside,
 // and bring it into this browser.
 
+import { isVitrineError } from '../base/error.ts';
 import type { Permission } from '../bridge/grant.ts';
 import type { SnapshotInfo } from '../engine/snapshot.ts';
 import { button, element } from './dom.ts';
@@ -22,6 +23,13 @@ export class HostSnapshots {
     attributes: { role: 'listbox', 'aria-label': 'Snapshots on the host' },
   });
   readonly #empty = element('p', { className: 'hint' }, 'No snapshot of this machine on the host yet.');
+  /** Points of rewind are many, and have a line of their own. */
+  readonly #withPoints = element('input', {
+    attributes: { type: 'checkbox' },
+    on: { change: () => this.#draw() },
+  });
+  readonly #pointsText = element('span');
+  readonly #pointsLabel = element('label', { className: 'check' }, this.#withPoints, this.#pointsText);
   readonly #difference = element('div', { className: 'diff-result' });
   readonly #actions: { readonly made: HTMLButtonElement; readonly needs: Permission }[] = [];
   readonly #toolbar: HTMLElement;
@@ -70,12 +78,14 @@ export class HostSnapshots {
       { className: 'snapshots' },
       this.#empty,
       this.#list,
+      this.#pointsLabel,
       this.#toolbar,
       element('div', { className: 'toolbar' }, upload),
       this.#difference,
     );
     this.#list.addEventListener('keydown', (event) => this.#onKey(event));
     model.snapshots.watch(() => this.#draw());
+    model.past.watch(() => this.#draw());
     model.machines.watch(() => this.#draw());
     model.job.watch(() => this.#draw());
     model.current.watch(() => {
@@ -84,8 +94,21 @@ export class HostSnapshots {
     });
   }
 
+  /** Snapshots that are listed, points of the recent past by the names that they were given. */
   get #shown(): readonly SnapshotInfo[] {
-    return this.#model.snapshots.value.filter(({ machine }) => machine === this.#model.current.value);
+    const points = this.#points;
+    const isListed = ({ id }: SnapshotInfo): boolean =>
+      this.#withPoints.checked || points.get(id) === undefined || points.get(id)?.bookmark !== null;
+    return this.#model.snapshots.value
+      .filter((snapshot) => snapshot.machine === this.#model.current.value && isListed(snapshot))
+      .map((snapshot) => ({ ...snapshot, label: points.get(snapshot.id)?.bookmark ?? snapshot.label }));
+  }
+
+  get #points(): ReadonlyMap<string, { readonly bookmark: string | null }> {
+    const past = this.#model.past.value;
+    return new Map(
+      past === null || isVitrineError(past) ? [] : past.points.map((one) => [one.snapshot, one]),
+    );
   }
 
   get #chosenInfo(): SnapshotInfo | null {
@@ -189,6 +212,9 @@ export class HostSnapshots {
 
   #draw(): void {
     const shown = this.#shown;
+    const pointCount = [...this.#points.values()].filter(({ bookmark }) => bookmark === null).length;
+    this.#pointsLabel.hidden = pointCount === 0;
+    this.#pointsText.textContent = `Also ${formatCount(pointCount, 'point')} of rewind`;
     if (!shown.some(({ id }) => id === this.#chosen)) this.#chosen = shown.at(-1)?.id ?? null;
     const base = this.#model.machine?.base;
     this.#empty.hidden = shown.length > 0;

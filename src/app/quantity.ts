@@ -38,6 +38,11 @@ export function formatSpan(ms: number): string {
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
+/** `3.2 s`, `1 min 12 s`: how far back something is. */
+export function formatBack(ms: number): string {
+  return ms < 60_000 ? `${(ms / 1000).toFixed(1)} s` : formatSpan(ms);
+}
+
 /** The time of day, with the date before it when that is not today's. */
 export function formatTime(wallMs: number): string {
   const date = new Date(wallMs);

@@ -103,6 +103,48 @@ export function askAboutStop(machine: string): Promise<'save-first' | 'discard' 
   );
 }
 
+/** Asked before a machine that is not recorded is taken back: nobody keeps where it was. */
+export function askAboutLookingBack(machine: string): Promise<'save-first' | 'discard' | 'cancel'> {
+  return ask(
+    `Take ${machine} back?`,
+    [
+      element(
+        'p',
+        {},
+        `It is not recorded at the moment: what ${machine} did since its last snapshot is lost unless it is saved first.`,
+      ),
+    ],
+    [
+      { value: 'save-first', label: 'Save first, then go back', isPrimary: true },
+      { value: 'discard', label: 'Go back without saving' },
+      { value: 'cancel', label: 'Cancel' },
+    ],
+    'cancel',
+  );
+}
+
+/** Asked before a host forgets a machine's past. */
+export async function askAboutForget(machine: string, points: number, bookmarks: number): Promise<boolean> {
+  const kept =
+    bookmarks === 0 ? '' : ` ${formatCount(bookmarks, 'bookmark')} of it stay${bookmarks === 1 ? 's' : ''}.`;
+  const answer = await ask(
+    `Forget the recent past of ${machine}?`,
+    [
+      element(
+        'p',
+        {},
+        `${formatCount(points, 'point')} cannot be brought back.${kept} Other snapshots stay.`,
+      ),
+    ],
+    [
+      { value: 'forget', label: 'Forget it', isPrimary: true },
+      { value: 'cancel', label: 'Cancel' },
+    ],
+    'cancel',
+  );
+  return answer === 'forget';
+}
+
 export async function askAboutDelete(snapshot: SnapshotInfo): Promise<boolean> {
   const answer = await ask(
     `Delete “${titleOf(snapshot)}”?`,

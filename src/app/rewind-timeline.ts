@@ -1,13 +1,20 @@
-// The timeline as a picture: a stroke a point, so that one sees where history is dense, a flag a bookmark, and where the
-// machine is.
+// A past as a picture: a stroke a moment, so that one sees where history is dense, a flag a bookmark, and where the machine is.
 
-import type { RewindPoint } from '../rewind/rewind-report.ts';
+/** A moment that a machine can be taken to: of a page's machine or of a host's. */
+export interface Moment {
+  readonly id: string;
+  readonly atMs: number;
+  /** The bookmark's label. */
+  readonly label: string | null;
+  /** Whether the machine is there, or goes on from there. */
+  readonly isHead: boolean;
+}
 
 const HEIGHT = 28;
 const FLAG = 6;
 
-/** Draws the points of a timeline, oldest on the left. */
-export function drawTimeline(canvas: HTMLCanvasElement, line: readonly RewindPoint[]): void {
+/** Draws the moments of a line, oldest on the left. */
+export function drawTimeline(canvas: HTMLCanvasElement, line: readonly Moment[]): void {
   const scale = Math.min(2, Math.ceil(window.devicePixelRatio));
   const width = canvas.clientWidth || 320;
   canvas.width = width * scale;
@@ -16,19 +23,19 @@ export function drawTimeline(canvas: HTMLCanvasElement, line: readonly RewindPoi
   const [first, last] = [line[0], line.at(-1)];
   if (context === null || first === undefined || last === undefined) return;
   context.setTransform(scale, 0, 0, scale, 0, 0);
-  const x = (point: RewindPoint): number =>
-    FLAG + ((width - 2 * FLAG) * (point.atMs - first.atMs)) / Math.max(1, last.atMs - first.atMs);
+  const x = ({ atMs }: Moment): number =>
+    FLAG + ((width - 2 * FLAG) * (atMs - first.atMs)) / Math.max(1, last.atMs - first.atMs);
   context.fillStyle = '#5d7390';
-  for (const point of line) context.fillRect(x(point), 10, 1, HEIGHT - 12);
+  for (const moment of line) context.fillRect(x(moment), 10, 1, HEIGHT - 12);
   context.fillStyle = '#ffd479';
-  for (const point of line) {
-    if (point.label === null) continue;
+  for (const moment of line) {
+    if (moment.label === null) continue;
     context.beginPath();
-    context.moveTo(x(point), 10);
-    context.lineTo(x(point) - FLAG, 1);
-    context.lineTo(x(point) + FLAG, 1);
+    context.moveTo(x(moment), 10);
+    context.lineTo(x(moment) - FLAG, 1);
+    context.lineTo(x(moment) + FLAG, 1);
     context.fill();
-    context.fillRect(x(point) - 0.5, 8, 2, HEIGHT - 10);
+    context.fillRect(x(moment) - 0.5, 8, 2, HEIGHT - 10);
   }
   const head = line.find(({ isHead }) => isHead) ?? last;
   context.fillStyle = '#7fd1c7';

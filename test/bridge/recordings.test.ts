@@ -108,7 +108,7 @@ describe('a recording', () => {
     expectSame(memory, instants[1]!);
     await later.next();
     const held = await alpha.rewindList();
-    expect(held).toMatchObject({ skippedCount: 1, failure: null });
+    expect(held).toMatchObject({ skippedCount: 1, failure: null, isHeld: true });
     expect(held.points).toHaveLength(5);
     await alpha.rewindSeek(points[3]!.snapshot);
     expectSame(memory, instants[3]!);
@@ -127,6 +127,7 @@ describe('a recording', () => {
     // So is what it did until it was held otherwise.
     guest.run(50);
     await alpha.pause();
+    expect(await alpha.rewindList()).toMatchObject({ isHeld: false });
     const paused = memory.slice();
     await alpha.rewindSeek(points[2]!.snapshot);
     const { points: seven } = await alpha.rewindList();

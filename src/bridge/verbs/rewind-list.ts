@@ -2,6 +2,7 @@
 
 import * as v from 'valibot';
 import { COUNT, LABEL, MACHINE_NAME, MS, SNAPSHOT_ID } from '../fields.ts';
+import { isLookingBack } from '../looking-back.ts';
 import { provided } from '../running.ts';
 import { defineVerb } from '../verb.ts';
 
@@ -25,6 +26,8 @@ export const rewindList = defineVerb({
     skippedCount: COUNT,
     /** The code of what went wrong last. */
     failure: v.nullable(v.string()),
+    /** Whether `rewind-seek` holds the machine at a point. Hosts of before it was told say no. */
+    isHeld: v.optional(v.boolean(), false),
   }),
   item: v.object({
     snapshot: SNAPSHOT_ID,
@@ -38,11 +41,13 @@ export const rewindList = defineVerb({
   async run(call, { machine: name }) {
     call.require(name);
     const recording = await provided(call.host.recordings, 'rewind').of(name);
-    const base = call.host.machine(name)?.machine?.base ?? null;
+    const machine = call.host.machine(name);
+    const base = machine?.machine?.base ?? null;
     const points = await recording.points();
     await call.sendItems(points.map((point) => ({ ...point, isHere: point.snapshot === base })));
     const { bytes, paceMs, skippedCount, failure } = recording;
     const { isOn, everyMs, budgetBytes } = recording.book;
-    return { isOn, everyMs, budgetBytes, paceMs, bytes, skippedCount, failure };
+    const isHeld = machine !== undefined && isLookingBack(machine);
+    return { isOn, everyMs, budgetBytes, paceMs, bytes, skippedCount, failure, isHeld };
   },
 });

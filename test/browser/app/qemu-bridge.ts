@@ -23,8 +23,11 @@ export interface QemuBridge {
   restart(): Promise<void>;
 }
 
-/** Call it at the top of a `describe`: it is there for the tests beside it. */
-export function useQemuBridge(machine: RunRequest, settings: ServeSettings = {}): QemuBridge {
+/** Call it at the top of a `describe`: it is there for the tests beside it. What a machine is made of may lie in `folder`. */
+export function useQemuBridge(
+  machine: RunRequest | ((folder: string) => Promise<RunRequest>),
+  settings: ServeSettings = {},
+): QemuBridge {
   let folder = '';
   let bridge: LocalBridge | undefined;
   let harness: Harness | undefined;
@@ -50,7 +53,7 @@ export function useQemuBridge(machine: RunRequest, settings: ServeSettings = {})
     await buildPage();
     folder = await mkdtemp(join(tmpdir(), 'vitrine-page-'));
     bridge = await open();
-    await bridge.host.run?.(machine, {});
+    await bridge.host.run?.(typeof machine === 'function' ? await machine(folder) : machine, {});
     harness = await openHarness();
   });
   afterAll(async () => {
