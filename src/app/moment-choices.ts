@@ -38,8 +38,12 @@ export class MomentChoices {
     this.#bookmarks = choice([], choose);
     this.#futures = choice([], choose);
     this.#forget = button('Forget it', () => onForget(this.#bookmarks.value), { className: 'quiet' });
-    this.#bookmarksField = field('Bookmarks', this.#bookmarks);
-    this.#bookmarksField.append(this.#forget);
+    this.#bookmarksField = element(
+      'div',
+      { className: 'toolbar' },
+      field('Bookmarks', this.#bookmarks),
+      this.#forget,
+    );
     this.#futuresField = field('Other futures', this.#futures);
     const submit = async (): Promise<void> => {
       if (await onBookmark(this.#label.value.trim())) this.#label.value = '';
