@@ -141,12 +141,16 @@ export interface Guest {
    * Tells an instant of the guest while it runs, for guests whose memory another process holds and can send: each page at
    * least once, in any order, the last time as it was at the instant. What was told before a failure is of no instant.
    *
+   * With `suspects`, a set a region, null for all of one, a guest whose marks tell what it wrote leaves out pages that are neither
+   * in there nor marked: those are as they were when its marks were taken.
+   *
    * Resolves when all is told and the guest runs on, or with why it cannot be done now. Throws `aborted`, `guest-failed`,
    * `guest-lost`; the guest then runs on.
    */
   streamInstant?(
     told: PageTold,
     signal?: AbortSignal,
+    suspects?: readonly (PageSet | null)[],
   ): Promise<StreamedInstant | { readonly reason: string }>;
 
   /**

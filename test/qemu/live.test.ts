@@ -146,6 +146,12 @@ for (const { version, program } of QEMUS) {
         expect(hardWriterFault(ramOf(machine))).toBe('none');
         await machine.start();
       }
+      // Given up while nearly all of its memory is still to be sent, and watched for that.
+      const giveUp = new AbortController();
+      const told = () => giveUp.abort();
+      expect(await codeOf(() => machine.guest.streamInstant(told, giveUp.signal))).toBe('aborted');
+      await goOn(roundsOf(ramOf(machine)));
+      expect((await machine.machine.save({ live: {} })).live).toMatchObject({ mode: 'stream' });
     } finally {
       await rm(directory, { recursive: true, force: true });
     }

@@ -3,7 +3,9 @@
 
 import { expect, it } from 'vitest';
 import { FlatGuest } from '../../src/guest/flat.ts';
+import type { PageTold, StreamedInstant } from '../../src/guest/guest.ts';
 import { loadKernels } from '../../src/kernel/load.ts';
+import type { PageSet } from '../../src/memory/page-set.ts';
 import { openMemoryStore } from '../../src/store/memory-store.ts';
 import { Random } from '../../src/testing/random.ts';
 import { Mirror } from '../../src/tracking/mirror.ts';
@@ -14,15 +16,46 @@ import { seedOfRun } from '../support/seed.ts';
 
 const PAGE = 4096;
 /** Two regions, the second of which ends inside a page. */
+const VERBS = ['save', 'save', 'live', 'full', 'checkpoint', 'reset', 'restore', 'abandon'] as const;
 const SIZES = [300 * PAGE, 70 * PAGE + 100] as const;
 
-function guestOf(parts: readonly Uint8Array[]): FlatGuest {
+/** One that sends what it wrote and what it is asked for, as a clone does whose process sends its memory. */
+class StreamingClone extends FlatGuest {
+  told = 0;
+
+  async streamInstant(
+    told: PageTold,
+    _: AbortSignal | undefined,
+    suspects: readonly (PageSet | null)[],
+  ): Promise<StreamedInstant> {
+    await this.pause();
+    try {
+      const take = this.takeDirty();
+      for (const { id, sizeBytes } of this.regions) {
+        for (let page = 0; page * PAGE < sizeBytes; page++) {
+          const sets = [take.pages[id]!, suspects[id]!];
+          if (!sets.some((set) => set === null || set.has(page))) continue;
+          const bytes = new Uint8Array(Math.min(PAGE, sizeBytes - page * PAGE));
+          this.readPages({ region: id, offsetBytes: page * PAGE, lengthBytes: bytes.length }, bytes);
+          this.told++;
+          void told(id, page, bytes);
+        }
+      }
+      take.putBack();
+      return { devices: this.saveDevices(), pauseMs: 1 };
+    } finally {
+      await this.resume();
+    }
+  }
+}
+
+function guestOf(parts: readonly Uint8Array[]): StreamingClone {
   const regions = parts.map((bytes, index) => ({
     name: `ram-${index}`,
     bytes,
     guestAddress: index * SIZES[0],
   }));
-  return new FlatGuest({ regions, tracking: 'marks' });
+  return new StreamingClone({ regions, tracking: 'marks' });
 }
 
 it('a mirror of an origin is exact, and reads of it what was written alone', async () => {
@@ -62,12 +95,25 @@ it('a mirror of an origin is exact, and reads of it what was written alone', asy
   let point: Uint8Array | undefined;
   for (let step = 0; step < 60; step++) {
     guest.run(random.below(20));
-    const verb = random.pick(['save', 'save', 'full', 'checkpoint', 'reset', 'restore'] as const);
+    const verb = random.pick(VERBS);
     const before = readPages;
     if (verb === 'save' || verb === 'full') {
       const report = await clone.save({ full: verb === 'full' });
       saved.set(report.snapshot.id, Buffer.concat(memory));
       if (verb === 'save') expect(readPages - before).toBeLessThanOrEqual(report.pagesScanned);
+    } else if (verb === 'live') {
+      const toldBefore = guest.told;
+      const report = await clone.save({ live: {} });
+      expect(report.live).toMatchObject({ mode: 'stream' });
+      saved.set(report.snapshot.id, Buffer.concat(memory));
+      expect(readPages - before).toBeLessThanOrEqual(guest.told - toldBefore);
+    } else if (verb === 'abandon') {
+      // What was staged for it is not what the guest holds.
+      const signal = new AbortController();
+      const onProgress = () => signal.abort();
+      await clone
+        .restore(random.pick([...saved.keys()]), { signal: signal.signal, onProgress })
+        .catch(() => {});
     } else if (verb === 'checkpoint') {
       await clone.checkpoint();
       point = Buffer.concat(memory);

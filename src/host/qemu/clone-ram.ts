@@ -59,6 +59,10 @@ export class CloneRam implements Ram {
     throw new VitrineError('guest-failed', { file: imagePath, sizeBytes: size, expected: process.sizeBytes });
   }
 
+  get sizeBytes(): number {
+    return this.#process.sizeBytes;
+  }
+
   get usedBytes(): number {
     return this.#process.usedBytes + (this.#isAlone ? fstatSync(this.#image).blocks * 512 : 0);
   }
@@ -103,6 +107,18 @@ export class CloneRam implements Ram {
     const own = this.#process.writtenPages(offsetBytes, lengthBytes);
     for (const page of own) this.#own.add(offsetBytes / PAGE_BYTES + page);
     return own;
+  }
+
+  /** Whether the process has a page for itself: it stays so. At any time. Throws `guest-lost`. */
+  isWritten(page: number): boolean {
+    if (this.#own.has(page)) return true;
+    return this.writtenPages(page * PAGE_BYTES, PAGE_BYTES).size > 0;
+  }
+
+  /** What the image would take more if all of it were looked at in the process: its holes. */
+  get untouchedBytes(): number {
+    const { size, blocks } = fstatSync(this.#image);
+    return size - blocks * 512;
   }
 
   close(): void {

@@ -304,6 +304,11 @@ export class DeviceState {
     return new Map(this.#blocks.map(({ name, sizeBytes }) => [name, sizeBytes]));
   }
 
+  /** Whether the next save, too, takes sections alone, as far as is known before it. */
+  get isQuick(): boolean {
+    return this.savePath.by === 'xen-save-devices-state' && this.#built !== undefined;
+  }
+
   async #ask(): Promise<DeviceRecord[]> {
     if (this.savePath.by === 'snapshot-save') return this.saveWhole();
     const devices = devicesOf(await this.#transfer.saveSections());

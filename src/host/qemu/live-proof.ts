@@ -1,6 +1,7 @@
 // Proves, on the QEMU that is here, that what it streams of a running machine is one instant: with a program that writes all its
 // memory all the time, and whose memory says by its own rule whether it is of one instant. Done once a process for each program
-// and accelerator, when the first machine is saved while it runs; a second or two.
+// and accelerator, when the first machine is saved while it runs; a second or two. Memory that a machine shares with us and memory
+// that it maps privately from an image, as clones do, are two things to a kernel, and are proven each.
 //
 // It is needed: without KVM, QEMU before 9.0 can miss writes to a page that is written over and over, since its processors keep
 // the translation of its address from before its first copy was sent. Snapshots of such a stream would be wrong without a word.
@@ -9,14 +10,20 @@
 
 import { isVitrineError } from '../../base/error.ts';
 import { MIB } from '../../base/limits.ts';
+import type { PageTold } from '../../guest/guest.ts';
+import { PageSet } from '../../memory/page-set.ts';
 import { HARD_WRITER, hardWriterFault, hardWriterRom } from './hard-writer.ts';
 import type { LiveMethod } from './live-stream.ts';
 import type { ResolvedProfile } from './profile.ts';
 import { openQemuGuest, type QemuGuest } from './qemu-guest.ts';
+import { writeRamImage } from './ram-image.ts';
+import { discardRunDirectory, makeRunDirectory } from './run-directory.ts';
 import { onceForEach, type Tried, withTrialMachine } from './trial.ts';
 
 const MEMORY_BYTES = 8 * MIB;
 const PAGE_BYTES = 4096;
+/** Where the program writes nothing. */
+const IMAGE_PAGES = { from: 0x1_0000, to: 0x9_0000 } as const;
 /** How often a method has to be right. */
 const TIMES = 3;
 const TIMEOUT_MS = 20_000;
@@ -34,17 +41,36 @@ export interface LiveVerdict {
 }
 
 /** Proves a profile's program and accelerator; the second time it knows. Throws `guest-start` when QEMU does not start. */
-export const proveLive = onceForEach(prove);
+export const proveLive = onceForEach((tried, root) => prove(tried, root, {}));
 
-async function prove({ program, accelerator }: Tried, root: string | undefined): Promise<LiveVerdict> {
+/** As `proveLive`, of machines that stand on an image of RAM, and tell what they wrote. */
+export const provePrivateLive = onceForEach(async (tried, root) => {
+  const files = await makeRunDirectory('live-proof-image', root);
+  try {
+    await writeRamImage(files.ram, MEMORY_BYTES, imagePiece);
+    return await prove(tried, root, { ramImage: files.ram });
+  } finally {
+    await discardRunDirectory(files);
+  }
+});
+
+async function prove(
+  { program, accelerator }: Tried,
+  root: string | undefined,
+  memory: { readonly ramImage?: string },
+): Promise<LiveVerdict> {
   const rom = hardWriterRom(MEMORY_BYTES);
-  const profile = { program, accelerator, memoryBytes: MEMORY_BYTES };
+  const profile = { program, accelerator, memoryBytes: MEMORY_BYTES, ...memory };
   const seen: string[] = [];
   for (const method of METHODS[accelerator]) {
     // A machine each: what fails may leave one in no good state.
-    const fault = await withTrialMachine('live-proof', rom, profile, root, async (process) =>
-      faultOfMethod(await openQemuGuest(process, { live: async () => ({ method, because: 'it is tried' }) })),
-    );
+    const fault = await withTrialMachine('live-proof', rom, profile, root, async (process) => {
+      const { ramImage: image } = memory;
+      const stands =
+        image === undefined ? {} : ({ ram: 'private', origin: { image, isAlone: true } } as const);
+      const live = async () => ({ method, because: 'it is tried' });
+      return faultOfMethod(await openQemuGuest(process, { live, ...stands }));
+    });
     seen.push(`${method}: ${fault ?? 'each was one instant'}`);
     if (fault === undefined) return { method, because: seen.join('; ') };
   }
@@ -53,20 +79,45 @@ async function prove({ program, accelerator }: Tried, root: string | undefined):
 
 async function faultOfMethod(guest: QemuGuest): Promise<string | undefined> {
   const memory = new Uint8Array(MEMORY_BYTES);
+  const { origin } = guest.takeOrigin();
   try {
     await guest.start();
     for (let time = 0; time < TIMES; time++) {
       if (!(await goesOn(guest))) return 'the program did not run on';
-      const streamed = await guest.streamInstant((_, page, bytes) => memory.set(bytes, page * PAGE_BYTES));
+      const told: PageTold = (_, page, bytes) => memory.set(bytes, page * PAGE_BYTES);
+      // Where it has an image, the first is told as a whole, and of the others what it wrote.
+      const isWhole = origin === undefined || time === 0;
+      const suspects = isWhole ? undefined : [new PageSet(MEMORY_BYTES / PAGE_BYTES)];
+      if (isWhole) memory.fill(0);
+      else origin.read(0, 0, memory);
+      const streamed = await guest.streamInstant(told, undefined, suspects);
       if ('reason' in streamed) return streamed.reason;
       const fault = hardWriterFault(memory);
       if (fault !== 'none') return `it was of no one instant (${fault})`;
+      if (origin !== undefined && !holdsImage(memory)) return 'what it never wrote was not as in its image';
     }
     return undefined;
   } catch (error) {
     if (!isVitrineError(error)) throw error;
     return error.message;
+  } finally {
+    origin?.close();
   }
+}
+
+/** Memory that the program never writes says where it lies; all else is zeros at first. */
+function imagePiece(offsetBytes: number, lengthBytes: number): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(lengthBytes);
+  for (let at = IMAGE_PAGES.from; at < IMAGE_PAGES.to; at += PAGE_BYTES) {
+    if (at >= offsetBytes && at < offsetBytes + lengthBytes)
+      bytes.fill(1 + at / PAGE_BYTES, at - offsetBytes, at - offsetBytes + PAGE_BYTES);
+  }
+  return bytes;
+}
+
+function holdsImage(memory: Uint8Array): boolean {
+  const { from, to } = IMAGE_PAGES;
+  return Buffer.compare(memory.subarray(from, to), imagePiece(0, to).subarray(from)) === 0;
 }
 
 /** Whether the program comes to write all its memory once more. */

@@ -9,6 +9,9 @@
 // For a background snapshot we stop it before that, and let it go on when its first page comes: from then on QEMU watches what
 // it writes. For the other way QEMU itself waits for us at the end (`pause-before-switchover`).
 //
+// A background snapshot is never cancelled: QEMU 7.2 then leaves the memory that it watches as it is, and the machine hangs at its next
+// write there. One that nobody wants any more is read to its end and told to nobody.
+//
 // RAM has to be in the stream, so `x-ignore-shared` is off for as long. A machine that writes faster than it is read never comes
 // to a rest that short; it is given a longer one step by step, and what it took is reported.
 
@@ -76,16 +79,16 @@ export async function streamLive(
   try {
     await listen(server, path);
     await setCapabilities(qmp, { method, isLive: true, waits: atInstant !== undefined });
-    const ours = new AbortController();
+    const source = new Source(server);
     const first = new FirstPage();
     let room: undefined | Promise<void>;
     const reading = parseStream(
-      incoming(server, ours.signal, () => room),
+      source.chunks(() => room),
       {
         ...listeners,
         onPage: (...page) => {
           first.hasCome();
-          room = listeners.onPage(...page) ?? room;
+          if (!signal?.aborted) room = listeners.onPage(...page) ?? room;
         },
       },
     );
@@ -104,10 +107,14 @@ export async function streamLive(
       await untilCompleted(qmp, { rest, reading, signal, atInstant, method });
       await first.done;
       if (method === 'precopy') await qmp.execute('cont');
-      return { stream: await reading, pauseMs: rest.tookMs };
+      const stream = await reading;
+      throwIfAborted(signal);
+      return { stream, pauseMs: rest.tookMs };
     } catch (error) {
-      ours.abort();
-      await giveUp(qmp);
+      if (method === 'precopy') source.end();
+      else source.drain();
+      await giveUp(qmp, method);
+      source.end();
       await reading.catch(() => {});
       throw error;
     }
@@ -175,10 +182,10 @@ function setCapabilities(
   return qmp.execute('migrate-set-capabilities', { capabilities });
 }
 
-/** Ends a migration that may be under way, and lets a machine go on that it stopped. */
-async function giveUp(qmp: Qmp): Promise<void> {
+/** Ends a migration that may be under way, or waits for its end, and lets a machine go on that it stopped. */
+async function giveUp(qmp: Qmp, method: LiveMethod): Promise<void> {
   if (!qmp.isOpen) return;
-  await qmp.execute('migrate_cancel');
+  if (method === 'precopy') await qmp.execute('migrate_cancel');
   for (;;) {
     const { status } = await qmp.execute('query-migrate');
     if (
@@ -215,7 +222,7 @@ async function untilCompleted(
   let patience = PATIENT_ROUNDS;
   for (;;) {
     if (failure !== undefined) throw failure.error;
-    throwIfAborted(signal);
+    if (method === 'precopy') throwIfAborted(signal);
     const answer = await qmp.execute('query-migrate');
     if (answer.status === 'completed') return;
     if (answer.status === 'failed' || answer.status === 'cancelled') {
@@ -253,19 +260,41 @@ function listen(server: Server, path: string): Promise<void> {
   });
 }
 
-/** What comes over the first connection, each time when there is room for it. */
-async function* incoming(
-  server: Server,
-  signal: AbortSignal,
-  room: () => undefined | Promise<void>,
-): AsyncGenerator<Uint8Array> {
-  const [socket] = (await once(server, 'connection', { signal })) as [Socket];
-  const end = (): void => void socket.destroy();
-  signal.addEventListener('abort', end, { once: true });
-  if (signal.aborted) end();
-  for await (const chunk of socket as AsyncIterable<Uint8Array>) {
-    yield chunk;
-    await room();
+/** What comes over the first connection. */
+class Source {
+  readonly #server: Server;
+  readonly #end = new AbortController();
+  #socket: Socket | undefined;
+  #isDrained = false;
+
+  constructor(server: Server) {
+    this.#server = server;
+  }
+
+  /** Each time when there is room for it. The connection stays when nobody asks for more. */
+  async *chunks(room: () => undefined | Promise<void>): AsyncGenerator<Uint8Array> {
+    const { signal } = this.#end;
+    const [socket] = (await once(this.#server, 'connection', { signal })) as [Socket];
+    this.#socket = socket;
+    const end = (): void => void socket.destroy();
+    signal.addEventListener('abort', end, { once: true });
+    if (signal.aborted) end();
+    if (this.#isDrained) this.drain();
+    for await (const chunk of socket.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>) {
+      yield chunk;
+      await room();
+    }
+  }
+
+  /** Takes whatever still comes, for nobody. */
+  drain(): void {
+    this.#isDrained = true;
+    // That it ended is told by the monitor.
+    this.#socket?.on('error', () => {}).resume();
+  }
+
+  end(): void {
+    this.#end.abort();
   }
 }
 

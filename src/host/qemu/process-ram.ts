@@ -17,6 +17,8 @@ export interface Ram {
   write(offsetBytes: number, from: Uint8Array): void;
   /** The file that it was made of, where it is a private copy of one. */
   readonly imagePath?: string;
+  /** What that file would take more if all of it were looked at in the process. */
+  readonly untouchedBytes?: number;
   close(): void;
 }
 

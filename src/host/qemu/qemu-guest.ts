@@ -21,6 +21,7 @@ import type {
   StreamedInstant,
 } from '../../guest/guest.ts';
 import { PauseGuard } from '../../guest/pause-guard.ts';
+import type { PageSet } from '../../memory/page-set.ts';
 import type { Region } from '../../memory/region.ts';
 import { regionOf, type Span } from '../../memory/span.ts';
 import type { QemuBell } from './bell.ts';
@@ -31,7 +32,6 @@ import { isDiskRecord } from './disk-record.ts';
 import type { Disks } from './disks.ts';
 import { type GuestAtRest, type QemuGuestOptions, type QemuHost, UNPROVEN } from './guest-options.ts';
 import type { LiveVerdict } from './live-proof.ts';
-import { whyNoRoom } from './live-room.ts';
 import { openRam } from './open-ram.ts';
 import { originOf } from './origin-of.ts';
 import { type RamRange, ramRangesIn, regionsOf } from './physmap.ts';
@@ -244,22 +244,18 @@ export class QemuGuest implements Guest {
   streamInstant(
     told: PageTold,
     signal?: AbortSignal,
+    suspects?: readonly (PageSet | null)[],
   ): Promise<StreamedInstant | { readonly reason: string }> {
     // Pauses wait for its end: QEMU itself stops the machine and we let it go on.
     return this.#inTurn(async () => {
       this.#guard.requireOpen();
       if (this.#guard.state === 'paused') return { reason: 'it is paused' };
       if (!(await this.isRunning())) return { reason: 'it does not run' };
-      if (this.doorbell?.ring !== undefined) return { reason: 'a program in it waits for its doorbell' };
-      const { files, profile } = this.#process;
-      const noRoom = whyNoRoom(files.directory, profile.memoryBytes - this.#ram.usedBytes);
-      if (noRoom !== undefined) return { reason: noRoom };
-      const { method, because } = await this.#live();
-      if (method === undefined) return { reason: because };
-      this.#devices.forget();
-      const parts = { ranges: this.#ranges, devices: this.#devices, disks: this.#disks };
-      const { devices, pauseMs } = await streamMachine(this.#process, parts, method, told, signal);
-      return { devices: this.doorbell === undefined ? devices : [...devices, NOBODY_WAITS], pauseMs };
+      const parts = {
+        ...{ ranges: this.#ranges, ram: this.#ram, marks: this.#marks },
+        ...{ devices: this.#devices, disks: this.#disks, live: this.#live },
+      };
+      return streamMachine(this.#process, parts, told, { signal, suspects });
     });
   }
 

@@ -31,7 +31,7 @@ import { FileScanner } from './file-scanner.ts';
 import { type FreePagesState, freePagesState } from './free-pages.ts';
 import type { QemuGuestOptions } from './guest-options.ts';
 import { launchWith } from './launch-with.ts';
-import { proveLive } from './live-proof.ts';
+import { proveLive, provePrivateLive } from './live-proof.ts';
 import type { LaunchOptions, QemuProcess } from './process.ts';
 import { type QemuProfile, resolveProfile } from './profile.ts';
 import { openQemuGuest, type QemuGuest } from './qemu-guest.ts';
@@ -144,10 +144,8 @@ export async function adoptProcess(
     restoreFault: proof.inPlace.works ? undefined : proof.inPlace.because,
     disks,
     intent: new RunIntent(process.files.intent),
-    // Streamed memory is compared with a file of it.
-    ...(options.ram === 'private'
-      ? { ram: 'private', origin: options.origin }
-      : { live: () => proveLive(process.profile, options.root) }),
+    ...(options.ram === 'private' ? { ram: 'private', origin: options.origin } : {}),
+    live: () => (options.ram === 'private' ? provePrivateLive : proveLive)(process.profile, options.root),
   });
   try {
     const tracker = await openTracker(guest, process, options);
@@ -305,7 +303,7 @@ export class QemuMachine {
   /**
    * Makes resets quick, for whoever is about to reset it often: where a reset would look at all of its memory, or at much, it goes on in a
    * fresh process that tells what it writes. It keeps its name, its memory, devices and disks, its base, checkpoint and serial line; it has
-   * another process id, and connections to its picture end. It is saved at rest from then on. May be called again, at any time.
+   * another process id, and connections to its picture end. May be called again, at any time.
    *
    * Throws `unsupported` with what is missing, and as `moveMachine`. The machine goes on as it was then.
    */

@@ -19,6 +19,7 @@ import { hasDiscarding } from './profile.ts';
 import { RamFile } from './ram-file.ts';
 import type { Verdict } from './self-test.ts';
 import { SoftDirty } from './soft-dirty.ts';
+import type { KnownPage } from './streamed-memory.ts';
 
 const PAGE_BYTES = 4096;
 /** What the kernel tells is tried like marks that others put in: the first scans compare. */
@@ -33,6 +34,11 @@ export interface RamMarks {
   take(): DirtyTake;
   /** Whoever takes has the rest from what the machine was made of, and need not be told of all pages at first. */
   knowOrigin?(): void;
+  /**
+   * Whether all is known of a page that it has not written, at any instant before this one: it is as it was when its marks were
+   * taken. At any time, and nothing is taken; undefined while not everything was looked at. Throws `guest-lost`.
+   */
+  readonly isUnwritten?: KnownPage | undefined;
   /** We wrote, where its process does not see it. */
   wrote(offsetBytes: number, lengthBytes: number): void;
   close(): void;
@@ -126,6 +132,13 @@ class OwnPages implements RamMarks {
 
   knowOrigin(): void {
     this.#isSeen = true;
+  }
+
+  get isUnwritten(): KnownPage | undefined {
+    if (!this.#isSeen || !(this.#ram instanceof CloneRam)) return undefined;
+    const ram = this.#ram;
+    // What was told as its own once stays so.
+    return (region, page) => !ram.isWritten(this.#ranges[region]!.offsetBytes / PAGE_BYTES + page);
   }
 
   wrote(): void {}

@@ -1,4 +1,5 @@
-// Sorts the pages of a stream: RAM's go on to whoever takes them, as pages of the guest's regions; other blocks are kept whole.
+// Sorts the pages of a stream: RAM's go on to whoever takes them, as pages of the guest's regions, but for those that it is known to
+// hold already; other blocks are kept whole.
 
 import { VitrineError } from '../../base/error.ts';
 import type { PageTold } from '../../guest/guest.ts';
@@ -8,11 +9,15 @@ import type { RamBlock } from './stream/index.ts';
 
 const PAGE_BYTES = 4096;
 
+/** Whether a page of a region was as it is known to be, at any instant before now: then it need not be told. */
+export type KnownPage = (region: number, page: number) => boolean;
+
 export class StreamedMemory {
   /** Contents of the blocks that are not RAM, by name. */
   readonly blocks: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
   readonly #ranges: readonly RamRange[];
   readonly #told: PageTold;
+  readonly #isKnown: KnownPage | undefined;
   readonly #filled = new Uint8Array(PAGE_BYTES);
   /** By the stream's numbers: a block's bytes, or null for RAM. */
   #byIndex: readonly (Uint8Array | null)[] = [];
@@ -20,9 +25,15 @@ export class StreamedMemory {
   #hasRam = false;
 
   /** `blockSizes` names the blocks beside RAM, with their lengths. */
-  constructor(ranges: readonly RamRange[], blockSizes: ReadonlyMap<string, number>, told: PageTold) {
+  constructor(
+    ranges: readonly RamRange[],
+    blockSizes: ReadonlyMap<string, number>,
+    told: PageTold,
+    isKnown?: KnownPage,
+  ) {
     this.#ranges = ranges;
     this.#told = told;
+    this.#isKnown = isKnown;
     this.#ramBytes = ranges.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
     this.blocks = new Map([...blockSizes].map(([name, sizeBytes]) => [name, new Uint8Array(sizeBytes)]));
   }
@@ -56,6 +67,7 @@ export class StreamedMemory {
       ({ offsetBytes, sizeBytes }) => offset >= offsetBytes && offset < offsetBytes + sizeBytes,
     );
     const page = (offset - this.#ranges[region]!.offsetBytes) / PAGE_BYTES;
+    if (this.#isKnown?.(region, page)) return undefined;
     const held = typeof content === 'number' ? this.#filled.fill(content) : content;
     return this.#told(region, page, held, content === 0) ?? undefined;
   };
