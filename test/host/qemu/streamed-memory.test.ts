@@ -22,9 +22,9 @@ it('tells pages of RAM by region, and keeps other blocks whole', () => {
     },
   );
   memory.onBlocks([VIDEO, RAM]);
-  memory.onPage(1, 3 * PAGE, new Uint8Array(PAGE).fill(7));
-  memory.onPage(1, 5 * PAGE, 0);
-  memory.onPage(0, PAGE, 9);
+  void memory.onPage(1, 3 * PAGE, new Uint8Array(PAGE).fill(7));
+  void memory.onPage(1, 5 * PAGE, 0);
+  void memory.onPage(0, PAGE, 9);
   expect(told).toEqual(['0:3=7', '1:1=0 zeros']);
   expect(memory.blocks.get('vga.vram')!.indexOf(9)).toBe(PAGE);
   memory.requireRam();
@@ -41,7 +41,7 @@ it('leaves out what is known when it comes, and tells it when it comes again and
   );
   memory.onBlocks([RAM]);
   const send = (value: number) => {
-    for (let page = 0; page < 6; page++) memory.onPage(0, page * PAGE, value);
+    for (let page = 0; page < 6; page++) void memory.onPage(0, page * PAGE, value);
   };
   send(1);
   expect(told).toEqual(['0:1=1']);
