@@ -11,6 +11,12 @@ export type PagesAtHand =
   | { readonly kind: 'own'; readonly bytes: OwnedBytes }
   | { readonly kind: 'shared'; readonly places: SharedPages; readonly pages: Uint32Array };
 
+/** What some of the pages held before: page `i` of `bytes` is what page `of[i]` of theirs held. `of` ascends. */
+export interface PagesBefore {
+  readonly bytes: OwnedBytes;
+  readonly of: Uint32Array;
+}
+
 export interface InspectedPages {
   /** The pages, given back. */
   readonly at: PagesAtHand;
@@ -18,6 +24,8 @@ export interface InspectedPages {
   readonly digests: OwnedBytes;
   /** By index: the 8 bytes that a page repeats. */
   readonly patterns: ReadonlyMap<number, OwnedBytes>;
+  /** What was given, given back, and for each of those pages how many of its bytes are others now. */
+  readonly past?: PagesBefore & { readonly different: Uint32Array };
 }
 
 /** A frame of pages as it lies in a pack. */
@@ -43,7 +51,7 @@ export interface PageEncoder {
   /** Whether it has the codecs that an effort tries. */
   takes(effort: Effort): boolean;
   /** As `Digester.inspectPages`. Takes bytes of ours away until it has answered. Throws `worker-lost`. */
-  inspect(at: PagesAtHand, pageBytes: number): Promise<InspectedPages>;
+  inspect(at: PagesAtHand, pageBytes: number, past?: PagesBefore): Promise<InspectedPages>;
   /**
    * Frames of some of the pages, in order, each of them full: `pages` are indices, a whole number of frames of them. Takes
    * bytes of ours away for good. Throws `worker-lost`.

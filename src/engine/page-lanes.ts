@@ -3,19 +3,21 @@
 //   pages ─inspect─▶ digests ─which are new?─▶ encode ─▶ frames ─▶ sink
 //
 // What is new is decided here, since only here it is known what the store and this save have. Pages that fill no whole frame
-// go into the sink's own.
+// go into the sink's own, and so do those that are kept as deltas of what they held before: that is little to encode.
 
 import type { OwnedBytes } from '../base/bytes.ts';
 import { LIMITS } from '../base/limits.ts';
-import { compareDigests, type Digest } from '../format/digest.ts';
+import { compareDigests, type Digest, isZeroDigest } from '../format/digest.ts';
 import type { Effort } from '../format/frame-codecs.ts';
+import { isWorthwhileDelta } from '../format/pack-writer.ts';
 import type { Table } from '../format/table.ts';
-import type { PackSink } from './pack-sink.ts';
+import type { NewObject, PackSink } from './pack-sink.ts';
 import {
   type InspectedPages,
   type PageEncoder,
   type PageFrame,
   type PagesAtHand,
+  type PagesBefore,
   pageAt,
 } from './page-encoder.ts';
 import type { TableReader } from './table-reader.ts';
@@ -53,9 +55,12 @@ export class PageLanes {
     this.#parts = parts;
   }
 
-  /** Takes a batch and its pages, bytes of its own or shared ones; waits while there are as many as are worth having. */
-  async add(batch: LaneBatch, at: PagesAtHand): Promise<void> {
-    const inspected = this.#parts.encoder.inspect(at, batch.before.pageBytes);
+  /**
+   * Takes a batch and its pages, bytes of its own or shared ones; waits while there are as many as are worth having. What pages held
+   * before must be what the batch's table names.
+   */
+  async add(batch: LaneBatch, at: PagesAtHand, past?: PagesBefore): Promise<void> {
+    const inspected = this.#parts.encoder.inspect(at, batch.before.pageBytes, past);
     // Whoever waits for it hears of its failure; nobody may, where another one failed before.
     inspected.catch(() => {});
     this.#inspecting.push({ batch, inspected });
@@ -71,7 +76,7 @@ export class PageLanes {
   async #takeInspected(): Promise<void> {
     const { encoder, effort, sink, tables, listener } = this.#parts;
     const { batch, inspected } = this.#inspecting.shift()!;
-    const { at, digests, patterns } = await inspected;
+    const { at, digests, patterns, past } = await inspected;
     const { before, pages } = batch;
     const { pageBytes } = before;
     const was = await tables.pageDigests(before, pages);
@@ -79,12 +84,27 @@ export class PageLanes {
     const kept: number[] = [];
     const digestAt = (index: number): Digest => digests.subarray(index * 32, index * 32 + 32) as Digest;
     const bytesAt = (index: number): Uint8Array => pageAt(at, pageBytes, index);
+    let old = 0;
+    /** What a page is worth being kept as a delta of. Asked for in order. */
+    const baseAt = (index: number): NewObject['base'] => {
+      if (past === undefined) return undefined;
+      while (old < past.of.length && past.of[old]! < index) old++;
+      if (past.of[old] !== index || isZeroDigest(was, index * 32)) return undefined;
+      if (!isWorthwhileDelta(past.different[old]!, pageBytes)) return undefined;
+      const bytes = past.bytes.subarray(old * pageBytes, (old + 1) * pageBytes);
+      return { digest: was.subarray(index * 32, index * 32 + 32) as Digest, bytes };
+    };
     for (let index = 0; index < pages.length; index++) {
       const pattern = patterns.get(index);
       const isZero = pattern?.every((byte) => byte === 0) ?? false;
       if (isZero) digests.fill(0, index * 32, index * 32 + 32);
       if (compareDigests(digests, was, index * 32, index * 32) === 0) continue;
       changed.push(index);
+      const base = pattern === undefined ? baseAt(index) : undefined;
+      if (base !== undefined) {
+        await sink.add({ digest: digestAt(index), kind: 'page', bytes: bytesAt(index), base });
+        continue;
+      }
       if (isZero || !sink.wants(digestAt(index))) continue;
       if (pattern === undefined) kept.push(index);
       else await sink.addWanted({ digest: digestAt(index), kind: 'page', bytes: bytesAt(index), pattern });

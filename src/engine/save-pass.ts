@@ -67,8 +67,8 @@ export class SavePass {
         continue;
       }
       const { bytes, previous, previousOf, pauseMs } = await tracker.readPages(region.id, pages);
-      if (lanes !== undefined && previousOf.length === 0)
-        await lanes.add({ before, pages }, { kind: 'own', bytes });
+      if (lanes !== undefined && (isOfBase || previousOf.length === 0))
+        await lanes.add({ before, pages }, { kind: 'own', bytes }, { bytes: previous, of: previousOf });
       else {
         await lanes?.drain();
         const batch = { before, pages, bytes, previous, previousOf, isOfBase };

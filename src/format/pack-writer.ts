@@ -83,6 +83,11 @@ class OpenFrame {
 /** Of `lengthBytes` bytes as many may differ from the base for `addSmaller` to choose the delta: three quarters. */
 const WORTHWHILE_DIFFERENCE = 3 / 4;
 
+/** Whether a delta is kept of bytes of which so many are not their base's. */
+export function isWorthwhileDelta(different: number, lengthBytes: number): boolean {
+  return different <= lengthBytes * WORTHWHILE_DIFFERENCE;
+}
+
 /** What the largest entry, a delta's, takes in an index. */
 const MAX_ENTRY_BYTES = DIGEST_BYTES + PLACE_BYTES + DIGEST_BYTES;
 
@@ -208,7 +213,7 @@ export class PackWriter {
     const { bytes, base } = object;
     if (base.depth < LIMITS.maxDeltaDepth && base.bytes.length === bytes.length) {
       const { payload, different } = this.#delta(bytes, base.bytes);
-      if (different <= bytes.length * WORTHWHILE_DIFFERENCE) {
+      if (isWorthwhileDelta(different, bytes.length)) {
         this.#addDelta(object, payload);
         return 'xor';
       }

@@ -8,12 +8,13 @@ import { LZ4_ID, loadLz4 } from '../../codec/lz4.ts';
 import { RAW, RAW_ID } from '../../codec/raw.ts';
 import { openCodecs } from '../../codec/registry.ts';
 import { loadSparseLz4, SPARSE_LZ4_ID } from '../../codec/sparse.ts';
-import type { Digester } from '../../engine/digester.ts';
+import type { Digester, InspectedPagesOf } from '../../engine/digester.ts';
 import {
   type FramePlace,
   type InspectedPages,
   type PageFrame,
   type PagesAtHand,
+  type PagesBefore,
   pageAt,
 } from '../../engine/page-encoder.ts';
 import type { Digest } from '../../format/digest.ts';
@@ -28,6 +29,7 @@ export interface InspectTask {
   readonly kind: 'inspect';
   readonly at: PagesAtHand;
   readonly pageBytes: number;
+  readonly past?: PagesBefore;
 }
 
 export interface EncodeTask {
@@ -69,10 +71,20 @@ export function loadThreadCodecs(): Promise<Codecs> {
   );
 }
 
-export function inspectPages({ at, pageBytes }: InspectTask, digester: Digester): InspectedPages {
-  if (at.kind === 'own') return { at, ...digester.inspectPages(at.bytes, pageBytes) };
+export function inspectPages({ at, pageBytes, past }: InspectTask, digester: Digester): InspectedPages {
+  const found = inspect(at, pageBytes, digester);
+  if (past === undefined) return { at, ...found };
+  const different = past.of.map((index, old) => {
+    const was = past.bytes.subarray(old * pageBytes, (old + 1) * pageBytes);
+    return digester.delta(pageAt(at, pageBytes, index), was).different;
+  });
+  return { at, ...found, past: { ...past, different } };
+}
+
+function inspect(at: PagesAtHand, pageBytes: number, digester: Digester): InspectedPagesOf {
+  if (at.kind === 'own') return digester.inspectPages(at.bytes, pageBytes);
   const { buffer, atBytes } = at.places;
-  return { at, ...digester.inspectListed(new Uint8Array(buffer, atBytes), at.pages, pageBytes) };
+  return digester.inspectListed(new Uint8Array(buffer, atBytes), at.pages, pageBytes);
 }
 
 export function encodePages(

@@ -99,8 +99,10 @@ function doTask(task: Exclude<PageTask, CompareTask>, { scanning, digester, code
     return { result, transfer: result.map(({ buffer }) => buffer) };
   }
   const result = inspectPages(task, digester);
-  const own = result.at.kind === 'own' ? [result.at.bytes.buffer] : [];
-  return { result, transfer: [...own, result.digests.buffer] };
+  const { at, past, digests } = result;
+  const own = at.kind === 'own' ? [at.bytes.buffer] : [];
+  const before = past === undefined ? [] : [past.bytes.buffer];
+  return { result, transfer: [...own, ...before, digests.buffer] };
 }
 
 function told(error: unknown) {

@@ -7,6 +7,7 @@ import type {
   PageEncoder,
   PageFrame,
   PagesAtHand,
+  PagesBefore,
 } from '../../engine/page-encoder.ts';
 import type { Effort } from '../../format/frame-codecs.ts';
 import { type JoinedParts, THREAD_CODECS, THREAD_EFFORT } from './encode-pages.ts';
@@ -38,8 +39,11 @@ export class ThreadEncoder implements PageEncoder {
     return effort === THREAD_EFFORT;
   }
 
-  inspect(at: PagesAtHand, pageBytes: number): Promise<InspectedPages> {
-    return this.#threads.run({ kind: 'inspect', at, pageBytes }, buffersOf(at));
+  inspect(at: PagesAtHand, pageBytes: number, past?: PagesBefore): Promise<InspectedPages> {
+    if (past === undefined || past.of.length === 0) {
+      return this.#threads.run({ kind: 'inspect', at, pageBytes }, buffersOf(at));
+    }
+    return this.#threads.run({ kind: 'inspect', at, pageBytes, past }, [...buffersOf(at), past.bytes.buffer]);
   }
 
   encode(at: PagesAtHand, pageBytes: number, pages: Uint32Array): Promise<readonly PageFrame[]> {
