@@ -10,15 +10,22 @@ import { type OwnedBytes, toHex } from '../base/bytes.ts';
 import { isVitrineError, VitrineError } from '../base/error.ts';
 import { LIMITS, MIB } from '../base/limits.ts';
 import type { Codecs } from '../codec/codec.ts';
-import { type Digest, digestKey } from '../format/digest.ts';
+import { compareDigests, DIGEST_BYTES, type Digest, digestKey } from '../format/digest.ts';
 import { ObjectIndex } from '../format/object-index.ts';
-import { fillContent, type ObjectEntry, objectPayload, xorContent } from '../format/pack-entry.ts';
+import {
+  fillContent,
+  type ObjectEntry,
+  objectPayload,
+  type PlainEntry,
+  xorContent,
+} from '../format/pack-entry.ts';
 import { decodeIndex, type PackIndex } from '../format/pack-index.ts';
 import { decodeFrame, frameRange, readPackIndex } from '../format/pack-reader.ts';
+import { isPageBytes } from '../memory/region.ts';
 import type { Store } from '../store/store.ts';
 import { ByteCache } from './byte-cache.ts';
 import type { Digester } from './digester.ts';
-import type { FramePlace, PageEncoder } from './page-encoder.ts';
+import type { DecodedFrame, FramePlace, PageEncoder } from './page-encoder.ts';
 
 export const PACK_PREFIX = 'packs/';
 export const INDEX_PREFIX = 'indexes/';
@@ -36,6 +43,15 @@ interface Location {
   readonly pack: string;
   readonly index: PackIndex;
   readonly entry: ObjectEntry;
+}
+
+/** Frames that were decoded, of each pack. */
+type Frames = Map<PackIndex, Map<number, DecodedFrame>>;
+
+/** Frames of a pack that are to be read, and the length of what each holds where that is a page's. */
+interface MissingFrames {
+  readonly pack: string;
+  readonly pageBytes: Map<number, number>;
 }
 
 export class Objects {
@@ -165,31 +181,56 @@ export class Objects {
 
   async #readAll(digests: readonly Digest[]): Promise<OwnedBytes[]> {
     const found = new Map<string, OwnedBytes>();
-    await this.#collect(digests, found, 0);
-    return digests.map((digest) => found.get(digestKey(digest))!);
+    const keys = digests.map((digest) => digestKey(digest));
+    await this.#collect(digests, keys, found, 0);
+    return keys.map((key) => found.get(key)!);
   }
 
-  async #collect(digests: readonly Digest[], found: Map<string, OwnedBytes>, depth: number): Promise<void> {
+  async #collect(
+    digests: readonly Digest[],
+    keys: readonly string[],
+    found: Map<string, OwnedBytes>,
+    depth: number,
+  ): Promise<void> {
     if (depth > LIMITS.maxDeltaDepth) throw damaged(digests[0]!, 'delta chain too long');
     const wanted = new Map<string, Location>();
-    for (const digest of digests) {
-      const key = digestKey(digest);
+    for (const [at, key] of keys.entries()) {
       if (found.has(key) || wanted.has(key)) continue;
       const cached = this.#plain.get(key);
       if (cached !== undefined) found.set(key, cached);
-      else wanted.set(key, this.#locate(digest));
+      else wanted.set(key, this.#locate(digests[at]!));
     }
     if (wanted.size === 0) return;
     const locations = [...wanted.values()];
     const bases = locations.flatMap(({ entry }) => (entry.transform === 'xor' ? [entry.base] : []));
-    if (bases.length > 0) await this.#collect(bases, found, depth + 1);
+    if (bases.length > 0) {
+      const baseKeys = bases.map((digest) => digestKey(digest));
+      await this.#collect(bases, baseKeys, found, depth + 1);
+    }
     const frames = await this.#readFrames(locations);
     const objects = locations.map((location) => materialise(location, frames, found));
-    const proofs = this.#digester.digestAll(objects);
+    this.#prove(locations, objects, frames);
     for (const [at, [key, { entry }]] of [...wanted].entries()) {
-      if (digestKey(proofs, at * 32) !== key) throw damaged(entry.digest, 'digest differs');
       found.set(key, objects[at]!);
       if (entry.kind === 'node') this.#plain.set(key, objects[at]!);
+    }
+  }
+
+  /** Throws `object-damaged` where an object is not what it is named after. */
+  #prove(locations: readonly Location[], objects: readonly OwnedBytes[], frames: Frames): void {
+    const toDigest: number[] = [];
+    for (const [at, { index, entry }] of locations.entries()) {
+      const frame = entry.transform === 'plain' ? frames.get(index)!.get(entry.frame)! : undefined;
+      const offset = frame === undefined ? undefined : digestOffset(frame, entry as PlainEntry);
+      if (offset === undefined) toDigest.push(at);
+      else if (compareDigests(frame!.digests!, entry.digest, offset) !== 0)
+        throw damaged(entry.digest, 'digest differs');
+    }
+    const digests = this.#digester.digestAll(toDigest.map((at) => objects[at]!));
+    for (const [number, at] of toDigest.entries()) {
+      const { digest } = locations[at]!.entry;
+      if (compareDigests(digests, digest, number * DIGEST_BYTES) !== 0)
+        throw damaged(digest, 'digest differs');
     }
   }
 
@@ -200,28 +241,35 @@ export class Objects {
   }
 
   /** Decodes the frames of `locations`, neighbours of one pack read together. */
-  async #readFrames(locations: readonly Location[]): Promise<Map<string, OwnedBytes>> {
-    const frames = new Map<string, OwnedBytes>();
-    const missing = new Map<string, { readonly index: PackIndex; readonly numbers: Set<number> }>();
-    for (const { pack, index, entry } of locations) {
+  async #readFrames(locations: readonly Location[]): Promise<Frames> {
+    const frames: Frames = new Map();
+    const missing = new Map<PackIndex, MissingFrames>();
+    let last: Location | undefined;
+    for (const location of locations) {
+      const { pack, index, entry } = location;
       if (entry.transform === 'fill') continue;
-      const key = frameKey(pack, entry.frame);
-      const cached = frames.get(key) ?? this.#frames.get(key);
-      if (cached !== undefined) {
-        frames.set(key, cached);
-        continue;
+      // Pages that were saved together lie together.
+      const isSame =
+        last?.index === index && last.entry.transform !== 'fill' && last.entry.frame === entry.frame;
+      last = location;
+      if (isSame) continue;
+      const ofPack = frames.get(index) ?? new Map<number, DecodedFrame>();
+      frames.set(index, ofPack);
+      const toRead = missing.get(index) ?? { pack, pageBytes: new Map() };
+      if (ofPack.has(entry.frame) || toRead.pageBytes.has(entry.frame)) continue;
+      const cached = this.#frames.get(frameKey(pack, entry.frame));
+      if (cached !== undefined) ofPack.set(entry.frame, { bytes: cached });
+      else {
+        const isPage = entry.transform === 'plain' && isPageBytes(entry.lengthBytes);
+        toRead.pageBytes.set(entry.frame, isPage ? entry.lengthBytes : 0);
+        missing.set(index, toRead);
       }
-      const ofPack = missing.get(pack) ?? { index, numbers: new Set<number>() };
-      ofPack.numbers.add(entry.frame);
-      missing.set(pack, ofPack);
     }
-    for (const [pack, { index, numbers }] of missing) {
-      await this.#codecs.prepare(Array.from(numbers, (frame) => index.frame(frame).codec));
-      for (const run of neighbours(
-        index,
-        [...numbers].sort((a, b) => a - b),
-      )) {
-        await this.#readRun(pack, index, run, frames);
+    for (const [index, { pack, pageBytes }] of missing) {
+      const numbers = [...pageBytes.keys()].sort((a, b) => a - b);
+      await this.#codecs.prepare(numbers.map((frame) => index.frame(frame).codec));
+      for (const run of neighbours(index, numbers)) {
+        await this.#readRun(pack, index, run, pageBytes, frames.get(index)!);
       }
     }
     return frames;
@@ -231,7 +279,8 @@ export class Objects {
     pack: string,
     index: PackIndex,
     run: readonly number[],
-    frames: Map<string, OwnedBytes>,
+    pageBytes: ReadonlyMap<number, number>,
+    frames: Map<number, DecodedFrame>,
   ): Promise<void> {
     const first = frameRange(index, run[0]!);
     const last = frameRange(index, run.at(-1)!);
@@ -243,15 +292,17 @@ export class Objects {
     if (bytes === undefined) throw new VitrineError('object-missing', { pack });
     const places = run.map((frame) => {
       const { offsetBytes, lengthBytes } = frameRange(index, frame);
-      return { ...index.frame(frame), lengthBytes, offsetBytes: offsetBytes - first.offsetBytes };
+      const at = { lengthBytes, offsetBytes: offsetBytes - first.offsetBytes };
+      return { ...index.frame(frame), ...at, pageBytes: pageBytes.get(frame)! };
     });
     const decoded = await this.#decodeElsewhere(bytes, places);
     for (const [number, frame] of run.entries()) {
-      const { offsetBytes, lengthBytes: length } = places[number]!;
-      const at = offsetBytes;
-      const plain = decoded?.[number] ?? this.#decode(pack, index, frame, bytes.subarray(at, at + length));
-      frames.set(frameKey(pack, frame), plain);
-      this.#frames.set(frameKey(pack, frame), plain);
+      const { offsetBytes: at, lengthBytes: length } = places[number]!;
+      const plain = decoded?.[number] ?? {
+        bytes: this.#decode(pack, index, frame, bytes.subarray(at, at + length)),
+      };
+      frames.set(frame, plain);
+      this.#frames.set(frameKey(pack, frame), plain.bytes);
     }
   }
 
@@ -259,7 +310,7 @@ export class Objects {
   async #decodeElsewhere(
     bytes: OwnedBytes,
     places: readonly FramePlace[],
-  ): Promise<readonly OwnedBytes[] | undefined> {
+  ): Promise<readonly DecodedFrame[] | undefined> {
     const encoder = this.#encoder;
     if (encoder === undefined || places.length < WORTH_THREADS) return undefined;
     if (!places.every(({ codec }) => encoder.decodes(codec))) return undefined;
@@ -301,19 +352,28 @@ function* neighbours(index: PackIndex, frames: readonly number[]): Generator<num
 }
 
 function materialise(
-  { pack, entry }: Location,
-  frames: ReadonlyMap<string, OwnedBytes>,
+  { index, entry }: Location,
+  frames: Frames,
   found: ReadonlyMap<string, OwnedBytes>,
 ): OwnedBytes {
   if (entry.transform === 'fill') return fillContent(entry);
-  const frame = frames.get(frameKey(pack, entry.frame))!;
+  const { bytes } = frames.get(index)!.get(entry.frame)!;
   try {
-    const payload = objectPayload(frame, entry);
+    const payload = objectPayload(bytes, entry);
     return entry.transform === 'plain' ? payload : xorContent(payload, found.get(digestKey(entry.base))!);
   } catch (cause) {
     if (!isVitrineError(cause)) throw cause;
     throw new VitrineError('object-damaged', { object: toHex(entry.digest) }, { cause });
   }
+}
+
+/** Where the digest of an object's payload is among those of its frame; undefined where it is not. */
+function digestOffset({ bytes, digests }: DecodedFrame, entry: PlainEntry): number | undefined {
+  if (digests === undefined || bytes.length * DIGEST_BYTES !== digests.length * entry.lengthBytes)
+    return undefined;
+  return entry.offsetBytes % entry.lengthBytes === 0
+    ? (entry.offsetBytes / entry.lengthBytes) * DIGEST_BYTES
+    : undefined;
 }
 
 function frameKey(pack: string, frame: number): string {

@@ -41,6 +41,14 @@ export interface FramePlace {
   readonly codec: number;
   readonly plainLengthBytes: number;
   readonly checksum: number;
+  /** The length of what it holds, a page’s, where digests of that are wanted, too; 0 where not. */
+  readonly pageBytes: number;
+}
+
+export interface DecodedFrame {
+  readonly bytes: OwnedBytes;
+  /** 32 bytes a page; absent where none were wanted, or it is no whole number of pages. */
+  readonly digests?: OwnedBytes;
 }
 
 export interface PageEncoder {
@@ -76,7 +84,7 @@ export interface PageEncoder {
    * The contents of frames, each with its checksum right. The bytes stay. Throws `format-checksum`, `codec-damaged`,
    * `worker-lost`.
    */
-  decode(bytes: OwnedBytes, frames: readonly FramePlace[]): Promise<readonly OwnedBytes[]>;
+  decode(bytes: OwnedBytes, frames: readonly FramePlace[]): Promise<readonly DecodedFrame[]>;
 }
 
 /** The bytes of one of the pages, in place. */

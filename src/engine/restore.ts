@@ -16,9 +16,9 @@ import type { Base } from './save.ts';
 import { checkSameMachine } from './snapshot.ts';
 import { emptyTable } from './table-writer.ts';
 
-const BATCH_BYTES = MIB;
+const BATCH_BYTES = 4 * MIB;
 /** Batches that are being read while one is staged. */
-const BATCHES_AHEAD = 3;
+const BATCHES_AHEAD = 2;
 
 export type RestoreOptions = WorkOptions;
 

@@ -46,8 +46,9 @@ export interface DigestScanner {
 
 /** Where pages wait to be put into a guest, outside of this process's memory. */
 export interface StagingArea {
-  /** Writes whole pages. Throws `memory-exhausted` when there is no room. */
+  /** Writes whole pages from `page` on. Throws `memory-exhausted` when there is no room. */
   write(region: number, page: number, bytes: Uint8Array): void;
+  /** Reads pages that were written, from `page` on. */
   read(region: number, page: number, into: Uint8Array): void;
   /** Gives its room back. */
   clear(): void;

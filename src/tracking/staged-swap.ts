@@ -9,7 +9,7 @@
 
 import type { OwnedBytes } from '../base/bytes.ts';
 import type { DeviceRecord, Guest } from '../guest/guest.ts';
-import { type PageRun, PageSet } from '../memory/page-set.ts';
+import type { PageRun, PageSet } from '../memory/page-set.ts';
 import type { DigestScanner, StagingArea } from './digest-scanner.ts';
 import { emptySets } from './region-sets.ts';
 
@@ -18,6 +18,9 @@ const UNKNOWN = new Uint8Array(32).fill(0xff);
 const ZERO = new Uint8Array(32);
 /** Pages that change places at a time. */
 const SWAP_PAGES = 64;
+
+/** What becomes of a page: the guest holds it already, it goes there at once, or it waits. */
+type Way = 'held' | 'direct' | 'staged';
 
 export class StagedSwap {
   readonly #guest: Guest;
@@ -41,29 +44,33 @@ export class StagedSwap {
   /** Takes pages for the guest, which is at rest and was looked at. Throws `memory-exhausted`. */
   async stage(region: number, pages: Uint32Array, bytes: OwnedBytes, digests?: Uint8Array): Promise<void> {
     const { pageBytes } = this.#guest.regions[region]!;
-    const direct = new PageSet(this.#direct[region]!.pageCount);
+    const ways: Way[] = [];
     for (const [index, page] of pages.entries()) {
       const digest = digests?.subarray(index * 32, index * 32 + 32);
       // It holds that already, or will when what waits is put in.
-      if (digest !== undefined && this.#scanner.holds(region, page, digest)) continue;
-      if (this.#scanner.isZero(region, page) && !this.#staged[region]!.has(page)) direct.add(page);
-      else {
-        this.#area.write(region, page, bytes.subarray(index * pageBytes, (index + 1) * pageBytes));
+      if (digest !== undefined && this.#scanner.holds(region, page, digest)) {
+        ways.push('held');
+        continue;
+      }
+      // Noted first: a write that fails half-way is undone, too.
+      if (this.#scanner.isZero(region, page) && !this.#staged[region]!.has(page)) {
+        ways.push('direct');
+        this.#direct[region]!.add(page);
+      } else {
+        ways.push('staged');
         this.#staged[region]!.add(page);
         this.#zeros[region]!.delete(page);
       }
       this.#scanner.learn(region, page, digest ?? UNKNOWN);
     }
-    // Noted first: a write that fails half-way is undone, too.
-    this.#direct[region]!.addAll(direct);
-    let at = 0;
-    for (const { first, count } of runsOf(pages)) {
-      const run = bytes.subarray(at * pageBytes, (at + count) * pageBytes);
+    for (let at = 0; at < pages.length; ) {
+      const first = pages[at]!;
+      let count = 1;
+      while (ways[at + count] === ways[at] && pages[at + count] === first + count) count++;
+      const part = bytes.subarray(at * pageBytes, (at + count) * pageBytes);
+      if (ways[at] === 'staged') this.#area.write(region, first, part);
+      else if (ways[at] === 'direct') await this.#write(region, { first, count }, part);
       at += count;
-      for (const part of partsOf(direct, first, count)) {
-        const from = (part.first - first) * pageBytes;
-        await this.#write(region, part, run.subarray(from, from + part.count * pageBytes));
-      }
     }
   }
 
@@ -124,23 +131,31 @@ export class StagedSwap {
     const before = new Uint8Array(run.count * pageBytes);
     const after = new Uint8Array(run.count * pageBytes);
     await this.#guest.readPages(this.#spanOf(region, run), before.subarray(0, this.#lengthOf(region, run)));
-    for (let index = 0; index < run.count; index++) {
-      const page = run.first + index;
-      const place = after.subarray(index * pageBytes, (index + 1) * pageBytes);
-      if (!this.#zeros[region]!.has(page)) this.#area.read(region, page, place);
-      this.#area.write(region, page, before.subarray(index * pageBytes, (index + 1) * pageBytes));
-    }
+    this.#readStaged(region, run, after);
+    this.#area.write(region, run.first, before);
     // From here on the staging area holds what the guest held.
     written();
     await this.#write(region, run, after);
   }
 
+  /** What the pages of a run are to hold, into zeros. */
+  #readStaged(region: number, run: PageRun, into: Uint8Array): void {
+    const { pageBytes } = this.#guest.regions[region]!;
+    const zeros = this.#zeros[region]!;
+    for (let index = 0; index < run.count; ) {
+      let end = index + 1;
+      const isZero = zeros.has(run.first + index);
+      while (end < run.count && zeros.has(run.first + end) === isZero) end++;
+      if (!isZero)
+        this.#area.read(region, run.first + index, into.subarray(index * pageBytes, end * pageBytes));
+      index = end;
+    }
+  }
+
   async #writeStaged(region: number, run: PageRun): Promise<void> {
     const { pageBytes } = this.#guest.regions[region]!;
     const bytes = new Uint8Array(run.count * pageBytes);
-    for (let index = 0; index < run.count; index++) {
-      this.#area.read(region, run.first + index, bytes.subarray(index * pageBytes, (index + 1) * pageBytes));
-    }
+    this.#area.read(region, run.first, bytes);
     await this.#write(region, run, bytes);
   }
 
@@ -172,26 +187,5 @@ export class StagedSwap {
   #clear(): void {
     for (const sets of [this.#direct, this.#staged, this.#zeros]) for (const pages of sets) pages.clear();
     this.#area.clear();
-  }
-}
-
-/** Runs of neighbours in a list that ascends, in its order. */
-function* runsOf(pages: Uint32Array): Generator<PageRun> {
-  for (let at = 0; at < pages.length; ) {
-    let count = 1;
-    while (at + count < pages.length && pages[at + count] === pages[at]! + count) count++;
-    yield { first: pages[at]!, count };
-    at += count;
-  }
-}
-
-/** The parts of a run that are in a set. */
-function* partsOf(pages: PageSet, first: number, count: number): Generator<PageRun> {
-  for (let at = first; at < first + count; at++) {
-    if (!pages.has(at)) continue;
-    let length = 1;
-    while (at + length < first + count && pages.has(at + length)) length++;
-    yield { first: at, count: length };
-    at += length;
   }
 }

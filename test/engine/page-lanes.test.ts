@@ -165,6 +165,33 @@ describe('saves through threads', () => {
     expect(last.memory.every((byte) => byte === 0)).toBe(true);
   });
 
+  it('are read back as what they are named after, or not at all', async () => {
+    const memory = content();
+    const store = openMemoryStore();
+    const encoder = new ThreadEncoder({ threads });
+    const engine = await openTestEngine(store, undefined, encoder);
+    const subject = await adoptFlat(engine, 'machine', PAGES);
+    subject.memory.set(memory);
+    const { snapshot } = await subject.machine.save();
+    let digested = 0;
+    // Frames whose checksums are right, and whose content is another one's: as a medium, or a writer, could have mixed them up.
+    const mixing = new ThreadEncoder({ threads });
+    mixing.decode = async (bytes, frames) => {
+      const decoded = [...(await encoder.decode(bytes, frames))];
+      digested += decoded.filter(({ digests }) => digests !== undefined).length;
+      return [decoded[1]!, decoded[0]!, ...decoded.slice(2)];
+    };
+    const range = [{ address: 0, lengthBytes: memory.length }];
+    const fresh = await openTestEngine(store, undefined, mixing);
+    await expect(fresh.peek(snapshot.id, range)).rejects.toMatchObject({
+      code: 'object-damaged',
+      data: { reason: 'digest differs' },
+    });
+    expect(digested).toBeGreaterThan(0);
+    const [bytes] = await (await openTestEngine(store, undefined, encoder)).peek(snapshot.id, range);
+    expectSame(bytes!, memory);
+  });
+
   it('are read without threads that ended', async () => {
     const store = openMemoryStore();
     const mortal = new ThreadPool(1);

@@ -1,5 +1,5 @@
-// A thread's part of saves and restores: pages digested, pages encoded as full frames, and frames decoded, by the codecs of the
-// `fast` effort.
+// A thread's part of saves and restores: pages digested, pages encoded as full frames, and frames decoded and digested, by the codecs
+// of the `fast` effort.
 
 import { concatBytes, type OwnedBytes } from '../../base/bytes.ts';
 import { LIMITS } from '../../base/limits.ts';
@@ -10,6 +10,7 @@ import { openCodecs } from '../../codec/registry.ts';
 import { loadSparseLz4, SPARSE_LZ4_ID } from '../../codec/sparse.ts';
 import type { Digester, InspectedPagesOf } from '../../engine/digester.ts';
 import {
+  type DecodedFrame,
   type FramePlace,
   type InspectedPages,
   type PageFrame,
@@ -110,12 +111,15 @@ export function joinParts({ parts }: JoinTask, digester: Digester): JoinedParts 
   return { bytes, digest: digester.digest(bytes) };
 }
 
-export function decodeFrames({ bytes, frames }: DecodeTask, codecs: Codecs): OwnedBytes[] {
-  return frames.map(({ offsetBytes, lengthBytes, ...frame }, number) =>
-    decodeChecked(
-      bytes.subarray(offsetBytes, offsetBytes + lengthBytes),
-      { ...frame, frame: number },
-      codecs,
-    ),
-  );
+export function decodeFrames(
+  { bytes, frames }: DecodeTask,
+  codecs: Codecs,
+  digester: Digester,
+): DecodedFrame[] {
+  return frames.map(({ offsetBytes, lengthBytes, pageBytes, ...frame }, number) => {
+    const encoded = bytes.subarray(offsetBytes, offsetBytes + lengthBytes);
+    const plain = decodeChecked(encoded, { ...frame, frame: number }, codecs);
+    const isWhole = pageBytes > 0 && plain.length % pageBytes === 0;
+    return isWhole ? { bytes: plain, digests: digester.digestPages(plain, pageBytes) } : { bytes: plain };
+  });
 }

@@ -1,11 +1,10 @@
 // A thread that works on pages: it serves tasks one after another, as messages, with kernels and codecs of its own.
 
 import { parentPort } from 'node:worker_threads';
-import type { OwnedBytes } from '../../base/bytes.ts';
 import { isVitrineError } from '../../base/error.ts';
 import type { Codecs } from '../../codec/codec.ts';
 import { Digester } from '../../engine/digester.ts';
-import type { InspectedPages, PageFrame } from '../../engine/page-encoder.ts';
+import type { DecodedFrame, InspectedPages, PageFrame } from '../../engine/page-encoder.ts';
 import { loadKernels } from '../../kernel/load.ts';
 import { type Checksum, loadChecksum } from './checksum.ts';
 import { type CompareTask, compareChunks } from './compare-chunks.ts';
@@ -34,7 +33,7 @@ export type PageResult<Task extends PageTask> = Task extends InspectTask
     : Task extends JoinTask
       ? JoinedParts
       : Task extends DecodeTask
-        ? OwnedBytes[]
+        ? DecodedFrame[]
         : undefined;
 
 export interface PageRequest {
@@ -95,8 +94,8 @@ function doTask(task: Exclude<PageTask, CompareTask>, { scanning, digester, code
     return { result, transfer: [result.bytes.buffer] };
   }
   if (task.kind === 'decode') {
-    const result = decodeFrames(task, codecs);
-    return { result, transfer: result.map(({ buffer }) => buffer) };
+    const result = decodeFrames(task, codecs, digester);
+    return { result, transfer: result.map(({ bytes }) => bytes.buffer) };
   }
   const result = inspectPages(task, digester);
   const { at, past, digests } = result;

@@ -2,6 +2,7 @@
 
 import type { OwnedBytes } from '../../base/bytes.ts';
 import type {
+  DecodedFrame,
   FramePlace,
   InspectedPages,
   PageEncoder,
@@ -59,7 +60,7 @@ export class ThreadEncoder implements PageEncoder {
     return THREAD_CODECS.includes(codec);
   }
 
-  decode(bytes: OwnedBytes, frames: readonly FramePlace[]): Promise<readonly OwnedBytes[]> {
+  decode(bytes: OwnedBytes, frames: readonly FramePlace[]): Promise<readonly DecodedFrame[]> {
     return this.#threads.run({ kind: 'decode', bytes, frames });
   }
 }
