@@ -7,14 +7,20 @@ import type { SpareProcesses } from '../qemu/spare-processes.ts';
 import type { MachineRecipe } from './qemu-arguments.ts';
 
 /** What it was asked to be made of; what was left out is not in it. */
-export function recipeFacts({ profile, disks }: MachineRecipe): MachineFacts {
+export function recipeFacts(recipe: MachineRecipe): MachineFacts {
+  const { profile, disks } = recipe;
   const { memoryBytes, machine, cpus, accelerator, args } = profile;
   const files = disks.map(({ name, file }) => `${name} ${file}`).join(', ') || undefined;
   const asked = { memoryBytes, machine, cpus, accelerator, arguments: args?.join(' '), disks: files };
   const known = Object.entries(asked).flatMap(([name, value]) =>
     value === undefined ? [] : [[name, value]],
   );
-  return Object.fromEntries(known) as MachineFacts;
+  return { ...(Object.fromEntries(known) as MachineFacts), ...becauseOf(recipe) };
+}
+
+/** Why it has its accelerator, where that was chosen. */
+export function becauseOf({ acceleratorBecause }: MachineRecipe): MachineFacts {
+  return acceleratorBecause === undefined ? {} : { acceleratorBecause };
 }
 
 /** How many processes wait for its next lazy restore, where some do. */

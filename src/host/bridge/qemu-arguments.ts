@@ -13,7 +13,10 @@ import type { QemuProfile } from '../qemu/profile.ts';
 
 /** What a machine is made of. */
 export interface MachineRecipe {
+  /** Without an accelerator where its operator leaves the choice. */
   readonly profile: QemuProfile;
+  /** Why it has its accelerator, once that was chosen. */
+  readonly acceleratorBecause?: string;
   /** Disks that are saved with it. */
   readonly disks: readonly DiskOptions[];
   /** What its guest may ask for by its doorbell; nothing, and no doorbell, when left out. */
@@ -27,7 +30,7 @@ const FIELDS: Readonly<Record<string, Change>> = {
   m: (value) => ({ memoryBytes: readMemory(value) }),
   smp: (value) => ({ cpus: readCount('smp', value) }),
   cpu: (cpu) => ({ cpu }),
-  accel: (value) => ({ accelerator: readAccelerator(value) }),
+  accel: (value) => readAccelerator(value),
   machine: (machine) => ({ machine: readMachine(machine) }),
   M: (machine) => ({ machine: readMachine(machine) }),
   bios: (bios) => ({ bios }),
@@ -166,9 +169,11 @@ function readCount(name: string, text: string): number {
   throw new VitrineError('argument-invalid', { name: `-${name}`, value: text, wants: 'a number alone' });
 }
 
-function readAccelerator(text: string): 'tcg' | 'kvm' {
-  if (text === 'tcg' || text === 'kvm') return text;
-  throw new VitrineError('argument-invalid', { name: '-accel', value: text, known: ['tcg', 'kvm'] });
+/** `auto` is no accelerator: which it is, is seen when a machine starts. */
+function readAccelerator(text: string): Partial<QemuProfile> {
+  if (text === 'auto') return {};
+  if (text === 'tcg' || text === 'kvm') return { accelerator: text };
+  throw new VitrineError('argument-invalid', { name: '-accel', value: text, known: ['auto', 'kvm', 'tcg'] });
 }
 
 /** An adapter comes with its picture to look at. `-device VGA` makes one without. */

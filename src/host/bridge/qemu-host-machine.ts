@@ -29,7 +29,7 @@ import { discardRunDirectory, endProcess, isAlive, readNote } from '../qemu/run-
 import type { SerialLine } from '../qemu/serial-line.ts';
 import type { SpareProcesses } from '../qemu/spare-processes.ts';
 import type { ClonePools } from './clone-pools.ts';
-import { recipeFacts, spareFacts } from './machine-facts.ts';
+import { becauseOf, recipeFacts, spareFacts } from './machine-facts.ts';
 import { namedRegisters } from './named-registers.ts';
 import { pokeGuest } from './poke-guest.ts';
 import type { MachineRecipe } from './qemu-arguments.ts';
@@ -128,6 +128,7 @@ export class QemuHostMachine implements HostMachine {
       pid: status.pid,
       machine: status.machine,
       accelerator: status.accelerator,
+      ...becauseOf(this.recipe),
       cpus: status.cpus,
       memoryBytes: status.memoryBytes,
       usedMemoryBytes: status.usedMemoryBytes,

@@ -13,6 +13,7 @@ import type { SnapshotId } from '../../engine/snapshot.ts';
 import type { Vitrine } from '../../engine/vitrine.ts';
 import type { ConfigValue } from '../../guest/guest.ts';
 import type { ServedBellRing } from '../qemu/bell-service.ts';
+import { chooseAccelerator } from '../qemu/choose-accelerator.ts';
 import { adoptKeptMachine, findKeptMachines, type KeptMachine } from '../qemu/kept-machine.ts';
 import { layersOf } from '../qemu/layers-of.ts';
 import { continueLeftMachines, type LeftMachine } from '../qemu/left-machines.ts';
@@ -96,8 +97,10 @@ export class QemuLauncher implements Launcher {
     // A machine that is named alone is the one that it was.
     const isNamedAlone = [memoryBytes, freePages, doorbell, args].every((one) => one === undefined);
     const offered = profile === undefined ? undefined : this.#offered(profile, isNamedAlone);
-    const before = offered ?? (isNamedAlone ? await this.#recipeOf(name) : undefined);
-    const recipe = before ?? recipeOf(args ?? [], { memoryBytes, freePages, doorbell });
+    const before = offered === undefined && isNamedAlone ? await this.#recipeOf(name) : undefined;
+    const recipe =
+      before ??
+      (await this.#accelerated(offered ?? recipeOf(args ?? [], { memoryBytes, freePages, doorbell })));
     return this.#start(name, recipe, engine, (machine) => machine.start());
   }
 
@@ -113,6 +116,14 @@ export class QemuLauncher implements Launcher {
     return this.#start(name, recipe, engine, (machine) =>
       machine.startShared(snapshot, this.#pools, options),
     );
+  }
+
+  /** The recipe with an accelerator, which it keeps: snapshots go into machines that have the same. */
+  async #accelerated(recipe: MachineRecipe): Promise<MachineRecipe> {
+    const { accelerator, because } = await chooseAccelerator(recipe.profile, {
+      root: this.#options.runRoot,
+    });
+    return { ...recipe, profile: { ...recipe.profile, accelerator }, acceleratorBecause: because };
   }
 
   #offered(profile: string, isAlone: boolean): MachineRecipe {
@@ -169,11 +180,12 @@ export class QemuLauncher implements Launcher {
   async #adopt(found: KeptMachine, engine: Vitrine): Promise<QemuHostMachine> {
     const { name, kept } = found;
     // What its guest may ask for is its operator's to say, and stands in the book alone.
-    const doorbell = (await this.#recipeOf(name))?.doorbell;
+    const { doorbell, acceleratorBecause } = (await this.#recipeOf(name)) ?? {};
     const recipe = {
       profile: kept.profile,
       disks: kept.disks?.files ?? [],
       ...(doorbell === undefined ? {} : { doorbell }),
+      ...(acceleratorBecause === undefined ? {} : { acceleratorBecause }),
     };
     const machine = this.#machine(name, recipe, engine, { home: kept.home });
     const { runRoot } = this.#options;

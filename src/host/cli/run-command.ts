@@ -22,6 +22,9 @@ as it was started last. It ends with the bridge, unless that is killed or was to
 
   --profile NAME        what the bridge's configuration has by that name, in place of all that follows
   --memory SIZE         128M when left out
+  --accel auto|kvm|tcg  KVM, or QEMU's own translation, which runs everywhere and slower. With auto, or nothing, KVM where a trial of it on
+                        this host came up in long mode and was put back; "vitrine status" says which it is, and why. A machine keeps
+                        it: snapshots go into machines that have the same
   --vga std|none        a VGA adapter, whose picture the page shows and types into; none when left out
   --free-pages          a balloon by which a Linux kernel tells what memory is free: that takes no room, here and in snapshots.
                         Forks of it do not share RAM
@@ -33,6 +36,7 @@ as it was started last. It ends with the bridge, unless that is killed or was to
   options: {
     profile: { type: 'string' },
     memory: { type: 'string' },
+    accel: { type: 'string' },
     vga: { type: 'string' },
     'free-pages': { type: 'boolean' },
     doorbell: { type: 'string' },
@@ -41,7 +45,10 @@ as it was started last. It ends with the bridge, unless that is killed or was to
   async run({ client, names: [name], rest, values, work, result, say }) {
     const memoryBytes =
       values.memory === undefined ? undefined : readNumber(String(values.memory), '--memory');
-    const args = [...(values.vga === undefined ? [] : ['-vga', String(values.vga)]), ...rest.map(nameFiles)];
+    const given = ['accel', 'vga'].flatMap((option) =>
+      values[option] === undefined ? [] : [`-${option}`, String(values[option])],
+    );
+    const args = [...given, ...rest.map(nameFiles)];
     await client.run(
       {
         name: name!,

@@ -32,6 +32,8 @@ describe('a command line for QEMU', () => {
     });
     expect(recipeOf([], { doorbell: [] })).toEqual({ profile: {}, disks: [] });
     expect(recipeOf(['-enable-kvm']).profile).toEqual({ accelerator: 'kvm' });
+    // Which it is, is seen when it starts.
+    expect(recipeOf(['-accel', 'auto'])).toEqual(recipeOf([]));
     expect(recipeOf([])).toEqual({ profile: {}, disks: [] });
   });
 
