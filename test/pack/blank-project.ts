@@ -1,7 +1,7 @@
 // The package as a stranger gets it: packed, and installed from the tarball into an empty folder far from this tree.
 
 import { execFile } from 'node:child_process';
-import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -50,6 +50,16 @@ export class BlankProject {
     const project = new BlankProject(await makeFolder());
     await project.write('package.json', JSON.stringify({ private: true, type: 'module' }));
     await project.install([tarball.file]);
+    return project;
+  }
+
+  /** One whose `vitrine` is this tree, built: for pages it is what the tarball holds, and there sooner. */
+  static async linked(): Promise<BlankProject> {
+    await call('npm', ['run', '--silent', 'build:lib'], { cwd: ROOT });
+    const project = new BlankProject(await makeFolder());
+    await project.write('package.json', JSON.stringify({ private: true, type: 'module' }));
+    await mkdir(join(project.folder, 'node_modules'));
+    await symlink(ROOT, join(project.folder, 'node_modules', 'vitrine'), 'dir');
     return project;
   }
 
