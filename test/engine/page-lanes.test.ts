@@ -181,7 +181,8 @@ describe('saves through threads', () => {
       digested += decoded.filter(({ digests }) => digests !== undefined).length;
       return [decoded[1]!, decoded[0]!, ...decoded.slice(2)];
     };
-    const range = [{ address: 0, lengthBytes: memory.length }];
+    // Read at once: of a frame that is read a second time nobody has digests.
+    const range = [{ address: 0, lengthBytes: 2 * MIB }];
     const fresh = await openTestEngine(store, undefined, mixing);
     await expect(fresh.peek(snapshot.id, range)).rejects.toMatchObject({
       code: 'object-damaged',
@@ -189,7 +190,7 @@ describe('saves through threads', () => {
     });
     expect(digested).toBeGreaterThan(0);
     const [bytes] = await (await openTestEngine(store, undefined, encoder)).peek(snapshot.id, range);
-    expectSame(bytes!, memory);
+    expectSame(bytes!, memory.subarray(0, 2 * MIB));
   });
 
   it('are read without threads that ended', async () => {
