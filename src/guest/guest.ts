@@ -117,6 +117,9 @@ export interface Guest {
   pause(needs?: PauseNeeds): Promise<void>;
   resume(): Promise<void>;
 
+  /** Whether it runs when nobody pauses it: not after its user stopped it. Left out where that cannot be told. */
+  isRunning?(): Promise<boolean>;
+
   /**
    * As `pause` and `resume`, at once: for loops in the guest's own thread that go back to a checkpoint thousands of times
    * a second. A guest that has them answers every call but `pause`, `resume` and `close` at once, too.

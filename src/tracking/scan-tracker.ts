@@ -9,7 +9,7 @@ import { VitrineError } from '../base/error.ts';
 import { loadPart } from '../base/part.ts';
 import type { DeviceRecord, Guest, PauseNeeds } from '../guest/guest.ts';
 import type { Kernels } from '../kernel/kernels.ts';
-import { checkRegions } from '../memory/region.ts';
+import { checkRegions, pageCountOf } from '../memory/region.ts';
 import type { Span } from '../memory/span.ts';
 import { askFree } from './ask-free.ts';
 import { checkPages } from './check-pages.ts';
@@ -289,17 +289,25 @@ export class ScanTracker implements FollowedTracker {
   }
 
   async #captureStopped(full: boolean): Promise<CapturedInstant> {
-    await this.#warmUp();
-    const frozen = await this.#freeze();
-    return { changed: this.#ledger.changed(full), ...frozen };
+    // What its user stopped does not change while it is copied: that copy is the instant.
+    const isStopped = !this.#isWarm && (await this.#guest.isRunning?.()) === false;
+    if (isStopped) await this.#guest.pause(INSTANT);
+    try {
+      await this.#warmUp();
+      const frozen = await this.#freeze(isStopped);
+      return { changed: this.#ledger.changed(full), ...frozen };
+    } finally {
+      if (isStopped) await this.#guest.resume();
+    }
   }
 
-  /** Brings the mirror up to date in a pause. */
-  async #freeze(): Promise<Omit<CapturedInstant, 'changed'>> {
+  /** Brings the mirror up to date in a pause, unless it is. */
+  async #freeze(isUpToDate = false): Promise<Omit<CapturedInstant, 'changed'>> {
     let pagesScanned = 0;
     let devices: readonly DeviceRecord[] = [];
     const pauseMs = await this.#whilePaused(async () => {
-      pagesScanned = await this.#ledger.scan(true);
+      if (isUpToDate) for (const region of this.#guest.regions) pagesScanned += pageCountOf(region);
+      else pagesScanned = await this.#ledger.scan(true);
       devices = await this.#guest.saveDevices();
     }, INSTANT);
     return { devices, pauseMs, pagesScanned, epoch: this.#ledger.epoch };

@@ -147,7 +147,7 @@ export interface FiledOptions extends Partial<FlatGuestOptions> {
 }
 
 /** A guest of two regions whose border is no multiple of anything, its memory in a file, too. */
-async function openFiled<Kind extends FiledGuest>(
+export async function openFiled<Kind extends FiledGuest>(
   Kind: new (path: string, options: FlatGuestOptions) => Kind,
   pages: number,
   options: Partial<FlatGuestOptions>,
