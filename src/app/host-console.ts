@@ -4,6 +4,7 @@
 import { isVitrineError } from '../base/error.ts';
 import type { BridgeClient } from '../bridge/bridge-client.ts';
 import type { RemoteConsole } from '../bridge/remote-console.ts';
+import { remarkLine } from './remark-line.ts';
 
 /** Characters of output kept. */
 const MAX_BACKLOG = 200_000;
@@ -30,6 +31,11 @@ export class HostConsole {
   showOutput(listener: (text: string) => void): void {
     this.#onOutput = listener;
     listener(this.#output);
+  }
+
+  /** Says between its lines what was done to the machine. */
+  remark(text: string): void {
+    this.#take(remarkLine(text));
   }
 
   write(text: string): void {

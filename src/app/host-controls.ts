@@ -1,21 +1,27 @@
 // What one does to the host machine on show as a whole: hold it, set a point to go back to, go back, end it, start it again.
 
-import type { Permission } from '../bridge/grant.ts';
 import { button, element } from './dom.ts';
 import type { HostModel } from './host-model.ts';
 import type { Notices } from './notices.ts';
 import { formatCount, formatMs } from './quantity.ts';
 import { askAboutStop } from './question.ts';
+import { allow, whyNot } from './why-not.ts';
+
+const TITLES = {
+  hold: 'Hold it where it is, until it is resumed',
+  checkpoint: 'A point in memory to go back to; it is gone with the machine',
+  reset: 'Back to the checkpoint',
+  end: 'End its process; its snapshots stay',
+  start: 'Start it as it was started last',
+} as const;
 
 export class HostControls {
   readonly element: HTMLElement;
   readonly #model: HostModel;
   readonly #notices: Notices;
   readonly #hold = button('Pause', () => this.#toggleHeld());
-  readonly #checkpoint = button('Checkpoint', () => this.#setCheckpoint(), {
-    title: 'A point in memory to go back to; it is gone with the machine',
-  });
-  readonly #reset = button('Reset', () => this.#goBack(), { title: 'Back to the checkpoint' });
+  readonly #checkpoint = button('Checkpoint', () => this.#setCheckpoint());
+  readonly #reset = button('Reset', () => this.#goBack());
   readonly #end = button('Stop', () => this.#endOrStart());
 
   constructor(model: HostModel, notices: Notices) {
@@ -32,22 +38,23 @@ export class HostControls {
     model.machines.watch(() => this.#draw());
     model.current.watch(() => this.#draw());
     model.job.watch(() => this.#draw());
+    model.state.watch(() => this.#draw());
   }
 
   #draw(): void {
     const { machine } = this.#model;
     this.element.hidden = machine === null;
     if (machine === null) return;
-    const isFree = this.#model.job.value === null;
     const isUp = machine.state === 'running' || machine.state === 'paused';
-    const may = (permission: Permission): boolean => isFree && machine.permissions.includes(permission);
-    this.#hold.textContent = machine.state === 'paused' ? 'Resume' : 'Pause';
-    this.#hold.disabled = !isUp || !may('admin');
-    this.#checkpoint.disabled = !isUp || !may('restore');
-    this.#reset.disabled = !isUp || !may('restore');
+    const model = this.#model;
+    const isHeld = machine.state === 'paused';
+    this.#hold.textContent = isHeld ? 'Resume' : 'Pause';
+    allow(this.#hold, whyNot(model, { permission: 'admin', isUp: true }), isHeld ? '' : TITLES.hold);
+    allow(this.#checkpoint, whyNot(model, { permission: 'restore', isUp: true }), TITLES.checkpoint);
+    allow(this.#reset, whyNot(model, { permission: 'restore', isUp: true }), TITLES.reset);
     this.#end.textContent = isUp ? 'Stop' : 'Start';
-    this.#end.title = isUp ? 'End its process; its snapshots stay' : 'Start it as it was started last';
-    this.#end.disabled = !may('admin');
+    const why = whyNot(model, { permission: 'admin', isUp: false });
+    allow(this.#end, why, isUp ? TITLES.end : TITLES.start);
   }
 
   #toggleHeld(): void {
@@ -68,6 +75,7 @@ export class HostControls {
   #goBack(): void {
     this.#with('Resetting', async (name) => {
       const { pagesWritten } = await this.#model.bridge.machine(name).reset();
+      this.#model.remark(name, 'back at its checkpoint');
       this.#notices.tell(`${name} is back at its checkpoint: ${formatCount(pagesWritten, 'page')} written.`);
     });
   }

@@ -9,6 +9,7 @@ import type { HostModel } from './host-model.ts';
 import type { Notices } from './notices.ts';
 import { formatAddress, formatCount, formatMs, parseAddress, parseBytes } from './quantity.ts';
 import { titleOf } from './snapshot-order.ts';
+import { allow, whyNot } from './why-not.ts';
 
 /** Where the bytes shown begin. */
 type Place =
@@ -68,6 +69,7 @@ export class HostMemory {
     );
     this.element = element('div', { className: 'memory' }, goTo, this.#hex.element, this.#status, poke);
     model.machines.watch(() => this.#allow());
+    model.state.watch(() => this.#allow());
     this.#hex.element.hidden = true;
     model.current.watch(() => {
       this.#snapshot = null;
@@ -79,9 +81,8 @@ export class HostMemory {
   }
 
   #allow(): void {
-    const { machine } = this.#model;
-    const isUp = machine?.state === 'running' || machine?.state === 'paused';
-    this.#write.disabled = !isUp || !machine.permissions.includes('admin');
+    const why = whyNot(this.#model, { permission: 'admin', isUp: true });
+    allow(this.#write, why, 'Write there, as its program could have done');
   }
 
   /** The same place in a snapshot. Throws what `peek` throws. */

@@ -27,6 +27,8 @@ export class HostModel {
   readonly current = new Signal<string | null>(null);
   /** The long work that this page waits for. */
   readonly job = new Signal<Job | null>(null);
+  /** What was done to a machine, for whoever reads its console: what it says next is of another time. */
+  readonly remarks = new Signal<{ readonly machine: string; readonly text: string } | null>(null);
   readonly #workspace: Workspace;
   #bridge: BridgeClient | null = null;
 
@@ -115,15 +117,22 @@ export class HostModel {
     });
   }
 
-  /** Long work: its progress is shown, and it can be given up. */
+  remark(machine: string, text: string): void {
+    this.remarks.set({ machine, text });
+  }
+
+  /** Long work: its progress is shown, and it can be given up. What was used for it has the keyboard again afterwards. */
   async run<T>(title: string, work: (job: Job) => Promise<T>): Promise<T> {
     const job = new Job(title);
+    const used = document.activeElement;
     this.job.set(job);
     try {
       return await work(job);
     } finally {
       if (this.job.value === job) this.job.set(null);
       await this.refresh().catch(() => {});
+      // A control that is greyed out meanwhile loses it.
+      if (document.activeElement === document.body && used instanceof HTMLElement) used.focus();
     }
   }
 }

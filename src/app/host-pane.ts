@@ -19,6 +19,7 @@ import type { Notices } from './notices.ts';
 import { formatBytes, formatCount, formatMs, formatNumber } from './quantity.ts';
 import { TerminalView } from './terminal-view.ts';
 import { nextPaint } from './turns.ts';
+import { allow, whyNot } from './why-not.ts';
 import type { Workspace } from './workspace.ts';
 
 /** Builds the pane and connects. Throws nothing: what goes wrong is shown. */
@@ -103,6 +104,9 @@ export class HostPane {
     model.machines.watch(() => this.#showMachines());
     model.current.watch((name) => this.#openConsole(name));
     model.job.watch((job) => this.#showJob(job));
+    model.remarks.watch((remark) => {
+      if (remark !== null && remark.machine === model.current.value) this.#console?.remark(remark.text);
+    });
     void notices.guard('Loading rewind', () => this.#addRewind());
   }
 
@@ -143,6 +147,7 @@ export class HostPane {
 
   #showLink(state: LinkState): void {
     this.element.classList.toggle('offline', state.kind !== 'open');
+    this.#showMachine();
     if (state.kind === 'open') {
       const { software, subject } = this.model.bridge.host;
       this.#link.textContent = `Connected to ${software.name} ${software.version} as ${subject}.`;
@@ -162,9 +167,16 @@ export class HostPane {
     const machines = this.model.machines.value;
     this.#machine.hidden = machines.length === 0;
     if (machines.length === 0) {
-      this.#tabs.replaceChildren(element('p', { className: 'hint' }, 'No machine is known there.'));
+      const { any, profiles } = this.model.offers;
+      const text =
+        any || profiles.length > 0
+          ? 'There is no machine yet: start one below, or bring a snapshot of one as a file.'
+          : 'There is no machine that you may see. Who runs the host can start one, or let you see one.';
+      this.#tabs.replaceChildren(element('p', { className: 'hint' }, text));
       return;
     }
+    const focused = this.#tabs.contains(document.activeElement) ? document.activeElement : null;
+    const focusedName = focused?.getAttribute('data-machine');
     this.#tabs.replaceChildren(
       ...machines.map(({ name, state }) =>
         element(
@@ -183,21 +195,26 @@ export class HostPane {
         ),
       ),
     );
+    if (focusedName != null) this.#tabOf(focusedName)?.focus();
     this.#showMachine();
     this.#reopenConsole();
+  }
+
+  #tabOf(name: string): HTMLElement | null {
+    return this.#tabs.querySelector(`[data-machine="${CSS.escape(name)}"]`);
   }
 
   #showMachine(): void {
     const { machine } = this.model;
     if (machine === null) return;
-    const isUp = machine.state === 'running' || machine.state === 'paused';
     this.#save.textContent = `Save ${machine.name}`;
-    this.#save.disabled = !isUp || !this.#may('save') || this.model.job.value !== null;
+    allow(this.#save, whyNot(this.model, { permission: 'save', isUp: true }));
     this.#facts.textContent = `${machine.name} is ${machine.state}. You may ${machine.permissions.join(', ')}.`;
     void this.#describe(machine.name);
   }
 
   async #describe(name: string): Promise<void> {
+    if (this.model.state.value.kind !== 'open') return;
     // A line of text: whoever wants to know why it is missing sees the connection's state.
     const status = await this.model.bridge
       .machine(name)
@@ -210,7 +227,8 @@ export class HostPane {
     this.#facts.textContent = [
       `${name} is ${status.state}`,
       `${kind}, ${architecture}, ${formatBytes(memory)}`,
-      ...facts.slice(0, 6),
+      // All of them are told further below.
+      ...facts.slice(0, 3),
       `you may ${this.model.machine?.permissions.join(', ') ?? ''}`,
     ].join(' · ');
   }

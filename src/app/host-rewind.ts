@@ -164,7 +164,10 @@ export class HostRewind {
   #resume(): void {
     this.#with('Going on with', async (name) => {
       await this.#line.arrival;
+      const past = this.#known;
+      const from = past?.isHeld === true ? this.#look(past).head : null;
       await this.#model.bridge.machine(name).rewindResume();
+      if (from !== null) this.#model.remark(name, `went on from ${formatTime(from.atMs)}`);
       this.#towards = null;
       this.#left = null;
       await this.#model.refresh();

@@ -26,6 +26,7 @@ export class HostRunForm {
   readonly #memory = element('input', {
     attributes: { type: 'number', min: 1, max: 1_048_576, value: 128, required: true, size: 8 },
   });
+  readonly #title = element('summary', {}, 'Start a machine');
   readonly #profile = choice<string>([], () => this.#showFields());
   readonly #own: readonly HTMLElement[];
   readonly #screen = element('input', { attributes: { type: 'checkbox' } });
@@ -58,18 +59,13 @@ export class HostRunForm {
       'row-form',
       () => void this.#start(),
       field('Name', this.#name),
-      field('Made', this.#profile),
+      field('Made of', this.#profile),
       memory,
       screen,
       given,
       start,
     );
-    this.element = element(
-      'details',
-      { className: 'host-run' },
-      element('summary', {}, 'Start another machine'),
-      starting,
-    );
+    this.element = element('details', { className: 'host-run' }, this.#title, starting);
     const draw = (): void => {
       const { any, profiles } = model.offers;
       this.element.hidden = !any && profiles.length === 0;
@@ -80,6 +76,9 @@ export class HostRunForm {
       this.#showFields();
       start.disabled = model.job.value !== null;
     };
+    model.machines.watch((machines) => {
+      this.#title.textContent = machines.length === 0 ? 'Start a machine' : 'Start another machine';
+    });
     model.state.watch(draw);
     model.job.watch(draw);
   }
@@ -109,6 +108,8 @@ export class HostRunForm {
     if (started === undefined) return;
     this.#model.current.set(name);
     this.element.open = false;
+    // What had the keyboard is folded away.
+    this.#title.focus();
     this.#notices.tell(`${name} runs.`);
   }
 }

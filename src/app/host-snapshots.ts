@@ -12,6 +12,7 @@ import { PageMap } from './page-map.ts';
 import { formatBytes, formatCount, formatMs, formatTime } from './quantity.ts';
 import { askAboutHostRestore } from './question.ts';
 import { titleOf } from './snapshot-order.ts';
+import { allow, type Needs, whyNot } from './why-not.ts';
 
 export class HostSnapshots {
   readonly element: HTMLElement;
@@ -31,7 +32,8 @@ export class HostSnapshots {
   readonly #pointsText = element('span');
   readonly #pointsLabel = element('label', { className: 'check' }, this.#withPoints, this.#pointsText);
   readonly #difference = element('div', { className: 'diff-result' });
-  readonly #actions: { readonly made: HTMLButtonElement; readonly needs: Permission }[] = [];
+  readonly #actions: { readonly made: HTMLButtonElement; readonly needs: Needs; readonly title: string }[] =
+    [];
   readonly #toolbar: HTMLElement;
   #chosen: string | null = null;
 
@@ -39,16 +41,18 @@ export class HostSnapshots {
     this.#model = model;
     this.#notices = notices;
     this.#memory = memory;
-    const add = (label: string, needs: Permission, title: string, run: (chosen: SnapshotInfo) => unknown) => {
-      const made = button(
-        label,
-        () => {
-          const chosen = this.#chosenInfo;
-          if (chosen !== null) void notices.guard(label, async () => void (await run(chosen)));
-        },
-        { title },
-      );
-      this.#actions.push({ made, needs });
+    const add = (
+      label: string,
+      permission: Permission,
+      title: string,
+      run: (chosen: SnapshotInfo) => unknown,
+      { isUp = false } = {},
+    ) => {
+      const made = button(label, () => {
+        const chosen = this.#chosenInfo;
+        if (chosen !== null) void notices.guard(label, async () => void (await run(chosen)));
+      });
+      this.#actions.push({ made, needs: { permission, isUp }, title });
       return made;
     };
     this.#toolbar = element(
@@ -57,12 +61,20 @@ export class HostSnapshots {
         className: 'toolbar',
         attributes: { role: 'toolbar', 'aria-label': 'The chosen snapshot on the host' },
       },
-      add('Restore', 'restore', 'Bring the machine here; what it did since its last save is lost', (chosen) =>
-        this.#restore(chosen),
+      add(
+        'Restore',
+        'restore',
+        'Bring the machine here; you are asked about what it did since its last save',
+        (chosen) => this.#restore(chosen),
+        { isUp: true },
       ),
       add('Fork', 'admin', 'Start another machine that goes on from here', (chosen) => this.#fork(chosen)),
-      add('Compare with now', 'peek', 'Which pages differ from the machine as it is', (chosen) =>
-        this.#compare(chosen),
+      add(
+        'Compare with now',
+        'peek',
+        'Which pages differ from the machine as it is',
+        (chosen) => this.#compare(chosen),
+        { isUp: true },
       ),
       add('Look inside', 'peek', 'Its memory as bytes', (chosen) => this.#memory.showSnapshot(chosen)),
       add('Fetch', 'export', 'Bring it into this browser, to look into it without the host', (chosen) =>
@@ -88,6 +100,7 @@ export class HostSnapshots {
     model.past.watch(() => this.#draw());
     model.machines.watch(() => this.#draw());
     model.job.watch(() => this.#draw());
+    model.state.watch(() => this.#draw());
     model.current.watch(() => {
       this.#difference.replaceChildren();
       this.#draw();
@@ -127,6 +140,7 @@ export class HostSnapshots {
     const report = await this.#model.run(`Restoring ${name}`, (job) =>
       machine.restore(snapshot.id, job.options),
     );
+    this.#model.remark(name, `at “${titleOf(snapshot)}”`);
     this.#notices.tell(
       `${name} is at “${titleOf(snapshot)}”: ${formatCount(report.pagesWritten, 'page')} written, paused ${formatMs(report.pauseMs)}.`,
     );
@@ -253,9 +267,9 @@ export class HostSnapshots {
       }),
     );
     if (hadFocus) this.#list.querySelector<HTMLElement>('[aria-selected="true"]')?.focus();
-    const permissions = this.#model.machine?.permissions ?? [];
-    for (const { made, needs } of this.#actions) {
-      made.disabled = this.#chosen === null || this.#model.job.value !== null || !permissions.includes(needs);
+    for (const { made, needs, title } of this.#actions) {
+      const why = this.#chosen === null ? 'There is no snapshot.' : whyNot(this.#model, needs);
+      allow(made, why, title);
     }
   }
 

@@ -9,6 +9,7 @@ import type { EngineClient, MachineClient } from '../rpc/engine-client.ts';
 import { type GuestClient, startGuest } from '../rpc/guest-client.ts';
 import type { CatalogEntry } from './guests/catalog.ts';
 import type { Job } from './job.ts';
+import { remarkLine } from './remark-line.ts';
 import { Signal } from './signal.ts';
 
 /** Characters of output kept for a terminal that is shown later. */
@@ -89,8 +90,7 @@ export class OpenMachine {
 
   /** Puts a line of the page's own between the guest's output; the machine knows nothing of it. */
   remark(text: string): void {
-    // Labels are written by others: nothing that a terminal would obey gets through.
-    this.#takeOutput(`\r\n\x1b[36m— ${text.replaceAll(/\p{C}/gu, ' ')} —\x1b[0m\r\n`);
+    this.#takeOutput(remarkLine(text));
   }
 
   /** A page's typing. Lost workers take none. */

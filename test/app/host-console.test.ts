@@ -33,6 +33,13 @@ it('goes on over a connection that was lost', async () => {
   expect(again).toBe(shown());
 });
 
+it('has lines of the page between, which no label can make more of', async () => {
+  const { console, shown } = await openConsole();
+  await expect.poll(shown).toBe('ready\n');
+  console.remark('at “\x1b[2J\nx”');
+  expect(shown()).toBe('ready\n\r\n\x1b[36m— at “ [2J x” —\x1b[0m\r\n');
+});
+
 it('is over when it is closed, and when the bridge will not be reached any more', async () => {
   const closed = await openConsole();
   await expect.poll(closed.shown).toBe('ready\n');

@@ -86,6 +86,7 @@ describe.skipIf(process.env.VITRINE_WITHOUT_QEMU === '1')('a host machine on the
     await told('desk was stopped. Its snapshots stay.');
     await host.getByRole('option', { name: 'before it was stopped' }).waitFor();
     expect(await button('Checkpoint').isDisabled()).toBe(true);
+    expect(await button('Checkpoint').getAttribute('title')).toBe('desk is stopped.');
     await button('Start').click();
     await told(/desk was started/);
     expect(used.bridge.host.machine('desk')?.state).toBe('running');
@@ -136,6 +137,7 @@ describe.skipIf(process.env.VITRINE_WITHOUT_QEMU === '1')('a host machine on the
     await host.getByText('You may observe, peek').or(host.getByText('you may observe, peek')).waitFor();
     for (const name of ['Pause', 'Checkpoint', 'Reset', 'Stop', 'Poke', 'Save desk']) {
       expect(await button(name).isDisabled(), name).toBe(true);
+      expect(await button(name).getAttribute('title'), name).toMatch(/^That needs the permission \w+\.$/);
     }
     await host.getByText('Memory map, registers, facts').click();
     await button('Read registers').click();

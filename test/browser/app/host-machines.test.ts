@@ -72,16 +72,29 @@ it('saves a machine, restores and compares it', async () => {
   await button('Save pulse-one').click();
   await shown('pulse-one is saved on the host');
   await host.getByRole('option', { name: 'a host snapshot' }).waitFor();
+  // The keyboard is where it was.
+  expect(await button('Save pulse-one').evaluate((element) => element === document.activeElement)).toBe(true);
   await button('Compare with now').click();
   await host.getByText(/pages? of \d+ differ/).waitFor();
   await button('Restore').click();
   await page.getByRole('dialog').getByRole('button', { name: 'Save first, then restore' }).click();
   await shown(/pulse-one is at “a host snapshot”/);
   await host.getByRole('option', { name: /before restoring a host snapshot/ }).waitFor();
+  await page.waitForFunction(() => window.vitrine.host?.terminal?.text.includes('— at “a host snapshot” —'));
   await button('Pause').click();
   await button('Resume').waitFor();
   await button('Resume').click();
   await button('Pause').waitFor();
+});
+
+it('keeps the keyboard on a tab whose machine is another one', async () => {
+  await host.getByRole('tab', { name: 'pulse-one' }).focus();
+  await bridge.host.machine('pulse-one')!.pause!();
+  await host.getByRole('tab', { name: '■ pulse-one' }).waitFor();
+  const focused = () => page.evaluate(() => document.activeElement?.getAttribute('data-machine'));
+  expect(await focused()).toBe('pulse-one');
+  await bridge.host.machine('pulse-one')!.resume!();
+  await host.getByRole('tab', { name: '▶ pulse-one' }).waitFor();
 });
 
 it('types into the console', async () => {

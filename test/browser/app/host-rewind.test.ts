@@ -97,6 +97,9 @@ describe.skipIf(process.env.VITRINE_WITHOUT_QEMU === '1')('the past of a host ma
     await untilMore(third);
     await expect.poll(here, PATIENTLY).toMatch(/^the present/);
     expect(state()).toBe('running');
+    await page.waitForFunction(() =>
+      /— went on from [\d:]+ —/.test(window.vitrine.host?.terminal?.text ?? ''),
+    );
     // What it did the first time is another future, and its end is where it was taken back from.
     const futures = pane.getByLabel('Other futures');
     await futures.waitFor();
