@@ -53,6 +53,29 @@ describe('a page server', () => {
     expect(report).toEqual({ asked: [at(0, 17), at(0, 18)], sentCount: 302 });
   });
 
+  it.each([
+    ['much at a time where nothing is asked for', [], [64, 64, 64, 64, 46]],
+    [
+      'one page behind what was asked for, and more as nothing follows',
+      [299],
+      [1, 1, 2, 4, 8, 16, 32, 64, 64, 64, 46],
+    ],
+  ])('sends %s', async (_, asked, expected) => {
+    const counts: number[] = [];
+    const { server, qemu } = await open({}, async (pages) => {
+      counts.push(pages.length);
+      return pages.map(contentOf);
+    });
+    await qemu.opened;
+    for (const page of asked) qemu.request('pc.ram', page);
+    await qemu.untilPages(asked.length);
+    qemu.pong();
+    await qemu.untilClosing();
+    qemu.shut(0);
+    await server.done;
+    expect(counts).toEqual(expected);
+  });
+
   it('sends zero pages as such and the others whole', async () => {
     const { qemu } = await open({ onlyNamed: true });
     await qemu.opened;
