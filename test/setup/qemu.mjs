@@ -62,7 +62,7 @@ export function kvmFault(program) {
   const machine = ['-accel', 'kvm', '-machine', 'none', '-nodefaults', '-display', 'none', '-S'];
   const options = { input: 'quit\n', encoding: 'utf8', timeout: KVM_TIMEOUT_MS };
   const { status, stderr } = spawnSync(program, [...machine, '-monitor', 'stdio'], options);
-  return status === 0 ? undefined : stderr.trim() || 'QEMU did not answer';
+  return status === 0 ? undefined : stderr.trim().replaceAll('\n', '; ') || 'QEMU did not answer';
 }
 
 function hasNewer() {

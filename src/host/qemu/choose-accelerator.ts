@@ -11,6 +11,8 @@ import { type QemuProfile, resolveProfile } from './profile.ts';
 import { selfTest } from './self-test.ts';
 
 const DEVICE = '/dev/kvm';
+/** Of what QEMU says: its reason comes last. */
+const MAX_TOLD = 200;
 
 export interface AcceleratorChoice {
   readonly accelerator: 'tcg' | 'kvm';
@@ -65,6 +67,7 @@ async function kvmFault(
     return failed && `KVM failed its self-test: ${failed.because}`;
   } catch (error) {
     if (!isVitrineError(error, 'guest-start')) throw error;
-    return `QEMU starts no machine with KVM: ${String(error.data.said ?? '').slice(0, 200)}`;
+    const said = String(error.data.said ?? '').replaceAll(/\s+/g, ' ');
+    return `QEMU starts no machine with KVM: ${said.slice(-MAX_TOLD)}`;
   }
 }
