@@ -2,7 +2,7 @@
 // and brought back, also by the next bridge. Its generator says each time whether its memory is what it was.
 
 import { spawn } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -130,6 +130,10 @@ describe('a machine of QEMU', () => {
     await expect
       .poll(async () => (await json('status', 'pulse')).facts.spareProcesses, { timeout: 60_000 })
       .toBe(1);
+    // What it touched is known by then, until its snapshot is gone.
+    expect(await readdir(join(folder, 'store.touches'))).toEqual([`${snapshot}.touch`]);
+    await done('gc');
+    expect(await readdir(join(folder, 'store.touches'))).toEqual([`${snapshot}.touch`]);
     expect(await metrics()).toMatch(/^vitrine_spare_processes 1$/m);
     const again = await done('save', 'pulse');
     expect((await pulseOf(again)).loops).toBeGreaterThan(loops);

@@ -21,13 +21,12 @@ import type { SnapshotId } from '../../engine/snapshot.ts';
 import type { Vitrine } from '../../engine/vitrine.ts';
 import { type ServedBellRing, serveBell } from '../qemu/bell-service.ts';
 import type { KeptMachine } from '../qemu/kept-machine.ts';
-import { type LazyMachine, openLazyMachine } from '../qemu/lazy-machine.ts';
+import { type LazyHelp, type LazyMachine, openLazyMachine } from '../qemu/lazy-machine.ts';
 import { resolveProfile } from '../qemu/profile.ts';
 import { openQemuMachine, type QemuMachine, type QemuMachineOptions } from '../qemu/qemu-machine.ts';
 import type { QuickenReport } from '../qemu/quicken.ts';
 import { discardRunDirectory, endProcess, isAlive, readNote } from '../qemu/run-directory.ts';
 import type { SerialLine } from '../qemu/serial-line.ts';
-import type { SpareProcesses } from '../qemu/spare-processes.ts';
 import type { ClonePools } from './clone-pools.ts';
 import { becauseOf, recipeFacts, spareFacts } from './machine-facts.ts';
 import { namedRegisters } from './named-registers.ts';
@@ -57,7 +56,7 @@ export class QemuHostMachine implements HostMachine {
   #state: MachineState = 'stopped';
   /** Why it does not run. */
   #ended: string;
-  readonly #spares: SpareProcesses | undefined;
+  readonly #lazily: LazyHelp;
   readonly #onRing: ((ring: ServedBellRing) => void) | undefined;
   readonly #listeners = new Set<(bytes: OwnedBytes) => void>();
 
@@ -70,15 +69,15 @@ export class QemuHostMachine implements HostMachine {
     /** Whom it is kept for when this process ends; it ends with it when left out. */
     readonly home?: string | undefined;
     readonly runRoot?: string | undefined;
-    /** Processes that wait for lazy restores. */
-    readonly spares?: SpareProcesses | undefined;
+    /** What lazy restores have beside: processes that wait, orders of touches. */
+    readonly lazily?: LazyHelp | undefined;
     /** Why it does not run, where it did. */
     readonly ended?: string | undefined;
     /** Hears what its guest asked for. */
     readonly onRing?: ((ring: ServedBellRing) => void) | undefined;
   }) {
     this.#onRing = options.onRing;
-    this.#spares = options.spares;
+    this.#lazily = options.lazily ?? {};
     this.name = options.name;
     this.recipe = options.recipe;
     this.#engine = options.engine;
@@ -104,7 +103,7 @@ export class QemuHostMachine implements HostMachine {
   }
 
   async facts(): Promise<MachineFacts> {
-    const spare = await spareFacts(this.#spares, this.recipe.profile, this.#options());
+    const spare = await spareFacts(this.#lazily.spares, this.recipe.profile, this.#options());
     return { ...(await this.#ownFacts()), ...spare };
   }
 
@@ -291,7 +290,7 @@ export class QemuHostMachine implements HostMachine {
   async #startLazily(snapshot: SnapshotId): Promise<RestoreReport> {
     const startMs = SYSTEM_CLOCK.nowMs();
     const { profile } = this.recipe;
-    const options = { ...this.#options(), spares: this.#spares };
+    const options = { ...this.#options(), ...this.#lazily };
     const lazy = await openLazyMachine(this.name, profile, this.#engine, snapshot, options);
     this.#lazy = lazy;
     lazy.serial.onOutput((bytes) => this.#tell(bytes));

@@ -22,6 +22,7 @@ import type { Deadline } from '../qemu/qmp.ts';
 import { collectRunDirectories, rootsThere } from '../qemu/run-directory.ts';
 import { SpareProcesses } from '../qemu/spare-processes.ts';
 import { tidyDisks } from '../qemu/tidy-disks.ts';
+import { TouchOrders } from '../qemu/touch-order.ts';
 import { AttachedHostMachine } from './attached-host-machine.ts';
 import { ClonePools } from './clone-pools.ts';
 import type { LaunchedMachine, Launcher } from './local-host.ts';
@@ -47,6 +48,8 @@ export interface QemuLauncherOptions {
   readonly diskFolder: string;
   /** Where machines have their run directories; QEMU's own default when left out. */
   readonly runRoot?: string | undefined;
+  /** Where orders of first touches are kept for the next lazy restore; nowhere when left out. */
+  readonly touchFolder?: string;
   /** Processes that may wait for the next lazy restore; none when left out. */
   readonly spare?: number;
   /** What machines may be made of, by name. */
@@ -147,7 +150,9 @@ export class QemuLauncher implements Launcher {
   }
 
   async collectDisks(engine: Vitrine, machines: readonly LaunchedMachine[]): Promise<DisksReport> {
-    return tidyDisks(engine, this.#options.diskFolder, async () => {
+    const { diskFolder, touchFolder } = this.#options;
+    if (touchFolder !== undefined) await new TouchOrders(touchFolder).tidy(await engine.ids());
+    return tidyDisks(engine, diskFolder, async () => {
       for (const machine of machines) if (machine instanceof QemuHostMachine) await machine.shortenDisks();
     });
   }
@@ -205,10 +210,10 @@ export class QemuLauncher implements Launcher {
     engine: Vitrine,
     more: { readonly home?: string; readonly ended?: string | undefined } = {},
   ): QemuHostMachine {
-    const { diskFolder, runRoot } = this.#options;
+    const { diskFolder, runRoot, touchFolder } = this.#options;
     const onRing = (ring: ServedBellRing): void => this.onRing?.(name, ring);
-    const { spares } = this;
-    return new QemuHostMachine({ name, recipe, engine, diskFolder, runRoot, onRing, spares, ...more });
+    const lazily = { spares: this.spares, ...(touchFolder === undefined ? {} : { touchFolder }) };
+    return new QemuHostMachine({ name, recipe, engine, diskFolder, runRoot, onRing, lazily, ...more });
   }
 
   /** The store's folder is there by the time a machine is. */

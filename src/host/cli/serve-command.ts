@@ -102,6 +102,7 @@ async function run(args: readonly string[], output: Output, surroundings: Surrou
           book: `${beside}.machines.json`,
           store: beside,
           diskFolder: `${beside}.disks`,
+          touchFolder: `${beside}.touches`,
           runRoot: surroundings.environment.VITRINE_MACHINES_DIR,
           profiles: config.profiles,
           spare: config.spare,

@@ -45,11 +45,15 @@ const PAGE_BYTES = 4096;
 /** No machine is called so. */
 const SPARE_NAME = '_spare';
 
-export interface LazyMachineOptions extends Omit<QemuMachineOptions, 'snapshot'> {
+/** What makes lazy machines quicker than their first. */
+export interface LazyHelp {
   /** Where the orders of first touches are kept; without it none is. */
   readonly touchFolder?: string;
   /** Processes that wait: one of its shape is taken, and the next one is started once it is whole. */
   readonly spares?: SpareProcesses | undefined;
+}
+
+export interface LazyMachineOptions extends Omit<QemuMachineOptions, 'snapshot'>, LazyHelp {
   /** Whether pages come when they are touched, now or in an earlier run, and no others: it is never whole then. */
   readonly onlyTouched?: boolean;
 }
@@ -86,7 +90,8 @@ export async function openLazyMachine(
       ahead,
       onlyNamed: options.onlyTouched ?? false,
     });
-    const keep = (asked: readonly PageRef[]) => orders?.keep(id, ahead, asked);
+    // A hint: where there is no room for it, the machine goes on.
+    const keep = (asked: readonly PageRef[]) => orders?.keep(id, ahead, asked).catch(() => {});
     const parts = { name, profile, process, serial, disks, proof, vitrine };
     const machine = new LazyMachine(parts, server, options, keep);
     await machine.loaded;

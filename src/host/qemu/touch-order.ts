@@ -8,7 +8,7 @@
 //
 // It is a hint and no more: a file that is damaged or of another machine costs time and nothing else.
 
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { OwnedBytes } from '../../base/bytes.ts';
 import type { PageRef } from './page-server.ts';
@@ -68,9 +68,17 @@ export class TouchOrders {
   /** Keeps what was known, and behind it what was asked for in spite of it. */
   async keep(snapshot: string, known: readonly PageRef[], asked: readonly PageRef[]): Promise<void> {
     const file = this.#fileOf(snapshot);
-    await mkdir(this.#folder, { recursive: true });
+    await mkdir(this.#folder, { recursive: true, mode: 0o700 });
     await writeFile(`${file}.next`, encodeTouchOrder([...known, ...asked]), { mode: 0o600 });
     await rename(`${file}.next`, file);
+  }
+
+  /** Removes what was kept for other snapshots than these. Throws what the platform throws. */
+  async tidy(snapshots: readonly string[]): Promise<void> {
+    const files = await readdir(this.#folder).catch(() => []);
+    const known = new Set(snapshots.map((snapshot) => this.#fileOf(snapshot)));
+    const gone = files.map((name) => join(this.#folder, name)).filter((file) => !known.has(file));
+    await Promise.all(gone.map((file) => rm(file, { force: true })));
   }
 
   #fileOf(snapshot: string): string {

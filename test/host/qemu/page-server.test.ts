@@ -165,6 +165,16 @@ describe('an order of touches', () => {
     expect(await orders.load('a')).toEqual(pages);
   });
 
+  it('goes with its snapshot', async () => {
+    const orders = new TouchOrders(join(folder, 'orders'));
+    await orders.tidy([]);
+    await orders.keep('a', [], pages);
+    await orders.keep('b', [], pages);
+    await orders.tidy(['b', 'c']);
+    expect(await orders.load('a')).toEqual([]);
+    expect(await orders.load('b')).toEqual(pages);
+  });
+
   it('is a hint: whatever the file holds, it is read without harm', () => {
     const whole = encodeTouchOrder(pages);
     for (let length = 0; length < whole.length; length++) {
