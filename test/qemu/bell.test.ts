@@ -133,6 +133,48 @@ describe.each(QEMUS)('the doorbell of a Linux in QEMU $version', ({ program }) =
     expect((await machine.status()).said).toBe('');
   });
 
+  it('goes on in the process that its machine moves into: who waits is answered there, and put back from there', async () => {
+    const { machine, shell } = await start();
+    const bell = machine.guest.doorbell!;
+    // One ring after another, some of them while it moves: each is answered, once.
+    shell.forget();
+    machine.serial.write('n=0; while [ $n -lt 60 ]; do bell checkpoint; n=$((n+1)); done; echo rang-$n.\n');
+    await shell.until(/saved\r\n(.*saved\r\n){3}/s);
+    expect(await machine.quicken()).toMatchObject({ moved: true });
+    expect(machine.guest.doorbell).toBe(bell);
+    await shell.until(/rang-60\./);
+    expect(shell.output.match(/^(saved|restored|refused.*|nobody)\r$/gm)).toEqual(Array(60).fill('saved\r'));
+    expect(await shell.run(COMPLAINTS)).toBe('');
+    // One that does nothing but ask to be put back leaves room to move, too. Its kernel may say that time leapt.
+    shell.forget();
+    machine.serial.write('echo $((6*7)) >n; bell checkpoint; cat n; echo 43 >n; bell reset\n');
+    await shell.until(/saved\r\n42\r\n(restored\r\n42\r\n){5}/);
+    const { resets } = bell.counts;
+    await expect.poll(() => bell.counts.resets, { timeout: 60_000 }).toBeGreaterThan(resets + 30);
+    await machine.quicken();
+    expect((await machine.machine.describe()).tier).toBe('marks');
+    await machine.stop();
+    bell.stop();
+    shell.forget();
+    await machine.start();
+    await shell.until(/nobody\r\n/);
+    expect((await machine.status()).said).toBe('');
+  });
+
+  it('is answered in the process that its machine moves into at rest, when it runs', async () => {
+    const { machine, shell } = await start();
+    shell.forget();
+    machine.serial.write('echo $((6*7)) >n; bell checkpoint; cat n; echo 43 >n; bell reset\n');
+    await shell.until(/saved\r\n42\r\n(restored\r\n42\r\n){2}/);
+    await machine.stop();
+    // Behind the reset that it asked for, which may be under way.
+    await machine.guest.doorbell!.between(() => machine.machine.reset());
+    expect(await machine.quicken()).toMatchObject({ moved: true });
+    shell.forget();
+    await machine.start();
+    await shell.until(/^restored\r\n42\r\n(restored\r\n42\r\n){5}/);
+  });
+
   it('refuses what is not allowed, not understood, or too much, and the machine is saved beside a flood', async () => {
     const { machine, shell } = await start();
     expect(await shell.run('bell dance; bell reset with words')).toBe(

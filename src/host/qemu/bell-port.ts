@@ -40,8 +40,8 @@ export function connectBellPort(path: string, qmp: Qmp, options: BellPortOptions
 }
 
 export class BellPort {
-  readonly #socket: Socket;
-  readonly #qmp: Qmp;
+  #socket: Socket;
+  #qmp: Qmp;
   readonly #options: BellPortOptions;
   /** The line that has begun; undefined where it is too long already. */
   #line: Buffer | undefined = Buffer.alloc(0);
@@ -52,24 +52,51 @@ export class BellPort {
   #isHeld = false;
   /** Came while the port was held. */
   #waiting: Buffer[] = [];
+  /** It was open where the machine ran before, and QEMU has not told of it since it runs here. */
+  #isOpenStill = false;
+  readonly #hear = (chunk: Buffer): void => {
+    this.#isUsed = true;
+    this.#receivedBytes += chunk.length;
+    this.#take(chunk);
+  };
 
   constructor(socket: Socket, qmp: Qmp, options: BellPortOptions) {
     this.#socket = socket;
     this.#qmp = qmp;
     this.#options = options;
-    socket.on('data', (chunk: Buffer) => {
-      this.#isUsed = true;
-      this.#receivedBytes += chunk.length;
-      this.#take(chunk);
-    });
+    socket.on('data', this.#hear);
     // That it ended is told by the monitor.
     socket.on('error', () => {});
+  }
+
+  /**
+   * The machine, at rest and settled, goes on in another process, whose port `next` is, at which nothing was said or heard. What was
+   * heard in part is heard on there.
+   */
+  async follow(next: BellPort): Promise<void> {
+    // Where nobody can say any more, it is likelier: whoever rang waits.
+    const wasOpen = await this.isOpen().catch(() => true);
+    this.#socket.off('data', this.#hear).destroy();
+    this.#socket = next.#socket;
+    this.#qmp = next.#qmp;
+    this.#socket.removeAllListeners('data').on('data', this.#hear);
+    if (this.#isHeld) this.#socket.pause();
+    this.#saidBytes = 0;
+    this.#isUsed = true;
+    this.#isOpenStill = wasOpen;
+    // QEMU tells of ports once the machine runs, somewhat after it runs.
+    const stop = this.#qmp.onEvent(({ event, data }) => {
+      if (event !== 'VSERPORT_CHANGE' || data.id !== BELL_CHARDEV) return;
+      this.#isOpenStill = false;
+      stop();
+    });
   }
 
   /** Whether a program of the guest has the port open at the moment. */
   async isOpen(): Promise<boolean> {
     const devices = await this.#qmp.execute('query-chardev');
-    return devices.find(({ label }) => label === BELL_CHARDEV)?.['frontend-open'] ?? false;
+    const isOpen = devices.find(({ label }) => label === BELL_CHARDEV)?.['frontend-open'] ?? false;
+    return isOpen || this.#isOpenStill;
   }
 
   /** Only while the machine runs. */

@@ -83,15 +83,43 @@ export class QemuBell implements Doorbell {
   #isSaying = false;
   /** Settles when the rings so far were answered. */
   #turn: Promise<void> = Promise.resolve();
-  readonly #leave: () => void;
+  #qmp: Qmp;
+  #leave: () => void;
 
   constructor(port: BellPort, qmp: Qmp, { rests }: { readonly rests: boolean }) {
     this.#port = port;
     this.#rests = rests;
-    this.#leave = qmp.onEvent(({ event }) => {
+    this.#qmp = qmp;
+    this.#leave = this.#watch();
+  }
+
+  #watch(): () => void {
+    return this.#qmp.onEvent(({ event }) => {
       if (event === 'STOP') this.#rests = true;
       if (event === 'RESUME') this.#runOn();
     });
+  }
+
+  /**
+   * The machine, at rest and settled, goes on in another process, whose bell `next` is and which is of no use from now on. Who waits
+   * here is answered there.
+   */
+  async follow(next: QemuBell): Promise<void> {
+    await this.#port.follow(next.#port);
+    this.#leave();
+    next.#leave();
+    this.#qmp = next.#qmp;
+    this.#leave = this.#watch();
+  }
+
+  /** Runs `work` when the rings so far were answered; those that come meanwhile are served after it. */
+  between<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(work);
+    this.#turn = done.then(
+      () => {},
+      () => {},
+    );
+    return done;
   }
 
   get counts(): DoorbellCounts {

@@ -202,6 +202,15 @@ export class QemuProcess {
     if (note !== undefined) await writeNote(this.files, { ...note, name });
   }
 
+  /** The machine moved here from another process, and whoever has its bell goes on with that. Both rest. */
+  async takeBell(before: QemuProcess): Promise<void> {
+    const bell = before.#bell;
+    if (bell === undefined || this.#bell === undefined) return;
+    await bell.follow(this.#bell);
+    this.#bell = bell;
+    before.#bell = undefined;
+  }
+
   /** It is nobody's from now on, and the next one may have it: `close` ends the connection alone. For one that is kept. */
   async leave(): Promise<void> {
     if (this.#isLeft || this.#closing !== undefined) return;

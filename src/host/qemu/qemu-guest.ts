@@ -323,6 +323,7 @@ export class QemuGuest implements Guest {
       let next: QemuGuest;
       try {
         if (ENDED_STATES.includes(status)) throw new VitrineError('wrong-state', { actual: status });
+        await this.doorbell?.settle();
         this.#devices.forget();
         const records = [...(await this.#devices.save()), ...((await this.#disks?.save()) ?? [])];
         next = await open({ records, ram: this.#ram });
