@@ -3,7 +3,7 @@
 //   mark     every node and page that a snapshot's tables reach
 //   rewrite  packs that are mostly dead, and packs with a delta whose base is dead: their live objects go into new
 //            packs, so that a chain of deltas does not keep a deleted history alive, and no delta is left without base
-//   sweep    packs and manifests that nothing reaches
+//   sweep    packs and manifests that nothing reaches, and records of indexes whose packs never came
 //
 // New packs are made durable, by moving the generation ref, before anything is removed (see `generation.ts`); a crash at
 // any point leaves at worst something to end or to collect next time. Other tabs see the new generation and read the
@@ -14,8 +14,10 @@ import { throwIfAborted } from '../base/work.ts';
 import { type Digest, digestKey } from '../format/digest.ts';
 import type { ObjectEntry } from '../format/pack-entry.ts';
 import type { PackIndex } from '../format/pack-index.ts';
+import type { Store } from '../store/store.ts';
 import type { EngineParts } from './engine-parts.ts';
 import { readGeneration, removePacks } from './generation.ts';
+import { INDEX_PREFIX, PACK_PREFIX } from './objects.ts';
 import { PackSink } from './pack-sink.ts';
 import type { Base } from './save.ts';
 import { MANIFEST_PREFIX } from './snapshot.ts';
@@ -57,6 +59,7 @@ export async function collectGarbage(
   const removed = [...dead, ...rewritten.map(([name]) => name)].filter((name) => !written.has(name));
   if (removed.length > 0) await removePacks(store, await readGeneration(store), removed);
   await store.delete(manifests);
+  await store.delete(await strayRecords(store));
   for (const name of removed) objects.removePack(name);
   return {
     packsRemoved: dead.length,
@@ -84,6 +87,13 @@ async function mark(
     options.onProgress?.({ phase: 'collect', done: index + 1, total: snapshots.length, unit: 'objects' });
   }
   return live;
+}
+
+/** Records of indexes without their packs, as a save that failed may leave them. */
+async function strayRecords(store: Store): Promise<string[]> {
+  const records = await store.list(INDEX_PREFIX);
+  const packs = new Set(await store.list(PACK_PREFIX));
+  return records.filter((key) => !packs.has(`${PACK_PREFIX}${key.slice(INDEX_PREFIX.length)}`));
 }
 
 /** What of a pack is live, and whether a delta in it is told from something that is not. */

@@ -60,8 +60,6 @@ export class PackSink {
   #writer: PackWriter;
   /** Packs on their way; they never reject, and tell the first failure here. */
   readonly #puts = new Set<Promise<void>>();
-  /** Records of indexes on their way, as `#puts`; they are short. */
-  readonly #indexPuts = new Set<Promise<void>>();
   #failure: { readonly error: unknown } | undefined;
   #objectsKnown = 0;
   #bytesWritten = 0;
@@ -225,7 +223,7 @@ export class PackSink {
       ? this.#putJoined(this.#encoder!, this.#writer.assemble())
       : this.#put(this.#writer.finish());
     this.#writer = this.#newWriter();
-    this.#onItsWay(this.#puts, put);
+    this.#onItsWay(put);
     if (this.#puts.size >= MOST_PUTS) await Promise.race(this.#puts);
     this.#throwFailure();
   }
@@ -235,21 +233,18 @@ export class PackSink {
   }
 
   /** Notes what is on its way until it has arrived, and its failure. */
-  #onItsWay(among: Set<Promise<void>>, work: Promise<void>): void {
+  #onItsWay(work: Promise<void>): void {
     const noted = work
       .catch((error: unknown) => {
         this.#failure ??= { error };
       })
-      .finally(() => among.delete(noted));
-    among.add(noted);
+      .finally(() => this.#puts.delete(noted));
+    this.#puts.add(noted);
   }
 
   /** Resolves when nothing is on its way. */
   async #settled(): Promise<void> {
-    // A pack that arrives sends its index on its way.
-    while (this.#puts.size + this.#indexPuts.size > 0) {
-      await Promise.all([...this.#puts, ...this.#indexPuts]);
-    }
+    await Promise.all(this.#puts);
   }
 
   async #putJoined(encoder: PageEncoder, { parts, index }: AssembledPack): Promise<void> {
@@ -269,11 +264,10 @@ export class PackSink {
 
   async #putPack({ name, bytes, index }: FinishedPack): Promise<void> {
     const hex = toHex(name);
-    await this.#store.put(`${PACK_PREFIX}${hex}`, bytes);
-    // After its pack: what an index names can be read.
-    if (bytes.length > SMALL_PACK_BYTES) {
-      this.#onItsWay(this.#indexPuts, this.#store.put(`${INDEX_PREFIX}${hex}`, index.bytes));
-    }
+    const puts = [this.#store.put(`${PACK_PREFIX}${hex}`, bytes)];
+    // At once, so that the medium is waited for once: a record whose pack never came is passed over.
+    if (bytes.length > SMALL_PACK_BYTES) puts.push(this.#store.put(`${INDEX_PREFIX}${hex}`, index.bytes));
+    for (const put of await Promise.allSettled(puts)) if (put.status === 'rejected') throw put.reason;
     this.#packs.add(hex);
     this.#objects.addPack(hex, index);
   }

@@ -7,8 +7,9 @@
 //   ~lock, ~next-…        who moves a ref: see fs-lock.ts
 //
 // A file is written aside, synced and renamed, so it is there whole or not at all, whatever dies. `compareAndSwap`
-// first syncs every directory that this store has written to or read from — a snapshot may build on objects that
-// another process put — then moves the ref under the lock, and syncs its directory before it resolves. Measured on
+// writes the ref aside and syncs every directory that this store has written to or read from — a snapshot may build on
+// objects that another process put —, both at once; then it moves the ref, all under the lock, and syncs its directory
+// before it resolves. Measured on
 // ext4 (2 cores, medians of 30): 4 MiB put in 21 ms, a ref moved in 3–4 ms, 64 KiB of an object read in 0.2 ms.
 //
 // One directory serves any number of processes of one machine. Network file systems are not supported: the lock
@@ -141,12 +142,14 @@ class FsStore implements Store {
       checkRef(ref);
       if (next !== null) checkSize(this.traits, ref, next);
       await this.#attempt({ ref }, async () => {
-        await this.#syncUsed();
         await this.#lock.hold(async () => {
           const current = (await this.#read(ref)) ?? null;
           if (!isSameRef(current, expected)) throw new VitrineError('store-conflict', { ref });
-          if (next !== null) await this.#write(ref, next);
-          else await this.#remove(ref);
+          if (next !== null) await this.#write(ref, next, () => this.#syncUsed());
+          else {
+            await this.#syncUsed();
+            await this.#remove(ref);
+          }
           await this.#syncUsed();
         });
       });
@@ -157,13 +160,19 @@ class FsStore implements Store {
     return this.#lifetime.close();
   }
 
-  async #write(key: Key, bytes: OwnedBytes): Promise<void> {
+  /** Puts a whole file in its place, after `before`, while which it is written aside. */
+  async #write(key: Key, bytes: OwnedBytes, before: () => Promise<void> = async () => {}): Promise<void> {
     const path = this.#pathOf(key);
     const directory = parentOf(path);
     await this.#makeDirectories(directory);
     const temporary = `${directory}/${TEMPORARY_PREFIX}${this.#processes.nameSelf()}`;
     try {
-      await writeDurably(this.#files, temporary, bytes);
+      const [written, done] = await Promise.allSettled([
+        writeDurably(this.#files, temporary, bytes),
+        before(),
+      ]);
+      if (written.status === 'rejected') throw written.reason;
+      if (done.status === 'rejected') throw done.reason;
       await this.#files.rename(temporary, path);
       this.#use(directory);
     } catch (error) {
