@@ -19,11 +19,17 @@ export interface DigestScanner {
   readonly tier?: Pick<TrackerDescription, 'tier' | 'tierReason'> | undefined;
 
   /**
-   * Looks at all memory, or with `only` at these pages and those of `keep`. Adds to `changed`, a set a region, the pages that hold something else than when it last looked, also
-   * when it throws. With `keep` it drops the copies it has and copies anew, as long as there is room, pages that changed and
+   * Looks at all memory, or with `only` at these pages and those of `keep`. Adds to `changed`, a set a region, the pages that hold
+   * something else than when it last looked, also when it throws. With `keep` it drops the copies it has and copies anew, as long as there is room, pages that changed and
    * those of `keep`; a guest at rest is then copied as it is.
    */
   scan(changed: readonly PageSet[], keep?: readonly PageSet[], only?: readonly PageSet[]): Promise<void>;
+
+  /**
+   * About how many pages hold something else by now, which takes far less than a scan. Adds to `changed` those that it looked at and
+   * that do. The guest may run.
+   */
+  soundOut(changed: readonly PageSet[]): Promise<number>;
 
   /** The copy of a page; undefined when there is none. Valid until the next scan. */
   kept(region: number, page: number): Uint8Array | undefined;

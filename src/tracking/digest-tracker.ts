@@ -79,7 +79,6 @@ export class DigestTracker implements Tracker {
   readonly #left: LeftPages;
   #isHeld = false;
   #epoch = 0;
-  #lastCount = Number.POSITIVE_INFINITY;
   readonly #phase = new Phase<PhaseName>('idle');
 
   /** Over a guest that must then be used through it alone. Throws `argument-invalid` for regions that no machine can have. */
@@ -117,7 +116,7 @@ export class DigestTracker implements Tracker {
   async captureAhead({ full, live = false }: AheadOptions): Promise<CapturedInstant | null> {
     const isFirst = this.#ahead === null;
     this.#phase.require(isFirst ? 'idle' : 'ahead');
-    const isWorthIt = isFirst && (full || this.#lastCount > this.#fewPages);
+    const isWorthIt = isFirst && (full || (await this.#soundOut()) > this.#fewPages);
     if (!isWorthIt && !live) return null;
     const look = async (): Promise<CapturedInstant | null> => {
       try {
@@ -160,7 +159,6 @@ export class DigestTracker implements Tracker {
         this.#left.note(captured);
         this.#isHeld = hold;
         const instant = instantOf(captured, this.#scanner.lookedCount);
-        this.#lastCount = instant.count;
         if (this.#left.isEmpty && !hold) await this.#rest.end();
         const pauseMs = this.#rest.ms;
         const report = live === undefined ? {} : { live: restReport(pauseMs, refusal ?? REASON) };
@@ -260,7 +258,6 @@ export class DigestTracker implements Tracker {
         const pagesWritten = await this.#swap.apply(devices);
         for (const pages of this.#pending) pages.clear();
         this.#epoch++;
-        this.#lastCount = 0;
         return { pauseMs: this.#rest.ms, pagesWritten };
       } finally {
         await this.#rest.end();
@@ -307,6 +304,11 @@ export class DigestTracker implements Tracker {
     await this.#guest.close();
   }
 
+  /** About how many pages differ. A guest that wrote much would wait for all of it. */
+  #soundOut(): Promise<number> {
+    return this.#phase.run('idle', 'idle', () => this.#scanner.soundOut(this.#pending));
+  }
+
   /** What the running guest holds in pages that differ. */
   async #lookAhead(full: boolean): Promise<CapturedInstant> {
     await this.#scanner.scan(this.#pending);
@@ -326,7 +328,6 @@ export class DigestTracker implements Tracker {
     const captured = this.#live.take();
     for (const [region, pages] of captured.entries()) this.#pending[region]!.addAll(pages);
     const instant = instantOf(captured);
-    this.#lastCount = instant.count;
     const live = streamReport(pauseMs);
     return { ...instant, pagesScanned: 0, devices, pauseMs, epoch: this.#epoch, live };
   }
@@ -391,9 +392,7 @@ export class DigestTracker implements Tracker {
   }
 }
 
-function refuseCheckpoint(): never {
-  return refuse('a copy of its memory');
-}
+const refuseCheckpoint = (): never => refuse('a copy of its memory');
 
 function refuse(missing: string): never {
   throw new VitrineError('unsupported', { missing, reason: REASON });

@@ -3,8 +3,10 @@
 import { describe, expect, test } from 'vitest';
 import { crc32c } from '../../src/format/crc32c.ts';
 import { decodeIndex, encodeIndex, type ObjectEntry } from '../../src/format/index.ts';
+import { Random } from '../../src/testing/random.ts';
 import { Refused } from '../reader/cursor.ts';
 import { readIndex } from '../reader/read-pack.ts';
+import { seedOfRun } from '../support/seed.ts';
 import { codeOf, flipsOf, truncationsOf } from './arbitraries.ts';
 
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -62,6 +64,25 @@ const u32 = (value: number): number[] => [
   (value >>> 16) & 255,
   value >>> 24,
 ];
+
+test('objects come in the order of their digests, however much these have in common', () => {
+  const random = new Random(seedOfRun());
+  const objects: ObjectEntry[] = Array.from({ length: 500 }, () => {
+    const digest = random.bytes(32);
+    // Of some the first bits are the same, or all but the last ones.
+    digest.fill(7, 0, random.pick([0, 3, 4, 5, 28]));
+    return {
+      kind: 'page',
+      lengthBytes: 4096,
+      transform: 'fill',
+      digest,
+      pattern: Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8),
+    };
+  });
+  const { digests } = decodeIndex(encodeIndex([], objects));
+  const ordered = objects.map(({ digest }) => Buffer.from(digest).toString('hex')).sort();
+  expect(Buffer.from(digests).toString('hex')).toBe(ordered.join(''));
+});
 
 test('the good one is read as it was written', () => {
   const index = decodeIndex(GOOD);

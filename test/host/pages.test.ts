@@ -1,9 +1,10 @@
 // Threads that look at RAM: what they find, what they copy, and what becomes of work whose thread ends.
 
-import { readdir } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { RamScanner } from '../../src/host/pages/ram-scanner.ts';
 import { StagingFile } from '../../src/host/pages/staging-file.ts';
+import { PageSet } from '../../src/memory/page-set.ts';
 import { codeOf } from '../../src/testing/guest-suites/subject.ts';
 import { Random } from '../../src/testing/random.ts';
 import { PAGE, RamFile } from '../support/ram-file.ts';
@@ -92,6 +93,30 @@ describe('scans in threads', () => {
       }
       expect(copies).toBeLessThanOrEqual(60);
     }
+  });
+
+  it('sound out how much changed by looking at a part, other pages each time', async () => {
+    const pageCount = 1200;
+    const large = new Uint8Array(pageCount * PAGE);
+    const region = { ...regions[0]!, sizeBytes: large.length };
+    const scanner = new RamScanner(file.path, [region], { threads: file.threads });
+    const none = () => [new PageSet(pageCount)];
+    await writeFile(file.path, large);
+    expect(await scanner.soundOut(none())).toBe(0);
+    large.fill(5, 0, 900 * PAGE);
+    await writeFile(file.path, large);
+    const found = none();
+    const about = await scanner.soundOut(found);
+    expect(Math.abs(about - 900)).toBeLessThan(100);
+    expect(found[0]!.size).toBeLessThan(20);
+    const first = found[0]!.size;
+    await scanner.soundOut(found);
+    expect(found[0]!.size).toBeGreaterThan(2 * first - 2);
+    // What was looked at is known, and nothing else.
+    const rest = none();
+    await scanner.scan(rest);
+    expect(rest[0]!.size).toBe(900 - found[0]!.size);
+    for (const page of rest[0]!) expect(found[0]!.has(page)).toBe(false);
   });
 
   it('copy no more than there is room for', async () => {

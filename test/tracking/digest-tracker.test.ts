@@ -29,6 +29,23 @@ describe('digest tracker', () => {
     expectSame(bytes, new Uint8Array(2 * PAGE).fill(1));
   });
 
+  it('stores ahead what a guest wrote, also one that wrote hardly anything before', async () => {
+    const { guest, machine, tracker, memory } = await filed.open({ keptPages: 4, fewPages: 10 });
+    await machine.save();
+    memory.fill(1, 3 * PAGE, 5 * PAGE);
+    expect(await tracker.captureAhead({ full: false })).toBeNull();
+    expect((await machine.save()).pagesChanged).toBe(2);
+    memory.fill(2, 0, 40 * PAGE);
+    guest.run(0);
+    const ahead = await tracker.captureAhead({ full: false });
+    expect(ahead).toMatchObject({ pauseMs: 0 });
+    expect(guest.rests).toBe(0);
+    await tracker.reset();
+    const { snapshot, pagesChanged } = await machine.save();
+    expect(pagesChanged).toBe(40);
+    expectSame(await filed.memoryOf(snapshot.id, memory.length), memory);
+  });
+
   it('holds the guest until pages without a copy have been read, and no longer', async () => {
     const { guest, tracker, memory } = await filed.open({ keptPages: 2, fewPages: PAGES });
     for (let page = 0; page < 6; page++) memory.fill(page + 1, page * PAGE, (page + 1) * PAGE);

@@ -44,6 +44,11 @@ class ByteScanner implements DigestScanner {
     }
   }
 
+  async soundOut(changed: readonly PageSet[]): Promise<number> {
+    await this.scan(changed);
+    return 1_000;
+  }
+
   kept = () => undefined;
   isZero = (region: number, page: number) => this.known[region]![page] === 0;
   holds = () => false;
@@ -71,6 +76,25 @@ function openGuest(auditScans?: number) {
 const sets = (): PageSet[] => COUNTS.map((count) => new PageSet(count));
 
 describe('a scanner of marked pages', () => {
+  it('knows how much changed without looking', async () => {
+    const { guest, parts, scanner, marked } = openGuest();
+    const changed = sets();
+    expect(await marked.soundOut(changed)).toBe(COUNTS[0]! + COUNTS[1]!);
+    await marked.scan(changed);
+    scanner.looked = 0;
+    guest.run(40);
+    const told = await marked.soundOut(changed);
+    expect(scanner.looked).toBe(0);
+    expect(told).toBeGreaterThan(0);
+    expect(told).toBeLessThanOrEqual(40);
+    const found = sets();
+    await marked.scan(found);
+    expect(scanner.looked).toBe(told);
+    for (const [region, pages] of found.entries()) {
+      for (const page of pages) expect(scanner.known[region]![page]).toBe(parts[region]![page * PAGE]);
+    }
+  });
+
   it('knows after each scan what the guest holds, and tells each page that became another', async () => {
     const random = new Random(seedOfRun());
     const { guest, parts, scanner, marked } = openGuest();

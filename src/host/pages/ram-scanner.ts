@@ -8,6 +8,7 @@ import { PageSet } from '../../memory/page-set.ts';
 import { pageCountOf, type Region } from '../../memory/region.ts';
 import type { DigestedPages, DigestScanner } from '../../tracking/digest-scanner.ts';
 import {
+  CHUNK_PAGES,
   CURSOR,
   DIGEST_BYTES,
   IS_PARTIAL,
@@ -24,6 +25,8 @@ export interface RamScannerOptions {
   readonly threads?: ThreadPool;
 }
 
+/** Machines with fewer pages are looked at as a whole to sound out what changed; of others a page of each chunk. */
+const SMALL_PAGES = 1024;
 const DIGEST_WORDS = DIGEST_BYTES / 4;
 
 export class RamScanner implements DigestScanner {
@@ -33,6 +36,7 @@ export class RamScanner implements DigestScanner {
   readonly #memory: ScanMemory;
   readonly #threads: ThreadPool;
   readonly #places = new Map<number, number>();
+  #soundings = 0;
 
   /** Of the file at `path`, in which the regions lie one after another. Nothing is read yet. */
   constructor(path: string, regions: readonly Region[], options: RamScannerOptions = {}) {
@@ -71,6 +75,25 @@ export class RamScanner implements DigestScanner {
     if (keep === undefined) return;
     const count = Math.min(Atomics.load(memory.control, KEPT), memory.keptPages.length);
     for (let place = 0; place < count; place++) this.#places.set(memory.keptPages[place]!, place);
+  }
+
+  async soundOut(changed: readonly PageSet[]): Promise<number> {
+    const pageCount = changed.reduce((sum, pages) => sum + pages.pageCount, 0);
+    const step = pageCount < SMALL_PAGES ? 1 : CHUNK_PAGES;
+    // Others each time: what is written again and again at the same places would be told too often, or never.
+    const start = this.#soundings++ % step;
+    const only = changed.map(({ pageCount }) => {
+      const pages = new PageSet(pageCount);
+      for (let page = start; page < pageCount; page += step) pages.add(page);
+      return pages;
+    });
+    const found = changed.map(({ pageCount }) => new PageSet(pageCount));
+    try {
+      await this.scan(found, undefined, only);
+    } finally {
+      for (const [region, pages] of found.entries()) changed[region]!.addAll(pages);
+    }
+    return step * found.reduce((sum, { size }) => sum + size, 0);
   }
 
   kept(region: number, page: number): Uint8Array | undefined {
