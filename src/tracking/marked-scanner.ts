@@ -72,11 +72,9 @@ export class MarkedScanner implements DigestScanner {
     for (const pages of this.#doubted) pages.clear();
   }
 
-  async soundOut(changed: readonly PageSet[]): Promise<number> {
-    if (this.#guest.traits.tracking === 'none') return this.#scanner.soundOut(changed);
-    await this.#take();
-    const told = this.#told();
-    return told === null ? this.#scanner.soundOut(changed) : told.reduce((sum, { size }) => sum + size, 0);
+  /** Marks are not taken for it: what they tell, and why where they do not, is for the scan. */
+  soundOut(changed: readonly PageSet[]): Promise<number> {
+    return this.#scanner.soundOut(changed);
   }
 
   kept(region: number, page: number): Uint8Array | undefined {
