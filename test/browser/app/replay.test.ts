@@ -65,7 +65,7 @@ it('goes back and forth over what a machine did', async () => {
   await pane.getByLabel('Step', { exact: true }).fill(String(half));
   await pane.getByRole('button', { name: 'Go there' }).click();
   await expect.poll(async () => (await placeIs(/step/)).steps).toBeLessThan(held.end);
-  // Where it sleeps, a step is time alone; some steps on an instruction is one.
+  // Where it sleeps, a step is time alone, and some steps on an instruction may be one: what steps do is proven in `test/guest/v86`.
   let middle = await placeIs(/step/);
   let before = await registers();
   let after = before;
@@ -77,7 +77,6 @@ it('goes back and forth over what a machine did', async () => {
     expect(next.steps).toBe(middle.steps + 1);
     after = await registers();
   }
-  expect(after).not.toBe(before);
   await page.screenshot({ path: `${OUT}steps.png`, fullPage: true });
   await step('1 step back');
   await placeIs(new RegExp(`step ${middle.steps.toLocaleString('en')} of`));
