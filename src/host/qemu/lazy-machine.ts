@@ -106,8 +106,8 @@ export async function openLazyMachine(
 }
 
 /**
- * Has `count` processes of `spares`, 1 when left out, wait for `openLazyMachine` with the same profile and options; with disks, for this snapshot or one that stands on
- * the same layers of them. Resolves when they wait.
+ * Has `count` processes of `spares`, 1 when left out, wait for `openLazyMachine` with the same profile and options; with disks, for
+ * this snapshot or one that stands on the same layers of them. Resolves when they wait.
  *
  * Throws `unsupported` with the argument by which two such processes would be in each other's way, and as `openLazyMachine`.
  */
