@@ -59,10 +59,17 @@ export class Recording {
   /** Settles when all that was asked for so far is done: one thing at a time. */
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor(book: RecordingBook, parts: RecordingParts) {
+  private constructor(book: RecordingBook, parts: RecordingParts) {
     this.#book = book;
     this.#parts = parts;
     this.#layers = new RecordedLayers(parts.layersOf);
+  }
+
+  /** Of a book as it was left. Throws what reading its points' snapshots throws. */
+  static async open(book: RecordingBook, parts: RecordingParts): Promise<Recording> {
+    const recording = new Recording(book, parts);
+    recording.#layerBytes = await recording.#layers.pastBytes(book.points);
+    return recording;
   }
 
   get book(): RecordingBook {

@@ -100,7 +100,7 @@ export class Recordings {
       wait = waitByTimer,
     } = this.#options;
     const book = await readRecordingBook(store, name);
-    return new Recording(book ?? { everyMs: 0, budgetBytes: 0, isOn: false, points: [] }, {
+    return Recording.open(book ?? { everyMs: 0, budgetBytes: 0, isOn: false, points: [] }, {
       engine,
       layersOf,
       machine: () => machine(name),

@@ -259,13 +259,20 @@ describe('a recording', () => {
       }
       return layers;
     };
-    const kept = new Recordings({
-      ...{ engine: flat.engine, store: flat.store, machine: (name: string) => flat.machine(name), layersOf },
-      ...{ clock: later.clock, wait: later.wait },
-      collectDisks: async () => {
-        collections++;
-      },
-    });
+    const open = () =>
+      new Recordings({
+        ...{
+          engine: flat.engine,
+          store: flat.store,
+          machine: (name: string) => flat.machine(name),
+          layersOf,
+        },
+        ...{ clock: later.clock, wait: later.wait },
+        collectDisks: async () => {
+          collections++;
+        },
+      });
+    const kept = open();
     // Seen from an hour later all points are old, so that any may be thinned out.
     later.nowMs = Date.now() + 3_600_000;
     const recording = await kept.start('alpha', { everyMs: 10_000, budgetBytes: 2 * MIB });
@@ -285,6 +292,8 @@ describe('a recording', () => {
     expect(short * layerBytes).toBeLessThanOrEqual(2 * MIB);
     expect(recording.bytes).toBeGreaterThanOrEqual(short * layerBytes);
     expect(collections).toBeGreaterThan(0);
+    // Whoever finds it later counts the same, before the next point.
+    expect((await open().of('alpha')).bytes).toBe(recording.bytes);
     // Where merging gives room back the past reaches further.
     isMerged = true;
     expect(await take(60)).toBeGreaterThan(2 * short);

@@ -89,6 +89,12 @@ describe('a machine of QEMU', () => {
     expect(() => process.kill(before, 0)).toThrow('ESRCH');
     expect(await stateOf('pulse')).toBe('running');
     await untilMore('pulse', (await pulseOf('pulse')).loops + 5);
+    // Nothing would be gained by another process.
+    const there = await vitrine('quicken', 'pulse');
+    expect(there).toMatchObject({
+      code: 0,
+      error: expect.stringMatching(/^pulse: stays where it is; .+ image/),
+    });
   });
 
   it('is forked, and both go on', async () => {

@@ -13,6 +13,7 @@ import { logCommand, showCommand } from './log-command.ts';
 import { lsCommand } from './ls-command.ts';
 import { openCommand } from './open-command.ts';
 import { peekCommand } from './peek-command.ts';
+import { quickenCommand } from './quicken-command.ts';
 import { checkpointCommand, resetCommand } from './reset-command.ts';
 import { restoreCommand } from './restore-command.ts';
 import { rewindCommand } from './rewind-command.ts';
@@ -27,7 +28,15 @@ export const COMMANDS: readonly Command[] = [
   ...[serveCommand, openCommand],
   ...[runCommand, attachCommand, lsCommand, statusCommand, consoleCommand, bellsCommand],
   ...[pauseCommand, resumeCommand, stopCommand],
-  ...[saveCommand, restoreCommand, checkpointCommand, resetCommand, rewindCommand, forkCommand],
+  ...[
+    saveCommand,
+    restoreCommand,
+    checkpointCommand,
+    resetCommand,
+    quickenCommand,
+    rewindCommand,
+    forkCommand,
+  ],
   ...[peekCommand, diffCommand, logCommand, showCommand, verifyCommand, rmCommand, gcCommand, jobsCommand],
   ...[exportCommand, importCommand],
   ...[instrumentCommand, completionsCommand(() => COMMANDS)],

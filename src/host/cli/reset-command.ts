@@ -2,8 +2,8 @@
 
 import { isVitrineError, VitrineError } from '../../base/error.ts';
 import { throwIfAborted } from '../../base/work.ts';
-import type { RemoteGuest } from '../../bridge/remote-guest.ts';
 import { UsageError } from './command.ts';
+import { type Quickened, quickened } from './quicken-command.ts';
 import { verbCommand } from './verb-command.ts';
 
 export const checkpointCommand = verbCommand({
@@ -37,8 +37,7 @@ Goes back to the checkpoint. With a snapshot: restores that one in place and mak
   --stay                the machine stays in its process, whatever its resets take
 
 Of a machine that stands on an image, as one that was forked does, only what it wrote is looked at; another one is compared as a whole.
-So with --loop it moves first, unless told to stay: it goes on in a fresh process that stands on an image of it. It keeps its name,
-memory, disks, console and snapshots; its process id is another, and who looks at its picture has to connect again.
+So with --loop it moves first, unless told to stay, as "vitrine quicken" does.
 
 `,
   options: { loop: { type: 'string' }, stay: { type: 'boolean' } },
@@ -55,7 +54,7 @@ memory, disks, console and snapshots; its process id is another, and who looks a
       }
       // There is a point to go back to, and the image that it will stand on is that point.
       else if (values.stay !== true) await reset();
-      const how = values.stay === true ? STAYS : await quicken(machine);
+      const how = values.stay === true ? STAYS : await quickened(machine);
       // Of what it wrote before nothing is told: once, everything is looked at.
       if (how.moved) await reset();
       const report = { ...(await loop(reset, count, work.signal)), moved: how.moved };
@@ -81,23 +80,6 @@ memory, disks, console and snapshots; its process id is another, and who looks a
 });
 
 const STAYS: Quickened = { moved: false, said: undefined };
-/** Why a machine cannot move, and goes on as it is. */
-const CANNOT: readonly string[] = ['unsupported', 'guest-start', 'guest-failed', 'memory-exhausted'];
-
-interface Quickened {
-  readonly moved: boolean;
-  readonly said: string | undefined;
-}
-
-async function quicken(machine: Pick<RemoteGuest, 'quicken'>): Promise<Quickened> {
-  try {
-    const { moved, because } = await machine.quicken();
-    return { moved, said: moved ? `went on in a fresh process: ${because}` : undefined };
-  } catch (error) {
-    if (!isVitrineError(error) || !CANNOT.includes(error.code)) throw error;
-    return { moved: false, said: `stayed as it is: ${error.message}` };
-  }
-}
 
 /** A machine without a checkpoint: what to type to get one. */
 function withHint(error: unknown, name: string): unknown {

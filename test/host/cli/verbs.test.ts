@@ -122,6 +122,11 @@ describe('machines', () => {
     expect(bytesAt('beta', 0x2000, 1)).toEqual([5]);
   });
 
+  it('say so where they cannot move', async () => {
+    expect((await vitrine('quicken', 'beta')).error).toMatch(/^vitrine: unsupported: .*quicken/);
+    expect((await vitrine('quicken', 'nobody')).code).toBe(3);
+  });
+
   it('are forked', async () => {
     write('alpha', 0x3000, 42);
     const id = await save('alpha');
