@@ -12,6 +12,7 @@ import { ProcessRam } from '../../src/host/qemu/process-ram.ts';
 import type { QemuProfile } from '../../src/host/qemu/profile.ts';
 import { openQemuMachine, QemuMachine, type QemuMachineOptions } from '../../src/host/qemu/qemu-machine.ts';
 import { Qmp } from '../../src/host/qemu/qmp.ts';
+import type { AnswerOf } from '../../src/host/qemu/qmp-commands.ts';
 import { RamFile } from '../../src/host/qemu/ram-file.ts';
 import { loadKernels } from '../../src/kernel/load.ts';
 import { openFsStore } from '../../src/store/fs-store.ts';
@@ -30,6 +31,8 @@ export interface OwnerTask {
   readonly step?: number;
   /** Whether a call of the monitor has been sent by then. */
   readonly isSent?: boolean;
+  /** It dies when so many bytes of a stream were sent to it. */
+  readonly sentBytes?: number;
 }
 
 const task = JSON.parse(process.argv[2]!) as OwnerTask;
@@ -44,6 +47,7 @@ if (task.work === 'save live') await machine.machine.save({ live: {} });
 if (task.work === 'quicken' && machine instanceof QemuMachine)
   await provePageMap(machine.process.profile, task.root);
 dieAtStep(task);
+dieInStream(task);
 await doWork(machine);
 process.stdout.write('done\n');
 // Until it is killed.
@@ -72,6 +76,21 @@ async function doWork(
   if (task.work === 'save live') await machine.save({ live: {} });
   if (task.work === 'restore') await machine.restore(task.snapshot!);
   if (task.work === 'reset') await machine.reset();
+}
+
+function dieInStream({ sentBytes }: OwnerTask): void {
+  if (sentBytes === undefined) return;
+  const { execute } = Qmp.prototype;
+  Qmp.prototype.execute = async function (this: Qmp, ...call: Parameters<typeof execute>) {
+    const answer: Partial<AnswerOf<'query-migrate'>> = (await execute.apply(this, call)) as object;
+    if (
+      call[0] === 'query-migrate' &&
+      answer.status === 'active' &&
+      (answer.ram?.transferred ?? 0) >= sentBytes
+    )
+      process.kill(process.pid, 'SIGKILL');
+    return answer;
+  } as typeof execute;
 }
 
 function dieAtStep({ step, isSent = false }: OwnerTask): void {

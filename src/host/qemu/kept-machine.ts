@@ -14,6 +14,7 @@ import { link, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { VitrineError } from '../../base/error.ts';
 import type { Vitrine } from '../../engine/vitrine.ts';
+import { endMigration } from './end-migration.ts';
 import { findDisks } from './found-disks.ts';
 import { findQemu, type QemuProcess } from './process.ts';
 import { filesIn, type MachineFiles, resolveProfile } from './profile.ts';
@@ -50,7 +51,6 @@ const RESTING: readonly RunState[] = [
   'save-vm',
   'restore-vm',
 ];
-const MIGRATING = ['setup', 'active', 'pre-switchover', 'device', 'cancelling', 'wait-unplug'];
 const LIVE_CAPABILITIES = ['background-snapshot', 'pause-before-switchover', 'postcopy-ram'];
 const LOOK_EVERY_MS = 5;
 /** What was under way may write all of a machine's memory. */
@@ -197,27 +197,20 @@ async function isLinked(existing: string, path: string): Promise<boolean> {
 
 /** Ends what the owner before had under way, and takes away what it left in the machine. Throws `guest-timeout`. */
 async function endWork(qmp: Qmp): Promise<void> {
-  const until = Date.now() + END_TIMEOUT_MS;
-  const wait = async (command: string): Promise<void> => {
-    if (Date.now() > until) throw new VitrineError('guest-timeout', { command, timeoutMs: END_TIMEOUT_MS });
-    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
-  };
-  for (let isFirst = true; ; isFirst = false) {
-    const { status = 'none' } = await qmp.execute('query-migrate');
-    if (!MIGRATING.includes(status)) break;
-    if (isFirst) await qmp.execute('migrate_cancel');
-    await wait('migrate_cancel');
-  }
+  await endMigration(qmp);
   await qmp.execute('migrate-set-capabilities', {
     capabilities: LIVE_CAPABILITIES.map((capability) => ({ capability, state: false })),
   });
+  const until = Date.now() + END_TIMEOUT_MS;
   for (;;) {
     const jobs = await qmp.execute('query-jobs');
     if (jobs.length === 0) break;
     for (const { id, status } of jobs) {
       if (status === 'concluded') await qmp.execute('job-dismiss', { id });
     }
-    await wait('query-jobs');
+    if (Date.now() > until)
+      throw new VitrineError('guest-timeout', { command: 'query-jobs', timeoutMs: END_TIMEOUT_MS });
+    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
   }
   for (const { 'node-name': node } of await qmp.execute('query-named-block-nodes', { flat: true })) {
     if (node?.startsWith(STATE_NODE_PREFIX)) await qmp.execute('blockdev-del', { 'node-name': node });

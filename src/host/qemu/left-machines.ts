@@ -10,6 +10,7 @@ import { randomUUID } from 'node:crypto';
 import { readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isVitrineError, VitrineError } from '../../base/error.ts';
+import { endMigration } from './end-migration.ts';
 import { filesIn, type MachineFiles } from './profile.ts';
 import { connectQmp, type Qmp } from './qmp.ts';
 import type { RunState } from './qmp-commands.ts';
@@ -29,7 +30,6 @@ import { IGNORE_SHARED, STATE_NODE_PREFIX } from './state-transfer.ts';
 
 /** Where a machine is that we stopped, or whose state we were moving. */
 const HELD: readonly RunState[] = ['paused', 'postmigrate', 'finish-migrate', 'save-vm', 'restore-vm'];
-const MIGRATING = ['setup', 'active', 'pre-switchover', 'device', 'cancelling', 'wait-unplug'];
 /** Ids of jobs that `Qmp.runJob` starts. */
 const OUR_JOB = /^v\d+$/;
 const LOOK_EVERY_MS = 5;
@@ -123,23 +123,16 @@ async function claim(files: MachineFiles, note: MachineNote): Promise<boolean> {
 
 /** What the attacher had under way, and what it has in the machine. Throws `guest-timeout`, `guest-lost`. */
 async function takeAway(qmp: Qmp, { ignoredShared }: AttachedNote, wasAtWork: boolean): Promise<void> {
-  const until = Date.now() + END_TIMEOUT_MS;
-  const wait = async (command: string): Promise<void> => {
-    if (Date.now() > until) throw new VitrineError('guest-timeout', { command, timeoutMs: END_TIMEOUT_MS });
-    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
-  };
   // A migration of a machine that we did not hold is its owner's.
-  for (let isFirst = true; wasAtWork; isFirst = false) {
-    const { status = 'none' } = await qmp.execute('query-migrate');
-    if (!MIGRATING.includes(status)) break;
-    if (isFirst) await qmp.execute('migrate_cancel');
-    await wait('migrate_cancel');
-  }
+  if (wasAtWork) await endMigration(qmp);
+  const until = Date.now() + END_TIMEOUT_MS;
   for (;;) {
     const jobs = (await qmp.execute('query-jobs')).filter(({ id }) => OUR_JOB.test(id));
     if (jobs.length === 0) break;
     for (const { id, status } of jobs) if (status === 'concluded') await qmp.execute('job-dismiss', { id });
-    await wait('query-jobs');
+    if (Date.now() > until)
+      throw new VitrineError('guest-timeout', { command: 'query-jobs', timeoutMs: END_TIMEOUT_MS });
+    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
   }
   for (const { 'node-name': node } of await qmp.execute('query-named-block-nodes', { flat: true })) {
     if (node?.startsWith(STATE_NODE_PREFIX)) await qmp.execute('blockdev-del', { 'node-name': node });

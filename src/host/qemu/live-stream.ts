@@ -10,7 +10,7 @@
 // it writes. For the other way QEMU itself waits for us at the end (`pause-before-switchover`).
 //
 // A background snapshot is never cancelled: QEMU 7.2 then leaves the memory that it watches as it is, and the machine hangs at its next
-// write there. One that nobody wants any more is read to its end and told to nobody.
+// write there. One that nobody wants any more is read to its end and told to nobody; where we are killed, our heir does that.
 //
 // RAM has to be in the stream, so `x-ignore-shared` is off for as long. A machine that writes faster than it is read never comes
 // to a rest that short; it is given a longer one step by step, and what it took is reported.
@@ -25,6 +25,7 @@ import { throwIfAborted } from '../../base/work.ts';
 import type { Qmp } from './qmp.ts';
 import { IGNORE_SHARED } from './state-transfer.ts';
 import { type PageListener, type ParsedStream, type ParseOptions, parseStream } from './stream/index.ts';
+import { StreamHeir } from './stream-heir.ts';
 
 /** The rest that is asked for at first, and where it ends: twice as long each time. */
 const FIRST_REST_MS = 3;
@@ -76,10 +77,10 @@ export async function streamLive(
   await rm(path, { force: true });
   const server = createServer();
   const rest = new Rest(qmp);
+  const source = new Source(server, method === 'background-snapshot');
   try {
     await listen(server, path);
     await setCapabilities(qmp, { method, isLive: true, waits: atInstant !== undefined });
-    const source = new Source(server);
     const first = new FirstPage();
     let room: undefined | Promise<void>;
     const reading = parseStream(
@@ -120,6 +121,7 @@ export async function streamLive(
     }
   } finally {
     rest.close();
+    source.end();
     server.close();
     await rm(path, { force: true });
     if (qmp.isOpen) await setCapabilities(qmp, { method, isLive: false, waits: atInstant !== undefined });
@@ -266,9 +268,13 @@ class Source {
   readonly #end = new AbortController();
   #socket: Socket | undefined;
   #isDrained = false;
+  readonly #isInherited: boolean;
+  #heir: StreamHeir | undefined;
 
-  constructor(server: Server) {
+  /** `isInherited`: it is read to its end even where we are killed. */
+  constructor(server: Server, isInherited: boolean) {
     this.#server = server;
+    this.#isInherited = isInherited;
   }
 
   /** Each time when there is room for it. The connection stays when nobody asks for more. */
@@ -276,6 +282,7 @@ class Source {
     const { signal } = this.#end;
     const [socket] = (await once(this.#server, 'connection', { signal })) as [Socket];
     this.#socket = socket;
+    if (this.#isInherited) this.#heir = new StreamHeir(socket);
     const end = (): void => void socket.destroy();
     signal.addEventListener('abort', end, { once: true });
     if (signal.aborted) end();
@@ -294,6 +301,7 @@ class Source {
   }
 
   end(): void {
+    this.#heir?.close();
     this.#end.abort();
   }
 }

@@ -79,7 +79,8 @@ export interface QmpCommands {
     {
       readonly status?: string;
       readonly 'error-desc'?: string;
-      readonly ram?: { readonly 'dirty-sync-count'?: number };
+      /** `transferred` in bytes. */
+      readonly ram?: { readonly 'dirty-sync-count'?: number; readonly transferred?: number };
     }
   >;
   readonly 'human-monitor-command': Command<{ readonly 'command-line': string }, string>;

@@ -1,0 +1,42 @@
+// Ending a migration that was left under way by whoever began it.
+
+import { VitrineError } from '../../base/error.ts';
+import type { Qmp } from './qmp.ts';
+
+const MIGRATING = ['setup', 'active', 'pre-switchover', 'device', 'cancelling', 'wait-unplug'];
+const LOOK_EVERY_MS = 5;
+/** Without anything sent, it does not end by itself. */
+const END_TIMEOUT_MS = 60_000;
+
+/**
+ * Cancels it; one that is a background snapshot is waited for, since QEMU 7.2 must not cancel those and somebody reads them to their end
+ * (`stream-heir.ts`). Throws `guest-timeout`, `guest-lost`.
+ */
+export async function endMigration(qmp: Qmp): Promise<void> {
+  const capabilities = await qmp.execute('query-migrate-capabilities');
+  const isSnapshot = capabilities.some(
+    ({ capability, state }) => capability === 'background-snapshot' && state,
+  );
+  if (isSnapshot && (await comesToItsEnd(qmp))) return;
+  const { status = 'none' } = await qmp.execute('query-migrate');
+  if (!MIGRATING.includes(status)) return;
+  await qmp.execute('migrate_cancel');
+  if (await comesToItsEnd(qmp)) return;
+  throw new VitrineError('guest-timeout', { command: 'migrate_cancel', timeoutMs: END_TIMEOUT_MS });
+}
+
+/** False where it is under way and nothing more was sent for a minute. */
+async function comesToItsEnd(qmp: Qmp): Promise<boolean> {
+  let sentBytes: number | undefined;
+  let until = Date.now() + END_TIMEOUT_MS;
+  for (;;) {
+    const { status = 'none', ram } = await qmp.execute('query-migrate');
+    if (!MIGRATING.includes(status)) return true;
+    if (ram?.transferred !== sentBytes) {
+      sentBytes = ram?.transferred;
+      until = Date.now() + END_TIMEOUT_MS;
+    }
+    if (Date.now() > until) return false;
+    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+  }
+}
