@@ -14,7 +14,7 @@ import { ensureArmCompiler } from './setup/arm-compiler.mjs';
 import { run } from './setup/child.mjs';
 import { ensureChromium } from './setup/chromium.mjs';
 import { ensureQemu, tellQemus } from './setup/qemu.mjs';
-import { failuresOf, lineOf, sumOf, tallyOfCheck, tallyOfVitest } from './setup/tally.mjs';
+import { closingLineOf, failuresOf, lineOf, sumOf, tallyOfCheck, tallyOfVitest } from './setup/tally.mjs';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const MINIMUM_NODE = [20, 19];
@@ -161,7 +161,7 @@ function close(results) {
   for (const { name } of left) say(`${name.padEnd(10)} LEFT OUT, as asked`);
   const sum = sumOf(results.map(({ tally }) => tally));
   if (sum.passed + sum.failed === 0) sum.failed = 1;
-  say(lineOf(sum));
+  say(closingLineOf(sum));
   return sum.failed === 0 ? 0 : 1;
 }
 

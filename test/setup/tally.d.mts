@@ -23,3 +23,4 @@ export function tallyOfCheck(ok: boolean): Tally;
 export function tallyOfVitest(report: VitestReport | undefined, ok: boolean): Tally;
 export function failuresOf(report: VitestReport | undefined): string[];
 export function lineOf(tally: Tally): string;
+export function closingLineOf(tally: Tally): string;

@@ -67,7 +67,13 @@ function paragraph(file, test, reason = '') {
   return [`${file}: ${test}`, ...lines.map((line) => `  ${line}`)].join('\n');
 }
 
-/** The closing line: `12 passed, 0 failed`, and what was skipped if anything was. */
-export function lineOf({ passed, failed, skipped }) {
-  return `${passed} passed, ${failed} failed${skipped === 0 ? '' : `, ${skipped} skipped`}`;
+/** `12 passed, 0 failed`: the closing line. */
+export function closingLineOf({ passed, failed }) {
+  return `${passed} passed, ${failed} failed`;
+}
+
+/** Of a lane: as the closing line, and what was skipped if anything was. */
+export function lineOf(tally) {
+  const { skipped } = tally;
+  return `${closingLineOf(tally)}${skipped === 0 ? '' : `, ${skipped} skipped`}`;
 }

@@ -1,7 +1,7 @@
 // The closing line of `npm test` is what everybody looks at: nothing may pass by not happening.
 
 import { describe, expect, it } from 'vitest';
-import { failuresOf, lineOf, sumOf, tallyOfCheck, tallyOfVitest } from './tally.mjs';
+import { closingLineOf, failuresOf, lineOf, sumOf, tallyOfCheck, tallyOfVitest } from './tally.mjs';
 
 const file = (...statuses: string[]) => ({
   status: statuses.includes('failed') ? 'failed' : 'passed',
@@ -66,6 +66,7 @@ describe('lineOf', () => {
   it('adds all lanes up', () => {
     const sum = sumOf([tallyOfCheck(true), tallyOfCheck(false), { passed: 3, failed: 0, skipped: 2 }]);
     expect(lineOf(sum)).toBe('4 passed, 1 failed, 2 skipped');
+    expect(closingLineOf(sum)).toBe('4 passed, 1 failed');
     expect(lineOf(tallyOfCheck(true))).toBe('1 passed, 0 failed');
   });
 });
