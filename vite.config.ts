@@ -39,8 +39,15 @@ const licenses = collectLicenses();
 
 export default defineConfig({
   base: './',
+  publicDir: 'src/app/public',
   plugins: [serveGuestImages(), addContentSecurityPolicy(), compileAhead(), ...licenses.page],
-  build: { outDir: 'dist/page', target: 'es2022', emptyOutDir: true },
+  build: {
+    outDir: 'dist/page',
+    target: 'es2022',
+    // The first with `light-dark()`: what stands in for it in older ones does not follow the meta element.
+    cssTarget: ['chrome123', 'firefox120', 'safari17.5'],
+    emptyOutDir: true,
+  },
   worker: { format: 'es', plugins: () => licenses.worker },
   // Workers load a guest when it is opened; a dependency found only then would reload the page.
   optimizeDeps: { entries: ['index.html', 'workers/*.ts', 'src/app/guests/*.ts'] },

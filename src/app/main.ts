@@ -6,6 +6,7 @@ import { element } from './dom.ts';
 import { loadFonts } from './fonts.ts';
 import { FuzzPane } from './fuzz-pane.ts';
 import type { HostPane } from './host-pane.ts';
+import { lookControl } from './look.ts';
 import { MachineTabs } from './machine-tabs.ts';
 import { MainThread } from './main-thread.ts';
 import { MemoryPane } from './memory-pane.ts';
@@ -71,7 +72,7 @@ async function buildPage(): Promise<void> {
   screens.start();
   await nextPaint();
   void openEngine();
-  document.querySelector('header')?.append(new PlatformBar(workspace).element);
+  document.querySelector('header')?.append(lookControl(), new PlatformBar(workspace).element);
   await nextPaint();
 
   let memory: MemoryPane | undefined;

@@ -3,6 +3,7 @@
 // last one counts. Where a machine's moments come from its pane says, which shows the line anew when they change.
 
 import { element, field } from './dom.ts';
+import { followLook, type LookFollower } from './look.ts';
 import { formatBack, formatCount } from './quantity.ts';
 import { drawTimeline, type Moment } from './rewind-timeline.ts';
 
@@ -18,7 +19,7 @@ export interface LineWords {
   readonly bookmarkCount: number;
 }
 
-export class MomentLine {
+export class MomentLine implements LookFollower {
   readonly element: HTMLElement;
   readonly #go: (id: string) => Promise<boolean>;
   readonly #canvas = element('canvas', { className: 'timeline', attributes: { role: 'img' } });
@@ -43,6 +44,11 @@ export class MomentLine {
       field('Moment', this.#slider, 'field moment'),
       element('div', { className: 'ends' }, this.#oldest, this.#here),
     );
+    followLook(this);
+  }
+
+  showLook(): void {
+    drawTimeline(this.#canvas, this.#line);
   }
 
   /** Whether the machine is on its way to a moment. */

@@ -3,13 +3,24 @@
 
 import type { RegionDiff } from '../engine/diff.ts';
 import { element } from './dom.ts';
+import { currentLook, followLook, type Look, type LookFollower } from './look.ts';
 import { formatAddress, formatCount } from './quantity.ts';
 
 const MAX_CELLS = 4096;
 const WIDTH = 768;
-const UNCHANGED = '#232b3a';
-/** From a block with one changed page to one in which all changed. */
-const SHADES = ['#3a9ab3', '#2fb88f', '#7ad151', '#fde725'] as const;
+
+/** What a map is drawn with; its ground is `--well` of page.css. */
+interface Palette {
+  readonly equal: string;
+  readonly cursor: string;
+  /** From a block with one changed page to one in which all changed: ever further from the ground. */
+  readonly shades: readonly [string, string, string, string];
+}
+
+export const MAP_PALETTES: Readonly<Record<Look, Palette>> = {
+  dark: { equal: '#232b3a', cursor: '#ffffff', shades: ['#3a9ab3', '#2fb88f', '#7ad151', '#fde725'] },
+  light: { equal: '#d5dce7', cursor: '#000000', shades: ['#3187a1', '#26708e', '#443983', '#440154'] },
+};
 
 export interface PageMapOptions {
   /** Where the region begins for the guest, or 0. */
@@ -17,7 +28,7 @@ export interface PageMapOptions {
   readonly onChoose: (page: number) => void;
 }
 
-export class PageMap {
+export class PageMap implements LookFollower {
   readonly element: HTMLElement;
   readonly #diff: RegionDiff;
   readonly #address: number;
@@ -66,8 +77,13 @@ export class PageMap {
       this.#changed.findIndex((count) => count > 0),
     );
     this.element = element('div', { className: 'map' }, this.#canvas, this.#status);
+    followLook(this);
     this.#draw();
     this.#describe(this.#cursor);
+  }
+
+  showLook(): void {
+    this.#draw();
   }
 
   get #cellSize(): number {
@@ -79,24 +95,26 @@ export class PageMap {
     if (context === null) return;
     context.clearRect(0, 0, this.#canvas.width, this.#canvas.height);
     const size = this.#cellSize;
+    const { equal, cursor, shades } = MAP_PALETTES[currentLook()];
     for (const [cell, count] of this.#changed.entries()) {
       const x = (cell % this.#columns) * size;
       const y = Math.floor(cell / this.#columns) * size;
       const inset = count > 0 ? 0.5 : size / 4;
-      context.fillStyle = count > 0 ? this.#shade(count) : UNCHANGED;
+      context.fillStyle = count > 0 ? shades[this.#shade(count)] : equal;
       context.fillRect(x + inset, y + inset, size - 2 * inset, size - 2 * inset);
     }
     const x = (this.#cursor % this.#columns) * size;
     const y = Math.floor(this.#cursor / this.#columns) * size;
-    context.strokeStyle = '#ffffff';
+    context.strokeStyle = cursor;
     context.lineWidth = 2;
     context.strokeRect(x, y, size, size);
   }
 
-  #shade(count: number): string {
-    const share = (count - 1) / Math.max(1, this.#pagesACell - 1);
-    if (this.#pagesACell === 1) return SHADES[2];
-    return SHADES[Math.min(SHADES.length - 1, Math.floor(share * SHADES.length))] ?? SHADES[0];
+  #shade(count: number): 0 | 1 | 2 | 3 {
+    if (this.#pagesACell === 1) return 2;
+    const share = (count - 1) / (this.#pagesACell - 1);
+    // Safe: no block has more changed pages than pages.
+    return Math.min(3, Math.floor(share * 4)) as 0 | 1 | 2 | 3;
   }
 
   #cellAt(event: MouseEvent): number | undefined {

@@ -2,15 +2,29 @@
 // page, and a guest runs without it. Shift+Tab is left to the page, so that the keyboard cannot be caught here.
 
 import '@xterm/xterm/css/xterm.css';
-import type { Terminal } from '@xterm/xterm';
+import type { ITheme, Terminal } from '@xterm/xterm';
 import { element } from './dom.ts';
 import { loadTerminalFonts } from './fonts.ts';
+import { currentLook, followLook, type Look, type LookFollower } from './look.ts';
 import { nextPaint } from './turns.ts';
 
 const FONT_SIZE = 13;
 const FONT = "ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace";
 const MAX_COLUMNS = 120;
 const MIN_COLUMNS = 20;
+/** Grounds are `--well` of page.css. The colours a guest asks for are the terminal's own, darkened or lightened until they can be read. */
+export const TERMINAL_THEMES: Readonly<Record<Look, ITheme>> = {
+  dark: { background: '#0b0e14', foreground: '#d5d9e0', cursor: '#7fd1c7' },
+  light: {
+    background: '#f7f9fc',
+    foreground: '#10151f',
+    cursor: '#00665b',
+    cursorAccent: '#f7f9fc',
+    selectionBackground: '#b3d4f5',
+  },
+};
+/** Of text to its ground, as WCAG's AA has it. */
+const CONTRAST = 4.5;
 
 /** What a terminal shows and types into: a machine of this page, or the console of one far away. */
 export interface TerminalPeer {
@@ -20,7 +34,7 @@ export interface TerminalPeer {
   showOutput(listener: (text: string) => void): void;
 }
 
-export class TerminalView {
+export class TerminalView implements LookFollower {
   readonly element: HTMLElement;
   readonly #rows: number;
   #terminal: Terminal | null = null;
@@ -48,7 +62,8 @@ export class TerminalView {
       fontFamily: FONT,
       scrollback: 5000,
       cursorBlink: !matchMedia('(prefers-reduced-motion: reduce)').matches,
-      theme: { background: '#0b0e14', foreground: '#d5d9e0', cursor: '#7fd1c7' },
+      minimumContrastRatio: CONTRAST,
+      theme: TERMINAL_THEMES[currentLook()],
     });
     terminal.attachCustomKeyEventHandler((event) => !(event.key === 'Tab' && event.shiftKey));
     terminal.onData((text) => machine.write(text));
@@ -56,9 +71,16 @@ export class TerminalView {
     terminal.open(this.element);
     terminal.textarea?.setAttribute('aria-label', `Terminal of ${machine.name}; Shift+Tab leaves it`);
     this.#terminal = terminal;
+    followLook(this);
+    // It may have changed while the terminal was made.
+    this.showLook(currentLook());
     await nextPaint();
     machine.showOutput((text) => terminal.write(text));
     new ResizeObserver(() => this.#fit()).observe(this.element);
+  }
+
+  showLook(look: Look): void {
+    if (this.#terminal !== null) this.#terminal.options.theme = TERMINAL_THEMES[look];
   }
 
   focus(): void {
