@@ -3,6 +3,8 @@
 import type { MachineFacts } from '../../bridge/host.ts';
 import { countLazySpares, type LazyMachineOptions } from '../qemu/lazy-machine.ts';
 import type { QemuProfile } from '../qemu/profile.ts';
+import type { QemuGuest } from '../qemu/qemu-guest.ts';
+import type { QemuMachineStatus } from '../qemu/qemu-machine.ts';
 import type { SpareProcesses } from '../qemu/spare-processes.ts';
 import type { MachineRecipe } from './qemu-arguments.ts';
 
@@ -31,4 +33,32 @@ export async function spareFacts(
 ): Promise<MachineFacts> {
   const spareProcesses = spares === undefined ? 0 : await countLazySpares(spares, profile, options);
   return spareProcesses === 0 ? {} : { spareProcesses };
+}
+
+/** Of a machine with a doorbell: what its guest may ask for, and how often it did. */
+export function bellFacts({ doorbell: words }: MachineRecipe, { doorbell }: QemuGuest): MachineFacts {
+  if (doorbell === undefined) return {};
+  const { rings, saves, resets, refused } = doorbell.counts;
+  const allowed = words?.join(', ') ?? 'nobody serves it';
+  return { doorbell: allowed, bellRings: rings, bellSaves: saves, bellResets: resets, bellRefused: refused };
+}
+
+/** What its process says of itself. */
+export function statusFacts(status: QemuMachineStatus): MachineFacts {
+  return {
+    qemu: status.version,
+    qemuState: status.state,
+    pid: status.pid,
+    machine: status.machine,
+    accelerator: status.accelerator,
+    cpus: status.cpus,
+    memoryBytes: status.memoryBytes,
+    usedMemoryBytes: status.usedMemoryBytes,
+    ...(status.freePages === null ? {} : { freePages: status.freePages }),
+    savedBy: status.save.by,
+    savedByBecause: status.save.because,
+    restoresInPlace: status.restore.works,
+    restoresInPlaceBecause: status.restore.because,
+    ...(status.said === '' ? {} : { said: status.said.slice(-1_024) }),
+  };
 }

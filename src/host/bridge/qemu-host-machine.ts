@@ -21,17 +21,19 @@ import type { SnapshotId } from '../../engine/snapshot.ts';
 import type { Vitrine } from '../../engine/vitrine.ts';
 import { type ServedBellRing, serveBell } from '../qemu/bell-service.ts';
 import type { KeptMachine } from '../qemu/kept-machine.ts';
-import { type LazyHelp, type LazyMachine, openLazyMachine } from '../qemu/lazy-machine.ts';
+import type { LazyHelp, LazyMachine, LazyMachineOptions } from '../qemu/lazy-machine.ts';
+import { openLazyMachine } from '../qemu/lazy-machine.ts';
 import { resolveProfile } from '../qemu/profile.ts';
 import { openQemuMachine, type QemuMachine, type QemuMachineOptions } from '../qemu/qemu-machine.ts';
 import type { QuickenReport } from '../qemu/quicken.ts';
 import { discardRunDirectory, endProcess, isAlive, readNote } from '../qemu/run-directory.ts';
 import type { SerialLine } from '../qemu/serial-line.ts';
 import type { ClonePools } from './clone-pools.ts';
-import { becauseOf, recipeFacts, spareFacts } from './machine-facts.ts';
+import { becauseOf, bellFacts, recipeFacts, spareFacts, statusFacts } from './machine-facts.ts';
 import { namedRegisters } from './named-registers.ts';
 import { pokeGuest } from './poke-guest.ts';
 import type { MachineRecipe } from './qemu-arguments.ts';
+import { rehearse } from './rehearse.ts';
 import { connectScreen } from './screen-socket.ts';
 
 export class QemuHostMachine implements HostMachine {
@@ -115,29 +117,15 @@ export class QemuHostMachine implements HostMachine {
     }
     if (this.#stray !== null) return { ...known, ended: this.#ended, pid: this.#stray.qemu.pid };
     if (this.#qemu === null) return { ...known, ended: this.#ended };
-    const status = await this.#qemu.status();
     return {
       ...(this.#wasFound ? { found: 'it went on without its bridge, and this one took it over' } : {}),
       ...(this.#qemu.guest.isTorn
         ? { needsRestore: 'its bridge was killed in the middle of a restore' }
         : {}),
       sharesRam: this.#closeShared !== null || this.#foundSharing,
-      qemu: status.version,
-      qemuState: status.state,
-      pid: status.pid,
-      machine: status.machine,
-      accelerator: status.accelerator,
       ...becauseOf(this.recipe),
-      cpus: status.cpus,
-      memoryBytes: status.memoryBytes,
-      usedMemoryBytes: status.usedMemoryBytes,
-      ...this.#bellFacts(this.#qemu),
-      ...(status.freePages === null ? {} : { freePages: status.freePages }),
-      savedBy: status.save.by,
-      savedByBecause: status.save.because,
-      restoresInPlace: status.restore.works,
-      restoresInPlaceBecause: status.restore.because,
-      ...(status.said === '' ? {} : { said: status.said.slice(-1_024) }),
+      ...bellFacts(this.recipe, this.#qemu.guest),
+      ...statusFacts(await this.#qemu.status()),
     };
   }
 
@@ -246,14 +234,20 @@ export class QemuHostMachine implements HostMachine {
     await pokeGuest(this.#running().guest, range, bytes);
   }
 
-  /** Into a new process. The one that runs ends first: two would fight for one disk. */
+  /** Into a new process. The one that runs ends first: two would fight for one disk. So it is tried before (`rehearse.ts`). */
   async restore(snapshot: SnapshotId, mode: 'fresh' | 'lazy', options: WorkOptions): Promise<RestoreReport> {
-    // Before anything ends: whether there is such a snapshot, and that it can be read.
-    await this.#engine.show(snapshot);
+    const restore = { engine: this.#engine, snapshot, mode, profile: this.recipe.profile } as const;
+    const runs = this.#qemu !== null || this.#lazy !== null;
+    if (!runs) await restore.engine.show(snapshot);
+    else await rehearse({ ...restore, guest: this.#qemu?.guest, options: this.#lazyOptions() });
     await this.stop();
-    if (mode === 'lazy') return this.#startLazily(snapshot);
-    // Safe: with a snapshot there is a report.
-    return (await this.start(snapshot, options))!;
+    try {
+      // Safe: with a snapshot there is a report.
+      return mode === 'lazy' ? await this.#startLazily(snapshot) : (await this.start(snapshot, options))!;
+    } catch (error) {
+      this.#ended = `a restore failed: ${wordsOf(error)}`;
+      throw error;
+    }
   }
 
   /** Ends its process; its snapshots stay. One that runs without us runs on. */
@@ -290,8 +284,7 @@ export class QemuHostMachine implements HostMachine {
   async #startLazily(snapshot: SnapshotId): Promise<RestoreReport> {
     const startMs = SYSTEM_CLOCK.nowMs();
     const { profile } = this.recipe;
-    const options = { ...this.#options(), ...this.#lazily };
-    const lazy = await openLazyMachine(this.name, profile, this.#engine, snapshot, options);
+    const lazy = await openLazyMachine(this.name, profile, this.#engine, snapshot, this.#lazyOptions());
     this.#lazy = lazy;
     lazy.serial.onOutput((bytes) => this.#tell(bytes));
     try {
@@ -329,18 +322,11 @@ export class QemuHostMachine implements HostMachine {
     serveBell(machine, guest.doorbell, { allow, onServed: this.#onRing });
   }
 
-  #bellFacts({ guest }: QemuMachine): MachineFacts {
-    if (guest.doorbell === undefined) return {};
-    const { rings, saves, resets, refused } = guest.doorbell.counts;
-    const doorbell = this.recipe.doorbell?.join(', ') ?? 'nobody serves it';
-    return { doorbell, bellRings: rings, bellSaves: saves, bellResets: resets, bellRefused: refused };
-  }
-
   #loseLazy(lazy: LazyMachine, reason: unknown): void {
     if (this.#lazy !== lazy) return;
     this.#lazy = null;
     this.#state = 'lost';
-    this.#ended = reason instanceof Error ? reason.message : String(reason);
+    this.#ended = wordsOf(reason);
   }
 
   #options(): Pick<QemuMachineOptions, 'disks' | 'keptFor' | 'root'> {
@@ -350,6 +336,10 @@ export class QemuHostMachine implements HostMachine {
       ...(this.#runRoot === undefined ? {} : { root: this.#runRoot }),
       ...(files.length === 0 ? {} : { disks: { folder: this.#diskFolder, files } }),
     };
+  }
+
+  #lazyOptions(): LazyMachineOptions {
+    return { ...this.#options(), ...this.#lazily };
   }
 
   #running(): QemuMachine {
@@ -394,4 +384,8 @@ export class QemuHostMachine implements HostMachine {
     const own = Uint8Array.from(bytes);
     for (const listener of [...this.#listeners]) listener(own);
   }
+}
+
+function wordsOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

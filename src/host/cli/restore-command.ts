@@ -12,7 +12,8 @@ export const restoreCommand = verbCommand({
   help: `vitrine restore web 3f9a
 vitrine restore web 3f9a --fresh
 
-What the machine did since its last save is lost. All or nothing: when it fails, the machine runs on as it was.
+What the machine did since its last save is lost. When it fails, the machine runs on as it was; with --fresh or --lazy, whose new process
+is tried with its files, disks and snapshot before the old one ends, unless the new one fails at loading the state.
 
   --in-place            only pages that differ are written; this is what happens unless told otherwise
   --fresh               into a new process, also when the machine was stopped or lost

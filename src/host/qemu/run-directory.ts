@@ -28,6 +28,8 @@ import { filesIn, type MachineFiles, type QemuProfile } from './profile.ts';
 
 /** Where files are memory. */
 const MEMORY_FILES = '/dev/shm';
+/** What `statfs` says of file systems that lie in memory. */
+const TMPFS = 0x0102_1994;
 /** The kernel takes socket paths of 107 bytes. */
 const MAX_SOCKET_PATH_BYTES = 107;
 
@@ -127,6 +129,13 @@ export async function rootsThere(root?: string): Promise<string[]> {
     if (isOurs) found.push(one);
   }
   return found;
+}
+
+/** Throws `unsupported` where files at `path` are not memory: there RAM cannot come as it is touched. */
+export async function inMemoryFiles(path: string): Promise<void> {
+  if ((await statfs(path)).type === TMPFS) return;
+  const missing = `memory files: a machine's RAM has to be in ${MEMORY_FILES} or another tmpfs for this`;
+  throw new VitrineError('unsupported', { missing, path });
 }
 
 /** Removes a directory that no process uses. */

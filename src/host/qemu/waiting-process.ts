@@ -17,6 +17,7 @@ import { launchWith } from './launch-with.ts';
 import type { LaunchOptions, QemuProcess } from './process.ts';
 import { type QemuProfile, type ResolvedProfile, resolveProfile } from './profile.ts';
 import { isRefusal, type Qmp } from './qmp.ts';
+import { inMemoryFiles } from './run-directory.ts';
 import { connectSerial, type SerialLine } from './serial-line.ts';
 import { IGNORE_SHARED } from './state-transfer.ts';
 
@@ -43,6 +44,7 @@ export async function launchWaiting(name: string, shape: WaitingShape): Promise<
     const args = [...(profile.args ?? []), '-incoming', 'defer'];
     const options = root === undefined ? {} : { root };
     process = await launchWith(disks, name, { ...profile, args }, options);
+    if (shape.ram === 'touched') await inMemoryFiles(process.files.directory);
     const [serial] = await Promise.all([connectSerial(process.files), listen(process, shape.ram)]);
     return new WaitingProcess(name, process, serial, disks);
   } catch (error) {
