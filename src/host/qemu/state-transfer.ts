@@ -11,6 +11,7 @@
 //
 // RAM has to be in place before state goes in: virtio devices read their queues from it.
 
+import { readFileSync } from 'node:fs';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { VitrineError } from '../../base/error.ts';
@@ -68,7 +69,8 @@ export class StateTransfer {
     const filename = join(this.#directory, 'sections');
     // With `live` QEMU would give its disks away, as for a migration.
     await this.#qmp.execute('xen-save-devices-state', { filename, live: false });
-    return parseStream(oneChunk(await readFile(filename)));
+    // At once: it is small and in memory, and the machine would rest for as long as other threads' turns take.
+    return parseStream(oneChunk(readFileSync(filename)));
   }
 
   /** Device sections and memory blocks. The machine is at rest. */

@@ -102,7 +102,7 @@ export function poke(guest: V86Guest, address: number, bytes: Iterable<number>):
 export async function until(
   condition: () => boolean | Promise<boolean>,
   what: string,
-  limitMs = 20_000,
+  limitMs = 60_000,
 ): Promise<void> {
   const deadline = performance.now() + limitMs;
   while (!(await condition())) {
