@@ -1,5 +1,7 @@
 // `vitrine`: the engine, what it is made of, and the ports to implement. Guests, stores and test suites are sub-paths,
-// so that a page pays only for what it uses.
+// so that a page pays only for what it uses. Declarations say `Symbol.asyncDispose`, which not every project's `lib` has.
+
+/// <reference lib="esnext.disposable" preserve="true" />
 
 export type { OwnedBytes } from './base/bytes.ts';
 export type { Clock } from './base/clock.ts';

@@ -1,5 +1,7 @@
 // `vitrine/bridge`: the machines of a host from outside, and what serves them at a channel.
 
+/// <reference lib="esnext.disposable" preserve="true" />
+
 export { BellBook, type BellBookOptions, type BellEvent, type BellRinging } from './bell-book.ts';
 export {
   type BellInfo,

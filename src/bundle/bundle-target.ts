@@ -4,15 +4,15 @@ import type { OwnedBytes } from '../base/bytes.ts';
 import type { SnapshotReceiver } from '../engine/transfer.ts';
 import { encodeBundleEnd, encodeBundleOpening, encodeBundlePack } from '../format/bundle.ts';
 
-/** Takes bytes of a file, in order; resolves when there is room for more. */
-export type WriteBytes = (bytes: OwnedBytes) => Promise<void>;
+/** Takes bytes of a file, in order, all of them; resolves, to whatever it likes, when there is room for more. */
+export type WriteBytes = (bytes: OwnedBytes) => Promise<unknown>;
 
 /**
  * A target for `sync` that writes a bundle. It holds one pack at a time.
  *
  * What was written is a snapshot only when `sync` has resolved; on failure it is the caller's to remove.
  *
- * @example await sync(vitrine, bundleTarget((bytes) => file.write(bytes)), id, { effort: 'balanced' });
+ * @example await sync(vitrine, bundleTarget((bytes) => file.writeFile(bytes)), id, { effort: 'balanced' });
  */
 export function bundleTarget(write: WriteBytes) {
   return {

@@ -1,5 +1,5 @@
 // A guest made of an emulator whose author helps: the arrays that are its memory, functions that save and load the rest,
-// and a call before each write. README.md of this folder shows it on an emulator of a page.
+// and a call before each write. ADDING.md shows it.
 //
 //   const { guest, beforeWrite } = cooperatingGuest({ machine, regions, devices, tracking: 'marks' });
 //   function store(address, byte) { beforeWrite(address); ram[address] = byte; }
@@ -12,6 +12,7 @@ import { LIMITS } from '../base/limits.ts';
 import { checkRegions, type Region } from '../memory/region.ts';
 import { isShared, type SharedMemory } from '../memory/shared-memory.ts';
 import { regionOf, type Span, spansAtAddress } from '../memory/span.ts';
+import { authored, authoredError } from './authored.ts';
 import type { Barrier, BarrierOptions } from './barrier.ts';
 import { CountedReplay } from './counted-replay.ts';
 import { type DeviceState, DeviceStates } from './device-states.ts';
@@ -211,16 +212,16 @@ export class CooperatingGuest implements Guest {
   async pause(): Promise<void> {
     const { pause } = this.#options;
     if (pause === undefined) return this.#pauseNow();
-    if (this.#guard.pause()) {
-      this.#rested = false;
-      this.#pausing = pause();
-    }
     try {
+      if (this.#guard.pause()) {
+        this.#rested = false;
+        this.#pausing = pause();
+      }
       await this.#pausing;
       this.#rested = true;
     } catch (error) {
       if (this.#guard.state === 'paused') this.#guard.resume();
-      throw error;
+      throw authoredError('pause', error);
     }
   }
 
@@ -260,7 +261,7 @@ export class CooperatingGuest implements Guest {
     const region = regionOf(this.regions, span);
     this.writeListener(region.id)(span.offsetBytes, span.lengthBytes);
     this.#bytes(region).set(from.subarray(0, span.lengthBytes), span.offsetBytes);
-    this.#options.onWritten?.(span);
+    authored('onWritten', () => this.#options.onWritten?.(span));
   }
 
   saveDevices(): DeviceRecord[] {
@@ -288,12 +289,12 @@ export class CooperatingGuest implements Guest {
       this.#rested = true;
     } catch (error) {
       this.#guard.resume();
-      throw error;
+      throw authoredError('pauseNow', error);
     }
   }
 
   #resumeNow(): void {
-    if (this.#guard.resume()) this.#options.resume?.();
+    if (this.#guard.resume()) authored('resume', () => this.#options.resume?.());
   }
 
   /** Also while a pause still waits for the emulator, it is not at rest. */

@@ -3,6 +3,7 @@
 
 import { equalBytes, type OwnedBytes, ownBytes } from '../base/bytes.ts';
 import { isVitrineError, VitrineError } from '../base/error.ts';
+import { authored } from './authored.ts';
 import type { DeviceRecord } from './guest.ts';
 
 /** How one part of a machine's state is saved and loaded. */
@@ -11,7 +12,10 @@ export interface DeviceState {
   readonly version: number;
   /** The same bytes for the same state: no host times, keys in a fixed order. */
   save(): Uint8Array;
-  /** Puts the state back. Whatever it throws refuses the record; parts loaded before it are then put back. */
+  /**
+   * Puts the state back. Whatever it throws refuses the record; the part itself, which may have taken half of it, and those
+   * loaded before it are then loaded with what they held.
+   */
   load(bytes: OwnedBytes): void;
 }
 
@@ -22,27 +26,28 @@ export class DeviceStates {
     this.#states = Object.entries(states);
   }
 
+  /** Throws `guest-failed` when a part's function does. */
   save(): DeviceRecord[] {
     return this.#states.map(([name, state]) => ({
       name,
       version: state.version,
-      bytes: ownBytes(state.save()),
+      bytes: authored(`devices.${name}.save`, () => ownBytes(state.save())),
     }));
   }
 
-  /** Throws `guest-state-invalid`, and then the devices are as they were. */
+  /** Throws `guest-state-invalid`, `guest-failed`, and then the devices are as they were. */
   load(records: readonly DeviceRecord[]): void {
     const found = this.#match(records);
-    // One part alone checks its own bytes; several need a way back.
-    const before = this.#states.length > 1 ? this.save() : [];
+    // The way back. Also of one part alone: an author's function that throws has often set half of its fields.
+    const before = this.save();
     for (const [index, [name, state]] of this.#states.entries()) {
       const bytes = found.get(name)!;
       // What is there already need not be loaded, and cannot be refused.
-      if (before[index] !== undefined && equalBytes(before[index].bytes, bytes)) continue;
+      if (equalBytes(before[index]!.bytes, bytes)) continue;
       try {
         state.load(bytes);
       } catch (cause) {
-        for (let back = index - 1; back >= 0; back--) this.#states[back]![1].load(before[back]!.bytes);
+        for (let back = index; back >= 0; back--) putBack(this.#states[back]![1], before[back]!.bytes);
         if (isVitrineError(cause, 'guest-state-invalid')) throw cause;
         throw new VitrineError('guest-state-invalid', { record: name }, { cause });
       }
@@ -67,5 +72,14 @@ export class DeviceStates {
       if (!found.has(name)) throw new VitrineError('guest-state-invalid', { missing: name });
     }
     return found;
+  }
+}
+
+/** A part that throws here, too, does not keep the others from what they held. */
+function putBack(state: DeviceState, bytes: OwnedBytes): void {
+  try {
+    state.load(bytes);
+  } catch {
+    // What it refused first is the error that counts.
   }
 }

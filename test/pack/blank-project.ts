@@ -99,7 +99,7 @@ export class BlankProject {
   /** Checks a TypeScript file against the declarations of the package; what the compiler says. */
   async compile(name: string, moduleResolution: 'bundler' | 'nodenext'): Promise<string> {
     const module = moduleResolution === 'bundler' ? 'esnext' : 'nodenext';
-    const flags = ['--strict', '--noEmit', '--target', 'es2023', '--lib', 'es2023,dom,esnext.disposable'];
+    const flags = ['--strict', '--noEmit', '--target', 'es2023', '--lib', 'es2023,dom'];
     const args = [...flags, '--module', module, '--moduleResolution', moduleResolution, '--types', '', name];
     try {
       await call(join(ROOT, 'node_modules', '.bin', 'tsc'), args, { cwd: this.folder });
