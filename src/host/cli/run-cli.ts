@@ -1,12 +1,15 @@
-// `vitrine COMMAND …`: finds the command, runs it, and turns what it throws into a line on standard error and an exit code.
+// `vitrine COMMAND …`: finds the command, runs it, and turns what it throws into a line on standard error, one more that says what to do
+// about it, and an exit code.
 //
 //   0  done      1  failed: `vitrine: CODE: message`      2  the command line was not understood
 //   3  not found      4  damaged, or not what it was      5  busy      6  not permitted      7  of another machine or version
 //   8  no space left      9  no connection      130  interrupted
 
 import { VitrineError } from '../../base/error.ts';
+import { adviceOf } from './advice.ts';
 import { type Command, EXIT, EXIT_OF, type Output, type Surroundings, UsageError } from './command.ts';
 import { COMMANDS } from './commands.ts';
+import { findPackage } from './package-place.ts';
 
 /** Nobody interrupts, and nothing is a terminal. */
 const PLAIN: Surroundings = { signal: new AbortController().signal, environment: {}, columns: undefined };
@@ -22,6 +25,10 @@ export async function runCli(
     const command = COMMANDS.find((one) => one.name === rest[0]);
     output.out(command?.help ?? overview());
     return name === undefined ? EXIT.usage : EXIT.done;
+  }
+  if (name === '--version' || name === '-V') {
+    output.out(`${findPackage().version}\n`);
+    return EXIT.done;
   }
   const command = COMMANDS.find((one) => one.name === name);
   if (command === undefined) {
@@ -47,11 +54,13 @@ async function runCommand(
     await command.run(args, output, surroundings);
     return EXIT.done;
   } catch (error) {
-    if (isUsage(error)) {
-      output.error(`vitrine ${command.name}: ${error.message}\nvitrine ${command.name} --help tells more.\n`);
+    const wrong = isUsage(error) ? error.message : wrongField(error);
+    if (wrong !== undefined) {
+      output.error(`vitrine ${command.name}: ${wrong}\nvitrine ${command.name} --help tells more.\n`);
       return EXIT.usage;
     }
-    output.error(`vitrine: ${describe(error)}\n`);
+    const advice = error instanceof VitrineError ? adviceOf(error) : undefined;
+    output.error(`vitrine: ${describe(error)}\n${advice === undefined ? '' : `${advice}\n`}`);
     return (error instanceof VitrineError ? EXIT_OF[error.code] : undefined) ?? EXIT.failed;
   }
 }
@@ -60,6 +69,14 @@ async function runCommand(
 function isUsage(error: unknown): error is Error {
   if (error instanceof UsageError) return true;
   return error instanceof Error && String((error as NodeJS.ErrnoException).code).startsWith('ERR_PARSE_ARGS');
+}
+
+/** Of a field of a request that is not as it has to be: it came from the command line. */
+function wrongField(error: unknown): string | undefined {
+  if (!(error instanceof VitrineError) || error.code !== 'format-range') return undefined;
+  const { record, field, expected, received } = error.data;
+  if (!String(record).endsWith(' request')) return undefined;
+  return `${field} ${received} has to be as ${expected}`;
 }
 
 function describe(error: unknown): string {
@@ -90,5 +107,5 @@ function isNear(a: string, b: string): boolean {
 function overview(): string {
   const width = Math.max(...COMMANDS.map(({ name }) => name.length));
   const lines = COMMANDS.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`);
-  return `vitrine COMMAND …\n\n${lines.join('\n')}\n\nvitrine COMMAND --help tells more.\n`;
+  return `vitrine COMMAND …\n\n${lines.join('\n')}\n\nvitrine COMMAND --help tells more; vitrine --version is this release.\n`;
 }

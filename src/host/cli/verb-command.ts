@@ -59,11 +59,13 @@ const EXIT_HELP = `Exit code: 0 done, 1 failed (vitrine: CODE: message), 2 the c
 /** A command of a verb. */
 export function verbCommand(definition: VerbCommandOptions): Command {
   const { name, summary, needs, words } = definition;
+  const own = definition.help.trimEnd();
+  const hasOptions = /^ /.test(own.slice(own.lastIndexOf('\n') + 1));
   const orStore = needs === 'snapshots' ? ', or without one the store itself' : '';
   return {
     name,
     summary,
-    help: `${definition.help.trimEnd()}\n${COMMON_HELP}${orStore}
+    help: `${own}\n${hasOptions ? '' : '\n'}${COMMON_HELP}${orStore}
   --json                prints one JSON object
   -h, --help            this text
 
