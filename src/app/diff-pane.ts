@@ -3,7 +3,7 @@
 
 import type { DiffReport, RegionDiff } from '../engine/diff.ts';
 import type { SnapshotInfo } from '../engine/snapshot.ts';
-import { button, choice, element, field, form, setOptions } from './dom.ts';
+import { button, choice, element, field, form, reveal, setOptions } from './dom.ts';
 import type { PagePlace } from './memory-pane.ts';
 import {
   findSource,
@@ -97,6 +97,7 @@ export class DiffPane {
     parts.push(element('p', { className: 'hint' }, devices));
     this.#result.replaceChildren(...parts);
     this.#shown = [from, to];
+    reveal(this.#result);
   }
 
   #propose(select: HTMLSelectElement, source: MemorySource): void {

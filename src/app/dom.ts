@@ -55,6 +55,13 @@ export function form(
   return element('form', { className, on: { submit } }, ...children);
 }
 
+/** Scrolls to what was asked for, where not all of it is in view; if it is too high for that, to its beginning. */
+export function reveal(shown: HTMLElement): void {
+  const { top, bottom } = shown.getBoundingClientRect();
+  if (top >= 0 && bottom <= window.innerHeight) return;
+  shown.scrollIntoView({ block: bottom - top > window.innerHeight ? 'start' : 'nearest' });
+}
+
 let fields = 0;
 
 /** A labelled control. The label stands beside it and not around it, so that the label is not also what is chosen. */

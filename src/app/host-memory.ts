@@ -3,7 +3,7 @@
 
 import type { BridgeRange } from '../bridge/fields.ts';
 import type { SnapshotInfo } from '../engine/snapshot.ts';
-import { button, element, field, form } from './dom.ts';
+import { button, element, field, form, reveal } from './dom.ts';
 import { HexView } from './hex-view.ts';
 import type { HostModel } from './host-model.ts';
 import type { Notices } from './notices.ts';
@@ -89,6 +89,7 @@ export class HostMemory {
   async showSnapshot(snapshot: SnapshotInfo): Promise<void> {
     this.#snapshot = snapshot;
     await this.#look();
+    reveal(this.#hex.element);
   }
 
   /** The machine as it is now, at an address. Throws what `peek` throws. */
@@ -96,6 +97,7 @@ export class HostMemory {
     this.#snapshot = null;
     this.#place = { kind: 'address', at };
     await this.#look();
+    reveal(this.#hex.element);
   }
 
   /** A place of the machine as it is now. Throws what `peek` throws. */
@@ -103,6 +105,7 @@ export class HostMemory {
     this.#snapshot = null;
     this.#place = { kind: 'region', region, at: offsetBytes };
     await this.#look();
+    reveal(this.#hex.element);
   }
 
   /** Writes at the place that is shown, and looks again. */

@@ -147,6 +147,8 @@ export class HostPane {
 
   #showLink(state: LinkState): void {
     this.element.classList.toggle('offline', state.kind !== 'open');
+    // What is offered where there is none is known once the host is reached.
+    if (this.model.machines.value.length === 0) this.#showMachines();
     this.#showMachine();
     if (state.kind === 'open') {
       const { software, subject } = this.model.bridge.host;

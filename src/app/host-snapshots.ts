@@ -4,12 +4,12 @@
 import { isVitrineError } from '../base/error.ts';
 import type { Permission } from '../bridge/grant.ts';
 import type { SnapshotInfo } from '../engine/snapshot.ts';
-import { button, element } from './dom.ts';
+import { button, element, reveal } from './dom.ts';
 import type { HostMemory } from './host-memory.ts';
 import type { HostModel } from './host-model.ts';
 import type { Notices } from './notices.ts';
 import { PageMap } from './page-map.ts';
-import { formatBytes, formatCount, formatMs, formatTime } from './quantity.ts';
+import { formatBytes, formatCount, formatMs, formatNumber, formatTime } from './quantity.ts';
 import { askAboutHostRestore } from './question.ts';
 import { titleOf } from './snapshot-order.ts';
 import { allow, type Needs, whyNot } from './why-not.ts';
@@ -168,7 +168,7 @@ export class HostSnapshots {
       const text =
         region.pagesChanged === 0
           ? 'equal'
-          : `${formatCount(region.pagesChanged, 'page')} of ${region.pageCount} differ (${formatBytes(region.pagesChanged * region.pageBytes)})`;
+          : `${formatCount(region.pagesChanged, 'page')} of ${formatNumber(region.pageCount)} differ (${formatBytes(region.pagesChanged * region.pageBytes)})`;
       parts.push(element('p', { className: 'region-line' }, element('strong', {}, region.name), ` ${text}`));
       if (region.pagesChanged === 0) continue;
       const onChoose = (page: number): void =>
@@ -178,6 +178,7 @@ export class HostSnapshots {
       parts.push(new PageMap(region, { address: 0, onChoose }).element);
     }
     this.#difference.replaceChildren(...parts);
+    reveal(this.#difference);
   }
 
   async #fetch(snapshot: SnapshotInfo): Promise<void> {
@@ -186,7 +187,7 @@ export class HostSnapshots {
       report.wasThere
         ? `“${titleOf(snapshot)}” is in this browser already.`
         : `“${titleOf(snapshot)}” is in this browser: ${formatCount(report.objectsSent, 'object')} of ` +
-            `${report.objectsOffered} sent, ${formatBytes(report.bytesSent)}.`,
+            `${formatNumber(report.objectsOffered)} sent, ${formatBytes(report.bytesSent)}.`,
     );
   }
 

@@ -83,7 +83,7 @@ async function buildPage(): Promise<void> {
       const parent = workspace.snapshots.value.find(({ id }) => id === snapshot.parent);
       if (parent !== undefined) void diff?.compare(parent, { kind: 'snapshot', snapshot });
     },
-    lookInside: (snapshot) => void memory?.show({ kind: 'snapshot', snapshot }),
+    lookInside: (snapshot) => void memory?.lookInside({ kind: 'snapshot', snapshot }),
   });
   right.append(section('Snapshots', new SaveForm(workspace, notices).element, list.element));
   await nextPaint();

@@ -1,7 +1,7 @@
 // Memory as bytes: of a machine as it runs, a few times a second, or of any snapshot; alone, or against another source with
 // the differing bytes marked. Live bytes are marked where they changed since the last look.
 
-import { choice, element, field, form, setOptions } from './dom.ts';
+import { choice, element, field, form, reveal, setOptions } from './dom.ts';
 import { catalogEntryOf } from './guests/catalog.ts';
 import { HexView } from './hex-view.ts';
 import {
@@ -78,6 +78,12 @@ export class MemoryPane {
     setInterval(() => this.#refresh(), TORN_REFRESH_MS);
   }
 
+  /** As `show`, and scrolls there: whoever asks for it may be at another end of the page. */
+  async lookInside(source: MemorySource): Promise<void> {
+    await this.show(source);
+    reveal(this.element);
+  }
+
   /** Shows a source. */
   async show(source: MemorySource, against?: MemorySource): Promise<void> {
     this.#listSources();
@@ -100,6 +106,7 @@ export class MemoryPane {
     const row = Math.floor(Math.max(0, first) / this.#hex.columns) * this.#hex.columns;
     this.#region.value = region.guestAddress === null ? region.name : BY_ADDRESS;
     this.#go(page.offsetBytes + row + (region.guestAddress ?? 0));
+    reveal(this.element);
   }
 
   /** Reads and shows; a failure is shown in the pane. */

@@ -3,6 +3,7 @@
 
 import { ERRORS, isVitrineError } from '../base/error.ts';
 import { button, element } from './dom.ts';
+import { keepFocus } from './keep-focus.ts';
 
 const MAX_SHOWN = 4;
 
@@ -39,14 +40,20 @@ export class Notices {
     this.#show('error', describe(error, what), actions);
   }
 
-  /** Runs `work` and shows its failure; resolves with undefined then. A cancelled work is told, not an error. */
+  /**
+   * Runs `work` and shows its failure; resolves with undefined then. A cancelled work is told, not an error. What was used for it has
+   * the keyboard again afterwards.
+   */
   async guard<T>(what: string, work: () => Promise<T>): Promise<T | undefined> {
+    const giveBackFocus = keepFocus();
     try {
       return await work();
     } catch (error) {
       if (isVitrineError(error, 'aborted')) this.tell(`${what} was cancelled; nothing was changed.`);
       else this.error(error, what);
       return undefined;
+    } finally {
+      void giveBackFocus();
     }
   }
 

@@ -47,7 +47,8 @@ export class ScreenChannel implements RfbChannel {
   #end(reason: string): void {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
-    this.onclose?.({ code: 1000, reason });
+    // Later, as a WebSocket does: noVNC begins to wait for it after it has closed.
+    queueMicrotask(() => this.onclose?.({ code: 1000, reason }));
   }
 }
 

@@ -73,6 +73,17 @@ it('opens by its address, isolated, with a guest that runs and no policy broken'
   await page.close();
 });
 
+it('says what can be done where there is no machine', async () => {
+  const { page } = await openTab();
+  await page.goto(bridge.origin);
+  await page.getByText('Connected to vitrine', { exact: false }).waitFor();
+  // The host of this test may be without QEMU.
+  const canStart = await page.locator('summary', { hasText: 'Start a machine' }).isVisible();
+  const said = canStart ? 'There is no machine yet: start one below' : 'There is no machine that you may see';
+  await page.getByText(said, { exact: false }).waitFor();
+  await page.close();
+});
+
 it('is not opened by the same address again', async () => {
   const other = await openHarness();
   try {

@@ -75,7 +75,7 @@ it('saves a machine, restores and compares it', async () => {
   // The keyboard is where it was.
   expect(await button('Save pulse-one').evaluate((element) => element === document.activeElement)).toBe(true);
   await button('Compare with now').click();
-  await host.getByText(/pages? of \d+ differ/).waitFor();
+  await host.getByText(/pages? of [\d,]+ differ/).waitFor();
   await button('Restore').click();
   await page.getByRole('dialog').getByRole('button', { name: 'Save first, then restore' }).click();
   await shown(/pulse-one is at “a host snapshot”/);
