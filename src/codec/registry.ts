@@ -22,8 +22,15 @@ const EFFORTS = {
 /** A frame that a codec made this much smaller is not tried with the next: sparse ones are, and would only take longer. */
 const SMALL_ENOUGH = 1 / 8;
 
-/** The codecs that have to be prepared to save with an effort. */
+/** The codecs that have to be prepared to save with an effort. Throws `argument-invalid` for one that there is not. */
 export function codecsOf(effort: Effort): readonly number[] {
+  if (!Object.hasOwn(EFFORTS, effort)) {
+    throw new VitrineError('argument-invalid', {
+      name: 'effort',
+      value: String(effort),
+      known: Object.keys(EFFORTS),
+    });
+  }
   return [RAW_ID, ...EFFORTS[effort]];
 }
 

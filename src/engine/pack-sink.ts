@@ -264,12 +264,17 @@ export class PackSink {
 
   async #putPack({ name, bytes, index }: FinishedPack): Promise<void> {
     const hex = toHex(name);
-    const puts = [this.#store.put(`${PACK_PREFIX}${hex}`, bytes)];
+    const puts = [this.#putObject(`${PACK_PREFIX}${hex}`, bytes)];
     // At once, so that the medium is waited for once: a record whose pack never came is passed over.
-    if (bytes.length > SMALL_PACK_BYTES) puts.push(this.#store.put(`${INDEX_PREFIX}${hex}`, index.bytes));
+    if (bytes.length > SMALL_PACK_BYTES) puts.push(this.#putObject(`${INDEX_PREFIX}${hex}`, index.bytes));
     for (const put of await Promise.allSettled(puts)) if (put.status === 'rejected') throw put.reason;
     this.#packs.add(hex);
     this.#objects.addPack(hex, index);
+  }
+
+  /** Its failure is in the promise, also of a store that throws before it has one: what is on its way beside it is awaited. */
+  async #putObject(key: string, bytes: OwnedBytes): Promise<void> {
+    await this.#store.put(key, bytes);
   }
 
   #newWriter(): PackWriter {

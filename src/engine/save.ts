@@ -161,7 +161,8 @@ async function saveInto(
   const digest = parts.digester.digest(bytes);
   const id = toHex(digest);
   // It is no snapshot before its ref names it: it need not wait for the packs, nor they for it.
-  await bothOf(sink.finish(), parts.store.put(manifestKey(id), bytes));
+  const putManifest = async (): Promise<void> => parts.store.put(manifestKey(id), bytes);
+  await bothOf(sink.finish(), putManifest());
   throwIfAborted(options.signal);
   options.onProgress?.({ phase: 'commit', done: 0, total: 1, unit: 'objects' });
   await parts.store.compareAndSwap(snapshotRef(id), null, digest);

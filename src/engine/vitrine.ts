@@ -97,7 +97,11 @@ export class Vitrine {
    */
   adopt(name: string, tracker: Tracker, after: SnapshotId | null = null): Machine {
     if (!MACHINE_NAME_PATTERN.test(name))
-      throw new VitrineError('argument-invalid', { name: 'name', value: name });
+      throw new VitrineError('argument-invalid', {
+        name: 'name',
+        value: name,
+        form: MACHINE_NAME_PATTERN.source,
+      });
     const machine = new Machine(
       name,
       tracker,

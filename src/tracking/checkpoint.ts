@@ -96,8 +96,12 @@ export class Checkpoint {
       if (listener !== undefined) this.#tellDifferences(listener);
     } catch (error) {
       for (const { span, bytes } of this.#aside.newestFirst()) {
-        const written = this.#guest.writePages(span, bytes);
-        if (written !== undefined) yield written;
+        try {
+          const written = this.#guest.writePages(span, bytes);
+          if (written !== undefined) yield written;
+        } catch {
+          // A guest that fails at one page again still gets the others; the first error is the one that counts.
+        }
       }
       throw error;
     } finally {

@@ -38,12 +38,21 @@ export async function swapIn(
     await guest.loadDevices(devices);
   } catch (error) {
     for (const { region, offsetBytes, bytes } of replaced.reverse()) {
-      await guest.writePages({ region, offsetBytes, lengthBytes: bytes.length }, bytes);
+      await asFarAsItGoes(() => guest.writePages({ region, offsetBytes, lengthBytes: bytes.length }, bytes));
     }
-    await guest.loadDevices(devicesBefore);
+    await asFarAsItGoes(() => guest.loadDevices(devicesBefore));
     throw error;
   }
   return replaced.length;
+}
+
+/** On the way back: a guest that fails at one page again still gets the others. The first error is the one that counts. */
+async function asFarAsItGoes(work: () => void | Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch {
+    // The caller throws what began it.
+  }
 }
 
 /** Copies what is about to be replaced; answers with the differing pages, counted from the chunk's first. */

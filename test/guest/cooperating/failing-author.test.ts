@@ -133,4 +133,22 @@ describe('the functions of an author', () => {
     await failing.machine.restore(failing.snapshot.id);
     expect(stateOf(failing)).toEqual({ a: 1, b: 2, ram: new Uint8Array(4096) });
   });
+
+  it('onWritten: one that throws at the last page has all pages put back', async () => {
+    let writes = 0;
+    const failing = await openWritten({
+      onWritten() {
+        if (++writes >= 3) throw new TypeError('a bug');
+      },
+    });
+    for (let at = 0; at < failing.ram.length; at += 512) failing.ram.fill(0, at, at + 256);
+    const before = stateOf(failing);
+    await expect(failing.machine.restore(failing.snapshot.id)).rejects.toMatchObject({
+      code: 'guest-failed',
+    });
+    expect(stateOf(failing)).toEqual(before);
+    writes = 0;
+    expect(() => failing.tracker.resetNow()).toThrow(/guest-failed/);
+    expect(stateOf(failing)).toEqual(before);
+  });
 });
