@@ -84,7 +84,8 @@ export class Keyring {
   bearer(headers: IncomingHttpHeaders): Identity | undefined {
     const { authorization } = headers;
     if (authorization === undefined) return undefined;
-    const token = /^Bearer ([A-Za-z0-9_-]{20,128})$/.exec(authorization)?.[1] ?? '';
+    // The characters that RFC 6750 has for tokens: base64 among them, as `openssl rand` writes it.
+    const token = /^Bearer ([A-Za-z0-9._~+/-]{20,128}={0,2})$/.exec(authorization)?.[1] ?? '';
     // All of them, whichever matches: the time tells nothing.
     const matching = this.#tokens.filter(({ digest }) => isSecret(token, digest));
     if (matching[0] === undefined) throw new Refusal('token-invalid');

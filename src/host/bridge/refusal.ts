@@ -32,7 +32,7 @@ export const REFUSALS = {
   'token-invalid': [
     401,
     'The bearer token is not one of this bridge.',
-    'It is in the token file, and new after each start.',
+    'It is in the token file, and new after each start; one of the configuration has 20 to 128 characters.',
   ],
   'key-invalid': [401, 'The address was opened before, or has expired.', 'vitrine open prints another one'],
   'session-missing': [

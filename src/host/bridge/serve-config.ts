@@ -100,7 +100,8 @@ export function readListen(text: string): { readonly host: string; readonly port
 /** `90s`, `30m`, `8h`, in milliseconds. */
 export function readDuration(text: string): number {
   const match = /^(\d{1,6})(s|m|h)$/.exec(text);
-  if (match === null) throw new VitrineError('argument-invalid', { value: text, wants: '90s, 30m or 8h' });
+  if (match === null)
+    throw new VitrineError('argument-invalid', { name: 'idleExit', value: text, wants: '90s, 30m or 8h' });
   return Number(match[1]) * { s: 1_000, m: 60_000, h: 3_600_000 }[match[2] as 's' | 'm' | 'h'];
 }
 

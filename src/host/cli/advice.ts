@@ -5,6 +5,8 @@ import { ERRORS, type VitrineError } from '../../base/error.ts';
 /** One line; undefined where there is nothing to do, as after Ctrl-C. */
 export function adviceOf({ code, data }: VitrineError): string | undefined {
   if (typeof data.hint === 'string') return data.hint;
+  if (typeof data.wants === 'string') return `It takes ${data.wants}.`;
+  if (typeof data.allowedBy === 'string') return `It is allowed by ${data.allowedBy}.`;
   const name = typeof data.machine === 'string' ? data.machine : 'NAME';
   switch (code) {
     case 'aborted':
@@ -26,7 +28,6 @@ export function adviceOf({ code, data }: VitrineError): string | undefined {
     case 'name-ambiguous':
       return data.bridges === undefined ? remedyOf(code) : '"--bridge PORT" or "--store DIR" says which one.';
     case 'busy':
-      if (typeof data.wants === 'string') return `It takes ${data.wants}.`;
       return data.bridge === undefined
         ? remedyOf(code)
         : 'That bridge has the store: end it, or give commands to it.';

@@ -42,6 +42,9 @@ describe('what failed', () => {
     expect(adviceOf(new VitrineError('not-found', { snapshot: 'ffff' }))).toContain('"vitrine log"');
     const bridges = { name: '--bridge', bridges: ['http://127.0.0.1:1', 'http://127.0.0.1:2'] };
     expect(adviceOf(new VitrineError('name-ambiguous', bridges))).toContain('--bridge PORT');
+    const there = { file: 'a.vitrine', reason: 'it is there', allowedBy: '--force' };
+    expect(adviceOf(new VitrineError('argument-invalid', there))).toContain('--force');
+    expect(adviceOf(new VitrineError('argument-invalid', { wants: 'HOST:PORT' }))).toContain('HOST:PORT');
     expect(adviceOf(new VitrineError('busy', { wants: 'another --listen' }))).toContain('another --listen');
   });
 });
