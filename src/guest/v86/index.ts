@@ -1,5 +1,6 @@
 // The v86 guest, as embedders import it.
 
+export { decodeInputLog, encodeInputLog, type InputLog } from '../input-log.ts';
 export { V86_DOORBELL_PORT } from './doorbell.ts';
 export { type LinuxImages, linuxConfig } from './linux.ts';
 export {
