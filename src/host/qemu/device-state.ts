@@ -5,6 +5,7 @@
 // refuses; records that came from this machine, or that it has loaded before, are sure to be good and need no such copy.
 
 import type { OwnedBytes } from '../../base/bytes.ts';
+import { SYSTEM_CLOCK } from '../../base/clock.ts';
 import { isVitrineError, VitrineError } from '../../base/error.ts';
 import type { ConfigValue, DeviceRecord } from '../../guest/guest.ts';
 import type { CloneOrigin } from './clone-ram.ts';
@@ -25,6 +26,7 @@ import {
   type Speech,
   sameBytes,
 } from './first-state.ts';
+import { editsForPast } from './guest-clock.ts';
 import { RAM_BLOCK } from './profile.ts';
 import { isRefusal } from './qmp.ts';
 import type { BlockPages, LoadedNode, StateTransfer } from './state-transfer.ts';
@@ -216,7 +218,9 @@ export class DeviceState {
   }
 
   async #put(state: ReadState): Promise<void> {
-    await this.#transfer.loadState(await this.#nodeOf(state));
+    const isTranslated = this.#speech.profile.accelerator === 'tcg';
+    const edits = isTranslated ? editsForPast(state.sections, SYSTEM_CLOCK.wallMs()) : [];
+    await this.#transfer.loadState(await this.#nodeOf(state), edits);
     this.#wholeRam?.commit();
     const byName = new Map(state.records.map((record) => [record.name, record]));
     // Safe, here and below: `read` found a record of each.

@@ -6,6 +6,7 @@
 
 import type { LoadedState } from './clone-ram.ts';
 import { sectionName } from './device-records.ts';
+import { withoutPast } from './guest-clock.ts';
 import type { QemuProcess } from './process.ts';
 import type { BlockPages, StateTransfer } from './state-transfer.ts';
 import type { DeviceSection, ParsedStream } from './stream/index.ts';
@@ -60,9 +61,9 @@ export function mustNotAsk({ profile, hasRun }: Speech): boolean {
   return profile.accelerator === 'kvm' && !hasRun;
 }
 
-/** The devices of a stream. */
+/** The devices of a stream that a machine gave, as one without a past has them. */
 export function devicesOf({ sections }: ParsedStream): DeviceSection[] {
-  return sections.filter(({ name }) => name !== NOT_A_DEVICE);
+  return withoutPast(sections.filter(({ name }) => name !== NOT_A_DEVICE));
 }
 
 /** What tells whether firmware had ACPI tables built; empty for a machine without. */

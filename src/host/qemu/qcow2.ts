@@ -36,7 +36,7 @@ export function vmstateImage(stream: readonly Uint8Array[], tag: string): OwnedB
   const name = new TextEncoder().encode(tag);
   if (name.length === 0 || name.length > 255)
     throw new VitrineError('argument-invalid', { name: 'tag', tag });
-  const stateBytes = stream.reduce((sum, { length }) => sum + length, 0);
+  const stateBytes = bytesOf(stream);
   if (stateBytes > MAX_STATE_BYTES)
     throw new VitrineError('argument-invalid', { name: 'stream', stateBytes });
   const plan = planOf(stateBytes);
@@ -58,6 +58,15 @@ export function vmstateImage(stream: readonly Uint8Array[], tag: string): OwnedB
     to += chunk.length;
   }
   return image;
+}
+
+/** Where in such a file the stream begins; it lies there in one piece. */
+export function stateOffset(stream: readonly Uint8Array[]): number {
+  return at(planOf(bytesOf(stream)).state);
+}
+
+function bytesOf(stream: readonly Uint8Array[]): number {
+  return stream.reduce((sum, { length }) => sum + length, 0);
 }
 
 /** Numbers of clusters. */

@@ -11,14 +11,23 @@
 //
 // RAM has to be in place before state goes in: virtio devices read their queues from it.
 
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { assert } from '../../base/assert.ts';
 import { VitrineError } from '../../base/error.ts';
+import { sectionName } from './device-records.ts';
+import type { SectionEdit } from './guest-clock.ts';
 import { RAM_BLOCK } from './profile.ts';
-import { vmstateImage } from './qcow2.ts';
+import { stateOffset, vmstateImage } from './qcow2.ts';
 import type { Qmp } from './qmp.ts';
-import { type ParsedStream, parseStream, type StreamContent, synthesizeStream } from './stream/index.ts';
+import {
+  type DeviceSection,
+  type ParsedStream,
+  parseStream,
+  type StreamContent,
+  synthesizeStream,
+} from './stream/index.ts';
 import { readVmstate } from './vmstate-reader.ts';
 
 /** Machine state in place of RAM's: set in every machine, and written into every stream that goes in. */
@@ -46,6 +55,8 @@ export interface WholeState {
 export interface LoadedNode {
   readonly node: string;
   readonly file: string;
+  /** Where in the file the bodies of sections begin, by `sectionName`. */
+  readonly places: ReadonlyMap<string, number>;
 }
 
 /** Hears of RAM in a whole state: bytes that are valid until it returns, or the byte that fills a page. */
@@ -90,24 +101,32 @@ export class StateTransfer {
   /** Makes a state ready to be loaded; `dropNode` ends it. */
   async addState(content: StreamContent): Promise<LoadedNode> {
     const capabilities = [IGNORE_SHARED];
-    return this.#addNode(vmstateImage(synthesizeStream({ ...content, capabilities }), TAG));
+    const inStream: [string, number][] = [];
+    const onSection = (section: DeviceSection, offsetBytes: number): void => {
+      inStream.push([sectionName(section), offsetBytes]);
+    };
+    const stream = synthesizeStream({ ...content, capabilities, onSection });
+    const from = stateOffset(stream);
+    const places = new Map(inStream.map(([name, offsetBytes]) => [name, from + offsetBytes]));
+    return { ...(await this.#addNode(vmstateImage(stream, TAG))), places };
   }
 
   /**
-   * Loads a state. The machine is at rest and its RAM in place.
+   * Loads a state, with other bytes at some places of it, which stay in it. The machine is at rest and its RAM in place.
    *
    * Throws `guest-failed` with QEMU's words when it refuses: its devices are reset then, and not what they were.
    */
-  async loadState({ node }: LoadedNode): Promise<void> {
+  async loadState({ node, file, places }: LoadedNode, edits: readonly SectionEdit[] = []): Promise<void> {
+    if (edits.length > 0) writeEdits(file, places, edits);
     await this.#qmp.runJob('snapshot-load', { tag: TAG, vmstate: node, devices: [node] });
   }
 
-  async dropNode({ node, file }: LoadedNode): Promise<void> {
+  async dropNode({ node, file }: Omit<LoadedNode, 'places'>): Promise<void> {
     await this.#qmp.execute('blockdev-del', { 'node-name': node });
     await rm(file, { force: true });
   }
 
-  async #addNode(image: Uint8Array): Promise<LoadedNode> {
+  async #addNode(image: Uint8Array): Promise<Omit<LoadedNode, 'places'>> {
     const node = `${STATE_NODE_PREFIX}${++this.#lastNode}`;
     const file = join(this.#directory, `${node}.qcow2`);
     await writeFile(file, image, { mode: 0o600 });
@@ -125,6 +144,20 @@ export class StateTransfer {
       throw error;
     }
     return { node, file };
+  }
+}
+
+/** At once: it is a few words in memory. */
+function writeEdits(file: string, places: ReadonlyMap<string, number>, edits: readonly SectionEdit[]): void {
+  const descriptor = openSync(file, 'r+');
+  try {
+    for (const { section, offsetBytes, bytes } of edits) {
+      const place = places.get(section);
+      assert(place !== undefined, 'an edit is of a section that is there');
+      writeSync(descriptor, bytes, 0, bytes.length, place + offsetBytes);
+    }
+  } finally {
+    closeSync(descriptor);
   }
 }
 

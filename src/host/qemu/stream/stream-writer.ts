@@ -13,6 +13,8 @@ export class StreamWriter {
   #bytes: OwnedBytes = new Uint8Array(FIRST_BYTES);
   #view = new DataView(this.#bytes.buffer);
   #length = 0;
+  /** In chunks that were given away. */
+  #takenBytes = 0;
 
   /** Bytes that were written and not taken. */
   get length(): number {
@@ -79,10 +81,13 @@ export class StreamWriter {
     this.u32(id);
   }
 
-  deviceSection(id: number, section: DeviceSection): void {
+  /** Where in the stream its body begins. */
+  deviceSection(id: number, section: DeviceSection): number {
     this.sectionHeader(SECTION.full, id, section);
+    const offsetBytes = this.#takenBytes + this.#length;
     this.bytes(section.body);
     this.footer(id);
+    return offsetBytes;
   }
 
   command(number: number, data: Uint8Array): void {
@@ -95,6 +100,7 @@ export class StreamWriter {
   /** What was written since the last time, in an array of its own. */
   take(): OwnedBytes {
     const taken = this.#bytes.slice(0, this.#length);
+    this.#takenBytes += this.#length;
     this.#length = 0;
     return taken;
   }

@@ -17,6 +17,8 @@ export interface StreamContent {
   /** In any order; a target that is not fresh keeps what is not told, so zero pages are told too. */
   readonly pages?: Iterable<StreamPage>;
   readonly sections: readonly DeviceSection[];
+  /** Hears where in the stream the body of a section begins. */
+  readonly onSection?: (section: DeviceSection, offsetBytes: number) => void;
   /** A description of the sections, so that they can be told apart exactly; without it QEMU warns on its standard error. */
   readonly withVmdesc?: boolean;
 }
@@ -32,11 +34,15 @@ export function synthesizeStream(content: StreamContent): OwnedBytes[] {
 
 /** As `synthesizeStream`, a chunk of about a mebibyte at a time: RAM need not fit into memory twice. */
 export function* streamChunks(content: StreamContent): Generator<OwnedBytes, void, void> {
-  const { blocks = [], sections } = content;
+  const { blocks = [], sections, onSection } = content;
   const writer = new StreamWriter();
   writeHead(writer, content);
   let nextId: number = RAM_SECTION.id + 1;
-  for (const section of sections.filter(({ early }) => early)) writer.deviceSection(nextId++, section);
+  const write = (section: DeviceSection): void => {
+    const offsetBytes = writer.deviceSection(nextId++, section);
+    onSection?.(section, offsetBytes);
+  };
+  for (const section of sections.filter(({ early }) => early)) write(section);
   if (blocks.length > 0) {
     writeRamStart(writer, blocks, content.capabilities?.includes(IGNORE_SHARED) ?? false);
     yield* writePages(writer, blocks, content.pages ?? []);
@@ -44,7 +50,7 @@ export function* streamChunks(content: StreamContent): Generator<OwnedBytes, voi
     throw new VitrineError('argument-invalid', { name: 'pages', reason: 'without blocks' });
   }
   for (const section of sections.filter(({ early }) => !early)) {
-    writer.deviceSection(nextId++, section);
+    write(section);
     if (writer.isFull) yield writer.take();
   }
   writer.u8(SECTION.eof);
