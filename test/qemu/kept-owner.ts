@@ -20,7 +20,7 @@ import { openFsStore } from '../../src/store/fs-store.ts';
 export interface OwnerTask {
   readonly store: string;
   readonly root: string;
-  /** Starts a machine; without it, the one that is there is taken over. */
+  /** Starts a machine, from `snapshot` where that is told, dying at `step` of that; without it, the one that is there is taken over. */
   readonly start?: { readonly profile: QemuProfile; readonly disks?: QemuMachineOptions['disks'] };
   /** Attaches the machine of others whose monitor listens there. */
   readonly attach?: string;
@@ -39,6 +39,7 @@ const task = JSON.parse(process.argv[2]!) as OwnerTask;
 const [kernels, codecs] = await Promise.all([loadKernels(), loadCodecs()]);
 const store = await openFsStore(task.store);
 const vitrine = await openEngine({ store, kernels, codecs });
+if (task.start !== undefined) dieAtStep(task);
 const machine = await open(vitrine);
 process.stdout.write('ready\n');
 if (task.work === 'reset') await machine.machine.checkpoint();
@@ -46,7 +47,7 @@ if (task.work === 'reset') await machine.machine.checkpoint();
 if (task.work === 'save live') await machine.machine.save({ live: {} });
 if (task.work === 'quicken' && machine instanceof QemuMachine)
   await provePageMap(machine.process.profile, task.root);
-dieAtStep(task);
+if (task.start === undefined) dieAtStep(task);
 dieInStream(task);
 await doWork(machine);
 process.stdout.write('done\n');
@@ -61,7 +62,10 @@ async function open(vitrine: Vitrine): Promise<Pick<QemuMachine, 'machine'>> {
     return adoptKeptMachine(found!, vitrine, { root });
   }
   const { profile, disks } = task.start;
-  const options = disks === undefined ? {} : { disks };
+  const options = {
+    ...(disks && { disks }),
+    ...(task.snapshot !== undefined && { snapshot: task.snapshot }),
+  };
   const machine = await openQemuMachine('kept', profile, vitrine, { root, keptFor: home, ...options });
   await machine.start();
   return machine;

@@ -158,6 +158,34 @@ describe.each(QEMUS)('a machine in QEMU $version whose owner is killed', ({ prog
     expect(await readdir(root)).toEqual([]);
   });
 
+  it('killed on the way into a new process is nothing that may run, or what it was', async () => {
+    let torn = 0;
+    const start = { profile: pulseProfile(program, rom.bios) };
+    for (let step = random.below(8); ; step += 8) {
+      const outcome = await task({ work: 'nothing', start, step });
+      const [found] = await findKeptMachines(store, root);
+      if (found !== undefined) {
+        const machine = await adoptKeptMachine(found, vitrine, { root });
+        if (machine.guest.isTorn) {
+          torn++;
+          expect(await codeOf(() => machine.start())).toBe('wrong-state');
+          await machine.machine.restore(snapshot);
+        }
+        const state = await readPulse(machine.guest);
+        expect(faultOf(state)).toBe('none');
+        // It was not switched on anew.
+        expect(state.loops, `after step ${step}`).toBeGreaterThanOrEqual(10);
+        await machine.start();
+        await letRun(machine, 5);
+        await machine.close();
+      }
+      await collectRunDirectories(root);
+      if (outcome === 'done') break;
+    }
+    expect(torn).toBeGreaterThan(0);
+    expect(await readdir(root)).toEqual([]);
+  });
+
   it('that was not to be kept ends', async () => {
     const machine = await openQemuMachine('mine', pulseProfile(program, rom.bios), vitrine, { root });
     expect(await findKeptMachines(store, root)).toEqual([]);

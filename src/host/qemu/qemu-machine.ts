@@ -130,20 +130,26 @@ export interface LaunchedParts {
   readonly vitrine: Vitrine;
 }
 
-export type AdoptOptions = Pick<QemuMachineOptions, 'clock' | 'root' | 'mostCopiedBytes' | 'keptFor'> &
+export type AdoptOptions = Pick<
+  QemuMachineOptions,
+  'clock' | 'root' | 'mostCopiedBytes' | 'keptFor' | 'snapshot'
+> &
   Pick<QemuGuestOptions, 'ram' | 'origin'>;
 
-/** Puts a process at rest under an engine. Whoever started it ends it where this throws. */
+/** Puts a process at rest under an engine; a `snapshot` is put in by the caller. Whoever started it ends it where this throws. */
 export async function adoptProcess(
   { name, profile, process, serial, disks, proof, vitrine }: LaunchedParts,
   options: AdoptOptions,
 ): Promise<QemuMachine> {
+  const intent = new RunIntent(process.files.intent);
+  // Until it holds the snapshot it is nothing that may run, whoever finds it.
+  if (options.snapshot !== undefined) intent.setBeingReplaced(true);
   const guest = await openQemuGuest(process, {
     quickSave: proof.quickSave.works,
     marksProof: proof.marks,
     restoreFault: proof.inPlace.works ? undefined : proof.inPlace.because,
     disks,
-    intent: new RunIntent(process.files.intent),
+    intent,
     ...(options.ram === 'private' ? { ram: 'private', origin: options.origin } : {}),
     live: () => (options.ram === 'private' ? provePrivateLive : proveLive)(process.profile, options.root),
   });
