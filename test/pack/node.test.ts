@@ -24,11 +24,17 @@ beforeAll(async () => {
 afterAll(() => project?.remove());
 
 describe('the tarball', () => {
-  it('holds the library and nothing of the tree it was made in', () => {
+  it('holds the library, its documentation, and nothing else of the tree it was made in', async () => {
     const strangers = tarball.paths.filter(
-      (path) => !/^(dist\/(lib|page)\/|(package\.json|README\.md|CHANGELOG\.md|LICENSE)$)/.test(path),
+      (path) =>
+        !/^(dist\/(lib|page)\/|src\/.*\.md$|(package\.json|README\.md|CHANGELOG\.md|LICENSE)$)/.test(path),
     );
     expect(strangers).toEqual([]);
+    // What its README leads to is there.
+    const readme = await readFile(join(packageIn(project), 'README.md'), 'utf8');
+    const linked = Array.from(readme.matchAll(/\]\((src\/[^)#]+\.md)/g), ([, path]) => path!);
+    expect(linked.length).toBeGreaterThan(5);
+    expect(linked.filter((path) => !tarball.paths.includes(path))).toEqual([]);
     expect(tarball.paths).toContain('dist/lib/worker.js');
     expect(tarball.paths).toContain('dist/lib/THIRD-PARTY-LICENSES.txt');
     expect(tarball.paths).toContain('dist/page/index.html');
