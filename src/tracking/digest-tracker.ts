@@ -31,7 +31,7 @@ import { restReport, streamReport } from './live-reports.ts';
 import { peekGuest } from './peek.ts';
 import { Phase } from './phase.ts';
 import { emptySets, fullSets, instantOf } from './region-sets.ts';
-import { Rest, whileAtRest } from './rest.ts';
+import { INSTANT, Rest, whileAtRest } from './rest.ts';
 import { StagedSwap } from './staged-swap.ts';
 import type {
   AheadOptions,
@@ -143,7 +143,7 @@ export class DigestTracker implements Tracker {
     const { instant: told, refusal } = this.#live;
     if (told !== null) return this.#phase.run('ahead', 'captured', () => this.#takeStreamed(told));
     const take = async (): Promise<CapturedInstant> => {
-      await this.#rest.begin();
+      await this.#rest.begin(INSTANT);
       try {
         const changed = emptySets(this.#guest.regions);
         const ahead = this.#ahead;
@@ -219,7 +219,8 @@ export class DigestTracker implements Tracker {
     readonly full: boolean;
   }): Promise<{ readonly changed: readonly Uint32Array<ArrayBuffer>[] }> {
     return this.#phase.run('idle', 'restoring', async () => {
-      await this.#rest.begin();
+      // What its devices are is of no matter: a guest whose restore was cut off is mended by another one.
+      await this.#rest.begin({ marks: true });
       try {
         await this.#scanner.scan(this.#pending);
       } catch (error) {

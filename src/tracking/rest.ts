@@ -45,8 +45,8 @@ export class Rest {
     return this.#isOn ? this.#clock.nowMs() - this.#sinceMs : this.#lastMs;
   }
 
-  async begin(): Promise<void> {
-    await this.#guest.pause(INSTANT);
+  async begin(needs: PauseNeeds): Promise<void> {
+    await this.#guest.pause(needs);
     this.#sinceMs = this.#clock.nowMs();
     this.#isOn = true;
   }
