@@ -307,11 +307,17 @@ export class ScanTracker implements FollowedTracker {
     let devices: readonly DeviceRecord[] = [];
     const pauseMs = await this.#whilePaused(async () => {
       // A guest of another process tells them while its memory is looked at.
-      const telling = Promise.resolve(this.#guest.saveDevices());
-      telling.catch(() => {});
-      if (isUpToDate) for (const region of this.#guest.regions) pagesScanned += pageCountOf(region);
-      else pagesScanned = await this.#ledger.scan(true);
-      devices = await telling;
+      const telling = Promise.allSettled([this.#guest.saveDevices()]);
+      try {
+        if (isUpToDate) for (const region of this.#guest.regions) pagesScanned += pageCountOf(region);
+        else pagesScanned = await this.#ledger.scan(true);
+      } finally {
+        // It may not run before they are told.
+        await telling;
+      }
+      const [told] = await telling;
+      if (told.status === 'rejected') throw told.reason;
+      devices = told.value;
     }, INSTANT);
     return { devices, pauseMs, pagesScanned, epoch: this.#ledger.epoch };
   }

@@ -236,10 +236,12 @@ export class QemuHostMachine implements HostMachine {
 
   /** Into a new process. The one that runs ends first: two would fight for one disk. So it is tried before (`rehearse.ts`). */
   async restore(snapshot: SnapshotId, mode: 'fresh' | 'lazy', options: WorkOptions): Promise<RestoreReport> {
-    const restore = { engine: this.#engine, snapshot, mode, profile: this.recipe.profile } as const;
-    const runs = this.#qemu !== null || this.#lazy !== null;
-    if (!runs) await restore.engine.show(snapshot);
-    else await rehearse({ ...restore, guest: this.#qemu?.guest, options: this.#lazyOptions() });
+    const { profile } = this.recipe;
+    if (this.#qemu === null && this.#lazy === null) await this.#engine.show(snapshot);
+    else {
+      const there = { engine: this.#engine, guest: this.#qemu?.guest, options: this.#lazyOptions() };
+      await rehearse({ ...there, snapshot, mode, profile });
+    }
     await this.stop();
     try {
       // Safe: with a snapshot there is a report.

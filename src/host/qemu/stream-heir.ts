@@ -4,8 +4,8 @@
 //   QEMU ─▶ connection ─▶ us
 //                └──────▶ a shell of a session of its own, which waits until we are gone, then reads for nobody
 //
-// It has the connection from a moment after that was made, not before. The connection does not wait for what is read, for us, so that `cat` ends where
-// nothing has come yet, and is started again.
+// It has the connection from a moment after that was made, not before. What is read from it does not wait, for our sake, so that `cat` ends
+// where nothing has come yet, and is started again.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Socket } from 'node:net';
