@@ -3,6 +3,7 @@
 import type { SnapshotInfo } from '../engine/snapshot.ts';
 import { button, element } from './dom.ts';
 import { areKin, catalogEntryOf } from './guests/catalog.ts';
+import { keepFocus } from './keep-focus.ts';
 import type { Notices } from './notices.ts';
 import type { OpenMachine } from './open-machine.ts';
 import { formatBytes, formatCount, formatTime, shortId } from './quantity.ts';
@@ -59,8 +60,10 @@ export class SnapshotList {
   async restore(snapshot: SnapshotInfo): Promise<void> {
     const machine = this.#workspace.current.value;
     if (machine === null) return;
+    // While changed pages are counted for the question, what was used is greyed out, and cannot have it back from the dialog.
+    const giveBackFocus = keepFocus();
     const answer = await askAboutRestore(this.#workspace, machine, snapshot);
-    if (answer === 'cancel') return;
+    if (answer === 'cancel') return giveBackFocus();
     await this.#notices.guard(`Restoring ${machine.name}`, async () => {
       const before =
         answer === 'save-first'
@@ -81,6 +84,7 @@ export class SnapshotList {
         ...undo,
       );
     });
+    await giveBackFocus();
   }
 
   async #undo(machine: OpenMachine, before: SnapshotInfo): Promise<void> {

@@ -189,10 +189,13 @@ export class QemuProcess {
     await this.#connect(FIND_TIMEOUT_MS);
   }
 
-  /** From now on it goes on when this process ends, and whoever has the same `home` finds it by this name. */
+  /** From now on it goes on when this process ends, and whoever has the same `home` finds it by this name. Throws `guest-lost`. */
   async keep(name: string, kept: KeptNote): Promise<void> {
     const owner = await nameOf(process.pid);
-    await writeNote(this.files, { name, owner, qemu: await nameOf(this.pid), kept });
+    const qemu = await nameOf(this.pid).catch(async (cause: unknown) => {
+      throw new VitrineError('guest-lost', await this.#reason(), { cause });
+    });
+    await writeNote(this.files, { name, owner, qemu, kept });
     ending.delete(this);
   }
 
