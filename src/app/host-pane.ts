@@ -161,7 +161,7 @@ export class HostPane {
       this.#link.replaceChildren(`Not connected (${state.reason.code}). `, again);
     } else if (state.kind === 'waiting') {
       const seconds = Math.max(1, Math.round(state.retryInMs / 1000));
-      this.#link.textContent = `The connection was lost; trying again in ${formatCount(seconds, 'second')}. Jobs go on.`;
+      this.#link.textContent = `The connection was lost; trying again in ${formatCount(seconds, 'second')}. While the bridge runs, its jobs go on.`;
     } else this.#link.textContent = 'Connecting …';
   }
 

@@ -131,7 +131,7 @@ const REMEDIES = {
 
   // Bridge
   'permission-denied': 'Ask the operator for the permission in the data.',
-  'connection-lost': 'Connect again; jobs went on and are found by their id.',
+  'connection-lost': 'Connect again; while the bridge runs its jobs go on, and are found by their id.',
   overloaded: 'Try again after the time in the data.',
   'remote-failed': 'See the data; use a release that knows the code.',
   internal: 'Please report it with the cause.',

@@ -121,6 +121,10 @@ describe.each(QEMUS)('a machine of QEMU $version that others started', ({ progra
     expect(await codeOf(() => attachQemu('theirs', join(root, 'none'), vitrine, { root }))).toBe(
       'guest-lost',
     );
+    // A monitor serves one at a time, and its other one is the test's own.
+    expect(await codeOf(() => attachQemu('theirs', join(qemu.folder, 'qmp'), vitrine, { root }))).toBe(
+      'busy',
+    );
     // Another process than the machine's has no such memory.
     const other = codeOf(() => attachQemu('theirs', path, vitrine, { root, pid: process.pid }));
     expect(await other).toBe('guest-failed');

@@ -1,17 +1,18 @@
 // A whole bridge on this host: store, engine, machines, server, audit and token file, opened and closed together.
 
-import { mkdir, readFile, realpath } from 'node:fs/promises';
+import { readFile, realpath } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { SYSTEM_CLOCK } from '../../base/clock.ts';
 import { VitrineError } from '../../base/error.ts';
 import type { BellRinging } from '../../bridge/bell-book.ts';
-import { serveSession } from '../../bridge/session.ts';
+import { serveSession, type VerbEvent } from '../../bridge/session.ts';
 import { openFsStore } from '../../store/fs-store.ts';
+import { makeFolder } from '../make-folder.ts';
 import type { ServedBellRing } from '../qemu/bell-service.ts';
 import { type Audit, type AuditEntry, openAuditFile } from './audit.ts';
 import { openBellAudit } from './bell-audit.ts';
 import { type BridgeServer, openBridgeServer } from './bridge-server.ts';
-import type { EventLog } from './event-log.ts';
+import { atMostOnceASecond, type EventLog } from './event-log.ts';
 import { type Launcher, type LocalHost, openLocalHost } from './local-host.ts';
 import { Metrics } from './metrics.ts';
 import { newSecret } from './secret-table.ts';
@@ -46,7 +47,7 @@ export async function openLocalBridge(
   options: LocalBridgeOptions,
 ): Promise<LocalBridge> {
   const run = options.runFolder ?? runFolder();
-  await mkdir(options.store, { recursive: true, mode: 0o700 });
+  await makeFolder(options.store);
   const folder = await realpath(options.store);
   const other = (await runningBridges(run)).find(({ store }) => store === folder);
   if (other !== undefined) {
@@ -159,6 +160,7 @@ async function openServer(
 ): Promise<BridgeServer> {
   const { host, audit, log, token, version, socket } = options;
   const metrics = new Metrics();
+  const logFailure = atMostOnceASecond(log, () => SYSTEM_CLOCK.nowMs());
   const { tls, limits } = config;
   return openBridgeServer({
     ...{ listen: config.listen, behindProxy: config.behindProxy, limits, tokens: config.tokens },
@@ -177,7 +179,9 @@ async function openServer(
           metrics.add('vitrine_bridge_verbs_total', { verb: event.verb, result: event.outcome });
           metrics.add('vitrine_bridge_verb_seconds_total', { verb: event.verb }, event.durationMs / 1_000);
           const { id, remote } = visitor;
-          if (event.permission !== 'observe') writeAudit(audit, { ...event, visitor: id, remote }, log);
+          if (event.permission === 'observe') return;
+          writeAudit(audit, { ...event, visitor: id, remote }, log);
+          tellFailure(event, id, logFailure);
         },
         onInternalError: (error, verb) => log('error', 'verb-failed', { verb, message: String(error) }),
       });
@@ -191,6 +195,17 @@ function ringingOf(machine: string, { word, answer, error, snapshot, tookMs }: S
   return { machine, asked: word, answer: ANSWERS[answer], code: error?.code ?? null, snapshot, tookMs };
 }
 
+/** What its visitor was told, for the operator who looks into the log; not what the visitor gave up. */
+function tellFailure({ verb, outcome, notes }: VerbEvent, visitor: string, log: EventLog): void {
+  if (outcome === 'ok' || outcome === 'aborted' || outcome === 'connection-lost') return;
+  const { machine, snapshot } = notes;
+  const of = {
+    ...(typeof machine === 'string' && { machine }),
+    ...(typeof snapshot === 'string' && { snapshot }),
+  };
+  log('warn', `${verb}-failed`, { code: outcome, ...of, visitor });
+}
+
 /** The verb has been done by then: an audit that cannot be written is the operator's to hear of at once. */
 function writeAudit(audit: Audit | undefined, entry: AuditEntry, log: EventLog): void {
   try {
@@ -201,6 +216,6 @@ function writeAudit(audit: Audit | undefined, entry: AuditEntry, log: EventLog):
 }
 
 async function openAudit(path: string): Promise<Audit> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  await makeFolder(dirname(path));
   return openAuditFile(path, () => Date.now());
 }

@@ -4,7 +4,7 @@
 // Machines outlive a bridge that was killed, or that was told to keep them: the next one on the same store finds them by their run
 // directories and takes them over under their names. One that it cannot take over is left alone, and it says why.
 
-import { mkdir, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
+import { readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
 import { isVitrineError, VitrineError } from '../../base/error.ts';
 import type { WorkOptions } from '../../base/work.ts';
 import type { AttachRequest, DisksReport, RunRequest } from '../../bridge/host.ts';
@@ -12,6 +12,7 @@ import type { SnapshotLayer } from '../../bridge/recorded-layers.ts';
 import type { SnapshotId } from '../../engine/snapshot.ts';
 import type { Vitrine } from '../../engine/vitrine.ts';
 import type { ConfigValue } from '../../guest/guest.ts';
+import { makeFolder } from '../make-folder.ts';
 import type { ServedBellRing } from '../qemu/bell-service.ts';
 import { chooseAccelerator } from '../qemu/choose-accelerator.ts';
 import { adoptKeptMachine, findKeptMachines, type KeptMachine } from '../qemu/kept-machine.ts';
@@ -174,7 +175,7 @@ export class QemuLauncher implements Launcher {
       const wants = `"vitrine stop ${name}" first`;
       throw new VitrineError('busy', { machine: name, pid: stray.qemu.pid, wants });
     }
-    if (recipe.disks.length > 0) await mkdir(this.#options.diskFolder, { recursive: true, mode: 0o700 });
+    if (recipe.disks.length > 0) await makeFolder(this.#options.diskFolder);
     const machine = this.#machine(name, recipe, engine, { home: await this.#home() });
     await start(machine);
     await this.#write({ ...(await this.#read()), [name]: recipe });

@@ -2,10 +2,11 @@
 // can read it holds the owner's token, so that nothing secret stands in an argument, the environment or a log.
 
 import { randomBytes } from 'node:crypto';
-import { chmod, lstat, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, lstat, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { VitrineError } from '../../base/error.ts';
+import { makeFolder } from '../make-folder.ts';
 
 export interface TokenFile {
   readonly pid: number;
@@ -38,7 +39,7 @@ export function socketIn(folder: string): string | null {
 
 /** Makes the folder if need be. Throws `store-io` when it is somebody else's, or others can look into it. */
 export async function ensureRunFolder(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await makeFolder(folder);
   if (!(await isOwnFolder(folder))) {
     throw new VitrineError('store-io', { folder, wants: 'a folder of this user, no link' });
   }

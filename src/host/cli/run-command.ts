@@ -1,9 +1,9 @@
 // `vitrine run`, `attach`, `stop`, `pause` and `resume`: machines come and go.
 
-import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { BELL_WORDS, type BellWord } from '../qemu/bell-line.ts';
 import { UsageError } from './command.ts';
+import { nameFiles } from './name-files.ts';
 import { readNumber } from './quantity.ts';
 import { verbCommand } from './verb-command.ts';
 
@@ -48,7 +48,7 @@ as it was started last. It ends with the bridge, unless that is killed or was to
     const given = ['accel', 'vga'].flatMap((option) =>
       values[option] === undefined ? [] : [`-${option}`, String(values[option])],
     );
-    const args = [...given, ...rest.map(nameFiles)];
+    const args = [...given, ...nameFiles(rest)];
     await client.run(
       {
         name: name!,
@@ -135,17 +135,4 @@ function readDoorbell(text: string): BellWord[] {
     if (known === undefined) throw new UsageError(`--doorbell takes ${BELL_WORDS.join(',')}, not "${word}"`);
     return known;
   });
-}
-
-/** An argument that is a file here, or names one as `file=…`, by its whole path. */
-function nameFiles(argument: string): string {
-  const whole = (path: string): string => (existsSync(path) ? resolve(path) : path);
-  if (argument.startsWith('-')) return argument;
-  return argument
-    .split(',')
-    .map((part) => {
-      const match = /^(file|path|filename)=(.+)$/.exec(part);
-      return match === null ? whole(part) : `${match[1]}=${whole(match[2]!)}`;
-    })
-    .join(',');
 }

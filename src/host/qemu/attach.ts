@@ -27,6 +27,9 @@ import { discardRunDirectory, makeRunDirectory, nameOf, socketFileAt, writeNote 
 import { RunIntent } from './run-intent.ts';
 import { IGNORE_SHARED, STATE_NODE_PREFIX } from './state-transfer.ts';
 
+/** How long a monitor may take until it greets; one that serves another never does. */
+const GREETING_TIMEOUT_MS = 5_000;
+
 export interface AttachOptions {
   /**
    * How its RAM is read and written: `process` by `/proc/PID/mem`; `monitor` by states that QEMU writes and loads, which needs no
@@ -46,7 +49,7 @@ export interface AttachOptions {
  * Takes a machine that runs under the engine, over its monitor at `path`. It goes on meanwhile, but for the moment in which its
  * devices are asked what they are.
  *
- * Throws `guest-lost` where nobody listens, `not-found` where the process is not, `unsupported` where it may not be looked into, where
+ * Throws `guest-lost` where nobody listens, `busy` where another one has the monitor, `not-found` where the process is not, `unsupported` where it may not be looked into, where
  * it has memory of other kinds, or a device that cannot be saved. The machine is as before then.
  */
 export async function attachQemu(
@@ -61,7 +64,7 @@ export async function attachQemu(
   // Of an earlier attacher that was killed: it may be this very machine.
   await continueLeftMachines(options.root);
   let onCall = (_command: string): void => {};
-  const qmp = await connectQmp(path, { onCall: (command) => onCall(command) });
+  const qmp = await connectMonitor(path, (command) => onCall(command));
   let host: AttachedHost | undefined;
   try {
     const profile = await profileOf(qmp);
@@ -97,6 +100,21 @@ export async function attachQemu(
     await host?.close();
     qmp.close();
     throw error;
+  }
+}
+
+/** A monitor serves one client at a time, and lets the next one wait without a word. */
+async function connectMonitor(path: string, onCall: (command: string) => void): Promise<Qmp> {
+  try {
+    return await connectQmp(path, { onCall, greetingTimeoutMs: GREETING_TIMEOUT_MS });
+  } catch (error) {
+    if (!isVitrineError(error, 'guest-timeout') || error.data.command !== 'greeting') throw error;
+    const hint = 'End what has its monitor, or start QEMU with a second one: -qmp may be given twice.';
+    throw new VitrineError(
+      'busy',
+      { socket: path, reason: 'its monitor serves another', hint },
+      { cause: error },
+    );
   }
 }
 

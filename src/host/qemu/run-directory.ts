@@ -10,7 +10,6 @@ import { constants } from 'node:fs';
 import {
   access,
   lstat,
-  mkdir,
   mkdtemp,
   readdir,
   readFile,
@@ -23,6 +22,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { VitrineError } from '../../base/error.ts';
+import { makeFolder } from '../make-folder.ts';
 import type { DiskOptions } from './disks.ts';
 import { filesIn, type MachineFiles, type QemuProfile } from './profile.ts';
 
@@ -86,7 +86,7 @@ export async function openRunRoot(root?: string, ramBytes = 0): Promise<string> 
 }
 
 async function openRoot(path: string, ramBytes: number): Promise<string> {
-  await mkdir(path, { recursive: true, mode: 0o700 });
+  await makeFolder(path);
   const { uid, mode } = await lstat(path).then((stat) => {
     if (!stat.isDirectory()) throw refusal(path, 'it is no directory');
     return stat;

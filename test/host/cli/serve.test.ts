@@ -134,6 +134,16 @@ describe('vitrine serve', () => {
     expect(second).toMatchObject({ code: 5, error: expect.stringContaining('vitrine open') });
   });
 
+  it('says in its log what failed for a visitor', async () => {
+    const { command } = await serve();
+    expect((await runCommand(['stop', 'nobody'], environment)).code).not.toBe(0);
+    await expect
+      .poll(() => command.printed.error)
+      .toMatch(/"event":"stop-failed","code":"not-found","machine":"nobody"/);
+    expect((await runCommand(['ls'], environment)).code).toBe(0);
+    expect(command.printed.error.match(/-failed/g)).toHaveLength(1);
+  });
+
   it('ends by itself when nobody uses it', async () => {
     const { command } = await serve('--idle-exit', '1s');
     expect((await command.ended).code).toBe(0);
@@ -179,6 +189,8 @@ describe('vitrine serve', () => {
     [['--idle-exit', 'soon'], 1, '30m'],
     [['--allow-origin', 'evil.example'], 1, 'SCHEME'],
     [['--config', 'none.json'], 1, 'ENOENT'],
+    [['--listen', '0', '--store', '/proc/vitrine'], 1, 'a folder that can be made'],
+    [['--listen', '0', '--store', '/dev/null/store'], 1, 'ENOTDIR'],
   ])('refuses %j with %i', async (args, code, text) => {
     const ran = await runCommand(['serve', ...args], environment);
     expect(ran).toMatchObject({ code, out: '', error: expect.stringContaining(text) });
