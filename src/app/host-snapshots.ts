@@ -10,9 +10,11 @@ import type { HostModel } from './host-model.ts';
 import type { Notices } from './notices.ts';
 import { PageMap } from './page-map.ts';
 import { formatBytes, formatCount, formatMs, formatNumber, formatTime } from './quantity.ts';
-import { askAboutHostRestore } from './question.ts';
+import { askAboutDelete, askAboutHostRestore } from './question.ts';
 import { titleOf } from './snapshot-order.ts';
 import { allow, type Needs, whyNot } from './why-not.ts';
+
+const DELETE: Needs = { permission: 'delete', isUp: false };
 
 export class HostSnapshots {
   readonly element: HTMLElement;
@@ -81,6 +83,9 @@ export class HostSnapshots {
         this.#fetch(chosen),
       ),
       add('Download', 'export', 'As a file, with all that it stands on', (chosen) => this.#download(chosen)),
+      add('Delete', DELETE.permission, 'Remove it from the host; other snapshots stay whole', (chosen) =>
+        this.#delete(chosen),
+      ),
     );
     const upload = button('Upload a file …', () => void notices.guard('Uploading', () => this.#upload()), {
       title: 'Bring a snapshot out of a .vitrine file to the host',
@@ -199,6 +204,13 @@ export class HostSnapshots {
     this.#notices.tell(`“${titleOf(snapshot)}” is a file of ${formatBytes(sizeBytes)}.`);
   }
 
+  async #delete(snapshot: SnapshotInfo): Promise<void> {
+    if (!(await askAboutDelete(snapshot))) return;
+    await this.#model.bridge.delete([snapshot.id]);
+    await this.#model.refreshSnapshots();
+    this.#notices.tell(`“${titleOf(snapshot)}” is gone from the host; “vitrine gc” gives its room back.`);
+  }
+
   async #upload(): Promise<void> {
     const { chooseFile, takeFile } = await import('./bundle-files.ts');
     const file = await chooseFile();
@@ -281,6 +293,12 @@ export class HostSnapshots {
   }
 
   #onKey(event: KeyboardEvent): void {
+    const chosen = this.#chosenInfo;
+    if (event.key === 'Delete' && chosen !== null && whyNot(this.#model, DELETE) === null) {
+      event.preventDefault();
+      void this.#notices.guard('Delete', () => this.#delete(chosen));
+      return;
+    }
     const step = event.key === 'ArrowDown' ? 1 : event.key === 'ArrowUp' ? -1 : 0;
     const shown = this.#shown;
     const next = shown[shown.findIndex(({ id }) => id === this.#chosen) + step];

@@ -2,13 +2,14 @@
 
 import type { SnapshotInfo } from '../engine/snapshot.ts';
 import { button, element } from './dom.ts';
-import { areKin, catalogEntryOf } from './guests/catalog.ts';
+import { areKin, type CatalogEntry, catalogEntryOf } from './guests/catalog.ts';
 import { keepFocus } from './keep-focus.ts';
 import type { Notices } from './notices.ts';
 import type { OpenMachine } from './open-machine.ts';
 import { formatBytes, formatCount, formatTime, shortId } from './quantity.ts';
 import { askAboutDelete, askAboutRestore } from './question.ts';
 import { orderSnapshots, type PlacedSnapshot, titleOf } from './snapshot-order.ts';
+import { allow } from './why-not.ts';
 import type { Workspace } from './workspace.ts';
 
 /** What the list asks of its neighbours. */
@@ -17,6 +18,9 @@ export interface SnapshotActions {
   readonly compareWithParent: (snapshot: SnapshotInfo) => void;
   readonly lookInside: (snapshot: SnapshotInfo) => void;
 }
+
+const REPLAY_TITLE = 'Run on from it twice, in a machine of its own, and compare all that the machine holds';
+const STEPS_TITLE = 'Open a machine here that can be gone back and forth over, an instruction at a time';
 
 export class SnapshotList {
   readonly element: HTMLElement;
@@ -27,12 +31,8 @@ export class SnapshotList {
     attributes: { role: 'tree', 'aria-label': 'Snapshots' },
   });
   readonly #empty = element('p', { className: 'hint' }, 'Nothing is saved yet.');
-  readonly #replay = button('Verify by replay', () => {}, {
-    title: 'Run on from it twice, in a machine of its own, and compare all that the machine holds',
-  });
-  readonly #steps = button('Step from here', () => {}, {
-    title: 'Open a machine here that can be gone back and forth over, an instruction at a time',
-  });
+  readonly #replay = button('Verify by replay', () => {}, { title: REPLAY_TITLE });
+  readonly #steps = button('Step from here', () => {}, { title: STEPS_TITLE });
   readonly #toolbar: HTMLElement;
   readonly #watched = new WeakSet<OpenMachine>();
   #drawing = false;
@@ -286,22 +286,25 @@ export class SnapshotList {
     queueMicrotask(() => this.#tree.querySelector<HTMLElement>('[aria-selected="true"]')?.focus());
   }
 
+  /** What is greyed out says why where the pointer rests. */
   #enableToolbar(chosen: SnapshotInfo | null, machine: OpenMachine | null): void {
-    const isUsable = machine !== null && machine.lost.value === null && machine.job.value === null;
     const [restore, fork, now, before, ...rest] = this.#toolbar.querySelectorAll('button');
     if (restore === undefined || fork === undefined || now === undefined || before === undefined) return;
-    const chosenEntry = chosen === null ? undefined : catalogEntryOf(chosen.machine);
-    const isKin = areKin(chosenEntry, machine?.entry);
+    const none = chosen === null ? 'Choose a snapshot first.' : null;
+    const entry = chosen === null ? undefined : catalogEntryOf(chosen.machine);
+    const apart = none ?? whyApart(entry, machine);
     restore.textContent = machine === null ? 'Restore' : `Restore ${machine.name}`;
-    restore.title = isKin ? 'Bring the machine on show here' : 'The machine on show is of another kind';
-    restore.disabled = !isKin || !isUsable;
-    now.disabled = !isKin || !isUsable;
-    fork.disabled = chosen === null;
-    before.disabled =
-      chosen === null || !this.#workspace.snapshots.value.some(({ id }) => id === chosen.parent);
-    for (const one of rest) one.disabled = chosen === null;
-    this.#replay.disabled = chosenEntry?.canReplay !== true;
-    this.#steps.disabled = chosenEntry?.steps === undefined;
+    allow(restore, apart, 'Bring the machine on show here');
+    allow(now, apart, 'Which pages differ from the machine on show');
+    allow(fork, none, 'Open a second guest that goes on from here');
+    const isParentThere = this.#workspace.snapshots.value.some(({ id }) => id === chosen?.parent);
+    const why = chosen?.parent === null ? 'It was made after no other one.' : 'The one before it is deleted.';
+    allow(before, none ?? (isParentThere ? null : why), 'Which pages this snapshot changed');
+    for (const one of rest) one.disabled = none !== null;
+    const notAlike = none ?? (entry?.canReplay === true ? null : 'Its guest does not run alike each time.');
+    allow(this.#replay, notAlike, REPLAY_TITLE);
+    const noSteps = none ?? (entry?.steps === undefined ? 'Its guest does not go by single steps.' : null);
+    allow(this.#steps, noSteps, STEPS_TITLE);
   }
 
   #onKey(event: KeyboardEvent): void {
@@ -322,4 +325,12 @@ export class SnapshotList {
     else return;
     event.preventDefault();
   }
+}
+
+/** Why the machine on show has nothing to do with a snapshot of that kind at the moment; null where it has. */
+function whyApart(entry: CatalogEntry | undefined, machine: OpenMachine | null): string | null {
+  if (machine === null) return 'No machine is open.';
+  if (!areKin(entry, machine.entry)) return 'The machine on show is of another kind.';
+  if (machine.lost.value !== null) return `${machine.name} is gone: open it again.`;
+  return machine.job.value === null ? null : `${machine.name} is busy.`;
 }

@@ -28,6 +28,8 @@ export interface ConnectOptions extends LinkOptions {
   readonly WebSocket?: WebSocketConstructor;
   /** Fetches a ticket before each connection, for clients that cannot send headers. */
   readonly ticket?: () => Promise<string>;
+  /** A token of the host, in place of tickets, where `WebSocket` is that of the package `ws`. */
+  readonly token?: string;
 }
 
 /** Verbs that are jobs. */
@@ -49,7 +51,7 @@ export type VerifySummary = ResponseOf<'verify'>['report'];
 /**
  * Connects to a bridge: at a WebSocket's address (`ws:`, `wss:`), or by any channel.
  *
- * Throws `connection-lost` when there is nobody, `unsupported` when the other end speaks something else, `permission-denied`.
+ * Throws `argument-invalid`, `connection-lost` when there is nobody, `unsupported` when the other end speaks something else, `permission-denied`.
  *
  * @example
  * const bridge = await connectBridge('ws://127.0.0.1:7070/bridge', { ticket });
@@ -60,10 +62,18 @@ export async function connectBridge(
   options: ConnectOptions = {},
 ): Promise<BridgeClient> {
   if (typeof target !== 'string') return new BridgeClient(await BridgeLink.connect(target, options));
+  const { WebSocket, ticket, token } = options;
+  if (ticket !== undefined && typeof ticket !== 'function') {
+    throw new VitrineError('argument-invalid', {
+      name: 'ticket',
+      wants: 'a function: each is good for one connection',
+    });
+  }
   const open = async () =>
     openWebSocketChannel(target, {
-      ...(options.WebSocket === undefined ? {} : { WebSocket: options.WebSocket }),
-      ...(options.ticket === undefined ? {} : { ticket: await options.ticket() }),
+      ...(WebSocket === undefined ? {} : { WebSocket }),
+      ...(token === undefined ? {} : { token }),
+      ...(ticket === undefined ? {} : { ticket: await ticket() }),
     });
   return new BridgeClient(await BridgeLink.connect(open, options));
 }

@@ -19,19 +19,26 @@ export interface WebSocketLike {
   reader?: ((bytes: OwnedBytes) => void) | null;
 }
 
-export type WebSocketConstructor = new (url: string, protocols: string[]) => WebSocketLike;
+/** Its third argument is that of the package `ws`; others pass over it. */
+export type WebSocketConstructor = new (
+  url: string,
+  protocols: string[],
+  options?: { readonly headers: Readonly<Record<string, string>> },
+) => WebSocketLike;
 
 export interface WebSocketOptions {
   /** The global one when left out. */
   readonly WebSocket?: WebSocketConstructor;
   /** A one-use ticket of the host, for clients that cannot send headers. */
   readonly ticket?: string;
+  /** A token of the host, for the WebSocket of the package `ws`, which can send headers. */
+  readonly token?: string;
 }
 
 /**
  * Opens a channel to a bridge's address (`ws:` or `wss:`).
  *
- * Throws `connection-lost` when it cannot be opened, and `unsupported` where there is no WebSocket or the other end speaks
+ * Throws `argument-invalid` for an address, ticket or token that can be none, `connection-lost` when it cannot be opened, and `unsupported` where there is no WebSocket or the other end speaks
  * another protocol. A browser does not say why it could not: the host's log does.
  */
 export async function openWebSocketChannel(
@@ -41,8 +48,7 @@ export async function openWebSocketChannel(
   // Safe: a platform either has the standard's constructor by that name or nothing.
   const Socket = options.WebSocket ?? (globalThis as { WebSocket?: WebSocketConstructor }).WebSocket;
   if (Socket === undefined) throw new VitrineError('unsupported', { missing: 'WebSocket' });
-  const protocols = [SUBPROTOCOL, ...(options.ticket === undefined ? [] : [`ticket.${options.ticket}`])];
-  const socket = new Socket(url, protocols);
+  const socket = construct(Socket, url, options);
   socket.binaryType = 'arraybuffer';
   await new Promise<void>((resolve, reject) => {
     const fail = (): void => reject(new VitrineError('connection-lost', { address: addressOf(url) }));
@@ -55,6 +61,27 @@ export async function openWebSocketChannel(
     throw new VitrineError('unsupported', { subprotocol: socket.protocol, required: SUBPROTOCOL });
   }
   return new WebSocketChannel(socket);
+}
+
+function construct(
+  Socket: WebSocketConstructor,
+  url: string,
+  { ticket, token }: WebSocketOptions,
+): WebSocketLike {
+  const wanted = { name: 'target', value: url, wants: 'an address as ws://127.0.0.1:7333/bridge' };
+  if (!/^wss?:\/\//.test(url)) throw new VitrineError('argument-invalid', wanted);
+  // What stands in a header may hold no more than that.
+  for (const [name, secret] of Object.entries({ ticket, token })) {
+    if (secret !== undefined && !(typeof secret === 'string' && /^[\w.~+/=-]+$/.test(secret)))
+      throw new VitrineError('argument-invalid', { name, wants: 'what the bridge gave out' });
+  }
+  const protocols = [SUBPROTOCOL, ...(ticket === undefined ? [] : [`ticket.${ticket}`])];
+  const headers = { Authorization: `Bearer ${token}` };
+  try {
+    return token === undefined ? new Socket(url, protocols) : new Socket(url, protocols, { headers });
+  } catch (cause) {
+    throw new VitrineError('argument-invalid', wanted, { cause });
+  }
 }
 
 class WebSocketChannel implements BridgeChannel {

@@ -91,7 +91,8 @@ it('is gone on with by the next bridge, and forgotten but for bookmarks', async 
   expect(await points()).toMatchObject([{ bookmark: 'as it began' }]);
   expect((await json('log', 'pulse')).snapshots).toHaveLength(1);
   const [{ snapshot }] = (await points()) as [Point];
-  await done('rewind', 'seek', 'pulse', snapshot);
+  await done('rewind', 'seek', 'pulse', 'as it began');
+  expect((await points()).find(({ isHere }) => isHere)?.snapshot).toBe(snapshot);
   const { loops } = await pulseOf('pulse');
   await done('rewind', 'resume', 'pulse');
   await untilMore('pulse', loops + 3);

@@ -1,6 +1,6 @@
 // `vitrine log` and `vitrine show`: the snapshots there are, and one of them.
 
-import { bytesText, durationText, timeText } from './quantity.ts';
+import { bytesText, countText, durationText, timeText } from './quantity.ts';
 import { textList, textTable } from './text-table.ts';
 import { verbCommand } from './verb-command.ts';
 
@@ -60,7 +60,7 @@ A snapshot is named by its id, or the first digits of it.
         ['machine', `${info.machine} (${info.kind} ${machine.architecture})`],
         ['parent', info.parent ?? '-'],
         ['memory', regions.map(({ name, sizeBytes }) => `${name} ${bytesText(sizeBytes)}`).join(', ')],
-        ['changed', `${statistics.pagesChanged} of ${statistics.pagesScanned} pages`],
+        ['changed', `${statistics.pagesChanged} of ${countText(statistics.pagesScanned, 'page')}`],
         ['written', `${bytesText(statistics.bytesWritten)}, ${statistics.objectsNew} new objects`],
         ['rested', durationText(statistics.pauseMs)],
         ...Object.entries(machine.config).map(([name, value]) => [`  ${name}`, value] as const),

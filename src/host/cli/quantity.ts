@@ -20,6 +20,11 @@ export function durationText(ms: number): string {
   return ms < 1_000 ? `${Number(ms.toFixed(1))} ms` : `${Number((ms / 1_000).toFixed(1))} s`;
 }
 
+/** `1 page`, `12 pages`. */
+export function countText(count: number, one: string): string {
+  return `${count} ${one}${count === 1 ? '' : 's'}`;
+}
+
 /** `2026-11-21 17:40:03`, in the time of this place. */
 export function timeText(ms: number): string {
   const date = new Date(ms);

@@ -3,6 +3,7 @@
 import { isVitrineError, VitrineError } from '../../base/error.ts';
 import { throwIfAborted } from '../../base/work.ts';
 import { UsageError } from './command.ts';
+import { countText } from './quantity.ts';
 import { type Quickened, quickened } from './quicken-command.ts';
 import { verbCommand } from './verb-command.ts';
 
@@ -61,7 +62,7 @@ So with --loop it moves first, unless told to stay, as "vitrine quicken" does.
       result(report, '');
       const { resets, perSecond, medianMs, pagesWritten } = report;
       say(
-        `${name}: ${resets} resets, ${perSecond.toFixed(0)} a second; median ${medianMs.toFixed(1)} ms, ${pagesWritten} pages written`,
+        `${name}: ${countText(resets, 'reset')}, ${perSecond.toFixed(0)} a second; median ${medianMs.toFixed(1)} ms, ${countText(pagesWritten, 'page')} written`,
       );
       if (how.said !== undefined) say(`${name}: ${how.said}`);
       return;
@@ -69,13 +70,15 @@ So with --loop it moves first, unless told to stay, as "vitrine quicken" does.
     if (snapshot === undefined) {
       const report = await reset();
       result(report, '');
-      say(`${name}: ${report.pagesWritten} pages written`);
+      say(`${name}: ${countText(report.pagesWritten, 'page')} written`);
       return;
     }
     const restored = await machine.restore(snapshot, work);
     const checkpoint = await machine.checkpoint();
     result({ restored, checkpoint }, '');
-    say(`${name}: ${restored.pagesWritten} pages written; "vitrine reset ${name}" comes back here`);
+    say(
+      `${name}: ${countText(restored.pagesWritten, 'page')} written; "vitrine reset ${name}" comes back here`,
+    );
   },
 });
 

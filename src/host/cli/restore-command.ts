@@ -1,7 +1,7 @@
 // `vitrine restore`: a machine is brought to a snapshot.
 
 import { UsageError } from './command.ts';
-import { durationText } from './quantity.ts';
+import { countText, durationText } from './quantity.ts';
 import { verbCommand } from './verb-command.ts';
 
 const MODES = ['in-place', 'fresh', 'lazy'] as const;
@@ -34,6 +34,8 @@ is tried with its files, disks and snapshot before the old one ends, unless the 
       say(`${name}: runs after ${durationText(report.totalMs)}; its memory comes as it asks for it`);
       return;
     }
-    say(`${name}: ${report.pagesWritten} pages written; it rested ${durationText(report.pauseMs)}`);
+    say(
+      `${name}: ${countText(report.pagesWritten, 'page')} written; it rested ${durationText(report.pauseMs)}`,
+    );
   },
 });

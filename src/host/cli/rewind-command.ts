@@ -1,7 +1,8 @@
 // `vitrine rewind`: a machine's recent past, kept by the host. Its points are snapshots, so all other commands take them as well.
 
+import { VitrineError } from '../../base/error.ts';
 import { type Command, UsageError } from './command.ts';
-import { bytesText, durationText, readNumber, timeText } from './quantity.ts';
+import { bytesText, countText, durationText, readNumber, timeText } from './quantity.ts';
 import { textTable } from './text-table.ts';
 import { type VerbCall, verbCommand } from './verb-command.ts';
 
@@ -26,13 +27,13 @@ export const rewindCommand: Command = verbCommand({
   help: `vitrine rewind start web --every 10s --budget 512M
 vitrine rewind list web
 vitrine rewind bookmark web 3f9a --label 'before it broke'
-vitrine rewind seek web 3f9a && vitrine peek web 0x1000 64 && vitrine rewind resume web
+vitrine rewind seek web 'before it broke' && vitrine peek web 0x1000 64 && vitrine rewind resume web
 vitrine fork 3f9a other
 vitrine rewind stop web
 
   start      has the host save the machine every so often, as long as it runs; again: another pace or budget
   list       the points, oldest first; * is where the machine goes on from
-  seek       brings the machine to a point and holds it there; while it is recorded, where it was is a point first
+  seek       brings the machine to a point, by id or bookmark, and holds it there; while it is recorded, where it was is a point first
   resume     lets it go on from there; what it did after that stays in the list
   bookmark   gives a point a name: it is never thinned out
   stop       takes no more points; what there is stays
@@ -72,9 +73,17 @@ snapshots with the label "rewind": restore, diff, fork, export and rm take them.
           : `rewind ${what} wants a machine`,
       );
     }
-    await verb.run(call, machine!, point);
+    await verb.run(call, machine!, point && (await snapshotOf(call, machine!, point)));
   },
 });
+
+/** A bookmark's name, or else an id or the beginning of one, which the host looks up. */
+async function snapshotOf({ client }: VerbCall, machine: string, point: string): Promise<string> {
+  const { points } = await client.machine(machine).rewindList();
+  const named = points.filter(({ bookmark }) => bookmark === point).map(({ snapshot }) => snapshot);
+  if (named.length > 1) throw new VitrineError('name-ambiguous', { bookmark: point, candidates: named });
+  return named[0] ?? point;
+}
 
 async function start({ client, values, result, say }: VerbCall, machine: string): Promise<void> {
   const everyMs = readTime(String(values.every ?? DEFAULT_EVERY));
@@ -102,7 +111,7 @@ async function list({ client, result, say }: VerbCall, machine: string): Promise
   say(
     rows.length === 0 && !isOn
       ? `No past. Keep one: vitrine rewind start ${machine}`
-      : `${rows.length} points, ${pace}; ${bytesText(bytes)} of ${bytesText(budgetBytes)}`,
+      : `${countText(rows.length, 'point')}, ${pace}; ${bytesText(bytes)} of ${bytesText(budgetBytes)}`,
   );
   if (failure !== null) say(`The last one failed: ${failure}`);
 }
@@ -111,7 +120,7 @@ async function seek({ client, work, result, say }: VerbCall, machine: string, po
   const report = await client.machine(machine).rewindSeek(point!, work);
   result(report, '');
   say(
-    `${machine} is held there: ${report.pagesWritten} pages written. "vitrine rewind resume ${machine}" goes on`,
+    `${machine} is held there: ${countText(report.pagesWritten, 'page')} written. "vitrine rewind resume ${machine}" goes on`,
   );
 }
 

@@ -1,5 +1,6 @@
 // `vitrine rm` and `vitrine gc`: snapshots go, and then their space comes back.
 
+import { countText } from './quantity.ts';
 import { verbCommand } from './verb-command.ts';
 
 export const rmCommand = verbCommand({
@@ -41,10 +42,12 @@ stands on its disks.
     const { packsRemoved, packsRewritten, manifestsRemoved, objectsRemoved } = report;
     const { layersRemoved = 0, layersMerged = 0 } = report;
     say(
-      `${objectsRemoved} objects and ${manifestsRemoved} manifests removed; ${packsRemoved} packs gone, ${packsRewritten} written anew`,
+      `${countText(objectsRemoved, 'object')} and ${countText(manifestsRemoved, 'manifest')} removed; ${countText(packsRemoved, 'pack')} gone, ${packsRewritten} written anew`,
     );
     if (layersRemoved + layersMerged > 0) {
-      say(`${layersRemoved} layers of disks removed; ${layersMerged} rows of them became one each`);
+      say(
+        `${countText(layersRemoved, 'layer')} of disks removed; ${countText(layersMerged, 'row')} of them became one each`,
+      );
     }
   },
 });

@@ -1,7 +1,7 @@
 // `vitrine save`: a machine as it is now becomes a snapshot, whose id goes to standard output.
 
 import { UsageError } from './command.ts';
-import { bytesText, durationText, readNumber } from './quantity.ts';
+import { bytesText, countText, durationText, readNumber } from './quantity.ts';
 import { verbCommand } from './verb-command.ts';
 
 const EFFORTS = ['fast', 'balanced', 'small'] as const;
@@ -48,7 +48,7 @@ Prints the snapshot's id. Ctrl-C gives it up, and nothing of it is kept.
     result(report, `${report.snapshot.id}\n`);
     const { pagesChanged, bytesWritten, pauseMs, totalMs } = report;
     say(
-      `${name}: ${pagesChanged} pages changed, ${bytesText(bytesWritten)} written in ${durationText(totalMs)}; it rested ${durationText(pauseMs)}`,
+      `${name}: ${countText(pagesChanged, 'page')} changed, ${bytesText(bytesWritten)} written in ${durationText(totalMs)}; it rested ${durationText(pauseMs)}`,
     );
   },
 });

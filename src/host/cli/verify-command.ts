@@ -14,6 +14,7 @@ import type { Store } from '../../store/store.ts';
 import { type Command, type Output, type Surroundings, UsageError } from './command.ts';
 import { openClient } from './open-client.ts';
 import { openReplayable } from './open-replayable.ts';
+import { countText } from './quantity.ts';
 
 const HELP = `vitrine verify --all
 vitrine verify --store DIR --all
@@ -23,6 +24,7 @@ vitrine verify --store DIR 3f9a --replay --images .guests
 Reads every object of snapshots and proves it by its digest.
 
   --store DIR           the folder of the store; without it the bridge that runs checks its own
+  --bridge PORT         the bridge, by its port or origin, where several run
   --all                 every snapshot in it
   --replay              restores each twice into a machine of its own, runs on, and compares all that the machine holds;
                         for v86 with Pulse or the Linux of "npm run guests", the RP2040, and the
@@ -56,6 +58,7 @@ async function run(args: readonly string[], output: Output, surroundings: Surrou
     args: [...args],
     allowPositionals: true,
     options: {
+      bridge: { type: 'string' },
       store: { type: 'string' },
       all: { type: 'boolean' },
       replay: { type: 'boolean' },
@@ -67,6 +70,9 @@ async function run(args: readonly string[], output: Output, surroundings: Surrou
   if (values.store === undefined && values.replay === true) {
     throw new UsageError('say with --store which folder it is, for --replay');
   }
+  if (values.store !== undefined && values.bridge !== undefined) {
+    throw new UsageError('--bridge or --store, not both');
+  }
   if (positionals.length > 0 === (values.all === true)) {
     throw new UsageError('give snapshots, or --all');
   }
@@ -75,7 +81,7 @@ async function run(args: readonly string[], output: Output, surroundings: Surrou
     throw new UsageError('--steps takes a whole number');
   }
   if (values.store === undefined) {
-    const rows = await verifyAtBridge(values.all ? undefined : positionals, surroundings);
+    const rows = await verifyAtBridge(values.all ? undefined : positionals, values.bridge, surroundings);
     if (values.json) output.out(`${JSON.stringify({ snapshots: rows })}\n`);
     else for (const row of rows) output.out(lineOf(row));
     settle(rows);
@@ -106,9 +112,10 @@ async function run(args: readonly string[], output: Output, surroundings: Surrou
 /** By the bridge that runs, or without one in this user's own store; `ids` of undefined are all that there are. */
 async function verifyAtBridge(
   ids: readonly string[] | undefined,
+  bridge: string | undefined,
   { environment, signal }: Surroundings,
 ): Promise<Row[]> {
-  const { client, close } = await openClient({ needs: 'snapshots', environment });
+  const { client, close } = await openClient({ needs: 'snapshots', bridge, environment });
   try {
     const rows: Row[] = [];
     for (const id of ids ?? (await client.log()).map((one) => one.id)) {
@@ -163,15 +170,15 @@ async function verifyOne(
 function lineOf({ snapshot, objectsRead, damaged, replay }: Row): string {
   const lines = damaged.map(({ where, object, code }) => `  ${where}: ${object} ${code}\n`);
   const whole = damaged.length === 0 ? 'whole' : `${damaged.length} damaged`;
-  return `${snapshot.slice(0, 16)}  ${objectsRead} objects, ${whole}${replayText(replay)}\n${lines.join('')}`;
+  return `${snapshot.slice(0, 16)}  ${countText(objectsRead, 'object')}, ${whole}${replayText(replay)}\n${lines.join('')}`;
 }
 
 function replayText(replay: Row['replay']): string {
   if (replay === undefined) return '';
   if ('unsupported' in replay) return `; no replay: ${replay.unsupported}`;
   const { steps, difference } = replay;
-  if (difference === null) return `; ${steps} steps run twice alike`;
-  const when = difference.stage === 'restore' ? 'after the restore' : `within ${steps} steps`;
+  if (difference === null) return `; ${countText(steps, 'step')} run twice alike`;
+  const when = difference.stage === 'restore' ? 'after the restore' : `within ${countText(steps, 'step')}`;
   return `; differs ${when}: ${difference.where}`;
 }
 

@@ -132,6 +132,28 @@ it('tells what a guest asked for by itself, and a flood as one row', async () =>
   await page.screenshot({ path: `${OUT}host-bells.png`, fullPage: true });
 });
 
+it('deletes a snapshot of the host, by its button and by the key', async () => {
+  const { machine } = bridge.host.machine('pulse-one')!;
+  const ids = async () => (await bridge.host.engine.log()).map(({ id }) => id);
+  const ways = {
+    'in vain': () => button('Delete').click(),
+    'for nothing': () => page.keyboard.press('Delete'),
+  };
+  for (const [label, remove] of Object.entries(ways)) {
+    const { snapshot } = await machine!.save({ label });
+    await host.getByRole('option', { name: label }).click();
+    await remove();
+    await page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click();
+    expect(await ids()).toContain(snapshot.id);
+    await host.getByRole('option', { name: label }).click();
+    await remove();
+    await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
+    await shown(`“${label}” is gone from the host`);
+    expect(await ids()).not.toContain(snapshot.id);
+    await host.getByRole('option', { name: label }).waitFor({ state: 'detached' });
+  }
+});
+
 it('forks a machine', async () => {
   await button('Fork').click();
   await host.getByRole('tab', { name: 'pulse-one-fork-1', selected: true }).waitFor();

@@ -12,6 +12,9 @@ it('keeps its place where a control is greyed out or taken away by what it does'
   const { page } = driver;
   await driver.save('one');
   await driver.snapshot('one').click();
+  const parent = page.getByRole('button', { name: 'Compare with parent' });
+  expect(await parent.isDisabled()).toBe(true);
+  expect(await parent.getAttribute('title')).toBe('It was made after no other one.');
 
   await press(page, 'Restore pulse');
   await page.getByRole('button', { name: 'Restore without saving' }).focus();
