@@ -175,6 +175,28 @@ describe.each(QEMUS)('the doorbell of a Linux in QEMU $version', ({ program }) =
     await shell.until(/^restored\r\n42\r\n(restored\r\n42\r\n){5}/);
   });
 
+  it('is answered in copies of an instant at which the answer was on its way', async () => {
+    const { machine, shell } = await start();
+    const bell = machine.guest.doorbell!;
+    for (let round = 0; round < 4; round++) {
+      const stopped = new Promise<void>((resolve) => {
+        // QEMU has been asked by then whether the port is open, and has not answered: it is stopped right behind that.
+        const onServed = () => setImmediate(() => resolve(machine.stop()));
+        serveBell(machine.machine, bell, { allow: ['checkpoint'], onServed });
+      });
+      shell.forget();
+      machine.serial.write('bell checkpoint\n');
+      await stopped;
+      const { snapshot } = await machine.machine.save();
+      const copy = await open(snapshot.id);
+      await copy.machine.start();
+      await copy.shell.until(/^(saved|restored \w+)\r\n/m);
+      await copy.machine.close();
+      await machine.start();
+      await shell.until(/^saved\r\n/m);
+    }
+  });
+
   it('refuses what is not allowed, not understood, or too much, and the machine is saved beside a flood', async () => {
     const { machine, shell } = await start();
     expect(await shell.run('bell dance; bell reset with words')).toBe(

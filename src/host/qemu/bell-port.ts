@@ -1,10 +1,9 @@
 // The host's end of a bell: the socket on which QEMU serves a virtio-serial port.
 //
-// What goes through such a port moves in guest memory, and QEMU moves it also while the machine rests. A save must not look at
-// memory in which that goes on. So nothing is said while the machine rests, and `settle` waits, once it rests, until all has moved
-// that can: QEMU has looked at the socket when it has answered two questions that were asked one after another (in the turn of its
-// loop that reads the first one it may look at the socket later; in the next turn it has), each look moves up to 4 KiB, and the guest,
-// which rests, makes no more room.
+// What goes through such a port moves in guest memory. A machine that runs takes what is said to it: QEMU has looked at the socket when
+// it has answered two questions that were asked one after another (in the turn of its loop that reads the first one it may look at the
+// socket later; in the next turn it has). One that rests takes nothing: what was said lies in the socket until it runs on. What the guest
+// wrote comes out also then, and a save must not look at memory in which that goes on: `settle` waits until all has come.
 //
 // The guest may write without an end. What is not read waits in QEMU and then in the guest, so a flood stops there; what was read
 // already, and comes behind the line at which the port was held, waits here. A guest that does not read its answers gets no more of
@@ -16,9 +15,10 @@ import { KIB } from '../../base/limits.ts';
 import { BELL_CHARDEV } from './profile.ts';
 import type { Qmp } from './qmp.ts';
 
-/** What QEMU takes from a socket in one look. */
-const LOOK_BYTES = 4096;
 const LINE_END = 0x0a;
+/** How long a port that was open in a state may take to be open again once that runs. */
+const OPEN_TRIES = 20;
+const OPEN_REST_MS = 5;
 /** Said and not taken by QEMU, since the guest does not read: more would only fill our memory. */
 const MAX_UNREAD_BYTES = 64 * KIB;
 
@@ -46,8 +46,6 @@ export class BellPort {
   /** The line that has begun; undefined where it is too long already. */
   #line: Buffer | undefined = Buffer.alloc(0);
   #receivedBytes = 0;
-  /** Said since the last `settle`. */
-  #saidBytes = 0;
   #isUsed = false;
   #isHeld = false;
   /** Came while the port was held. */
@@ -81,7 +79,6 @@ export class BellPort {
     this.#qmp = next.#qmp;
     this.#socket.removeAllListeners('data').on('data', this.#hear);
     if (this.#isHeld) this.#socket.pause();
-    this.#saidBytes = 0;
     this.#isUsed = true;
     this.#isOpenStill = wasOpen;
     // QEMU tells of ports once the machine runs, somewhat after it runs.
@@ -94,9 +91,16 @@ export class BellPort {
 
   /** Whether a program of the guest has the port open at the moment. */
   async isOpen(): Promise<boolean> {
+    return (await this.#isToldOpen()) || this.#isOpenStill;
+  }
+
+  async #isToldOpen(): Promise<boolean> {
     const devices = await this.#qmp.execute('query-chardev');
-    const isOpen = devices.find(({ label }) => label === BELL_CHARDEV)?.['frontend-open'] ?? false;
-    return isOpen || this.#isOpenStill;
+    return devices.find(({ label }) => label === BELL_CHARDEV)?.['frontend-open'] ?? false;
+  }
+
+  async #untilLooked(): Promise<void> {
+    for (let question = 0; question < 2; question++) await this.#qmp.execute('query-status');
   }
 
   /** Only while the machine runs. */
@@ -104,8 +108,20 @@ export class BellPort {
     if (this.#socket.writableLength > MAX_UNREAD_BYTES) return;
     const bytes = Buffer.from(text);
     this.#isUsed = true;
-    this.#saidBytes += bytes.length;
     this.#socket.write(bytes);
+  }
+
+  /** Resolves when a machine that runs has taken what was said, if it has room: one that rests takes nothing. Throws `guest-lost`. */
+  untilTaken(): Promise<void> {
+    return this.#untilLooked();
+  }
+
+  /** As `untilTaken`, where the port is about to be told open; for a while, since whoever opened it may close it first. */
+  async untilOpenAndTaken(): Promise<void> {
+    for (let tries = 0; tries < OPEN_TRIES && !(await this.#isToldOpen()); tries++) {
+      await new Promise((resolve) => setTimeout(resolve, OPEN_REST_MS));
+    }
+    await this.#untilLooked();
   }
 
   /** Lets what the guest writes wait: what comes behind the line that is heard at the moment, in QEMU, and then in the guest. */
@@ -135,15 +151,11 @@ export class BellPort {
   async #untilStill(): Promise<void> {
     await roundTheLoop();
     if (!this.#isUsed) return;
-    for (;;) {
-      const before = this.#receivedBytes;
-      await this.#qmp.execute('query-status');
-      await this.#qmp.execute('query-status');
+    for (let before = -1; before !== this.#receivedBytes; ) {
+      before = this.#receivedBytes;
+      await this.#untilLooked();
       await roundTheLoop();
-      this.#saidBytes -= LOOK_BYTES;
-      if (this.#saidBytes <= 0 && this.#receivedBytes === before) break;
     }
-    this.#saidBytes = 0;
   }
 
   /** Forgets a line that has begun: the guest was brought to another instant. */

@@ -9,6 +9,9 @@
 //
 // One ring at a time. Lines that come meanwhile are refused behind it, up to a number, and then the port is held: a guest that does not
 // wait for its answers waits for us. Answers are said while the machine runs, and to a port that is open.
+//
+// A machine at rest takes nothing of what was said to it. So it is stopped only when it has taken that (`hush`): an answer that was on its way
+// would be in no copy of the machine, and whoever waits there would wait for ever.
 
 import { SYSTEM_CLOCK } from '../../base/clock.ts';
 import {
@@ -80,7 +83,8 @@ export class QemuBell implements Doorbell {
   #snapshot: () => string | null = () => null;
   #onTurnedAway: (word: BellWord | null, why: TurnedAway) => void = () => {};
   #rests: boolean;
-  #isSaying = false;
+  /** Settles when what was to be said has been taken, or waits for the machine to run. Never rejects. */
+  #saying: Promise<void> = Promise.resolve();
   /** Settles when the rings so far were answered. */
   #turn: Promise<void> = Promise.resolve();
   #qmp: Qmp;
@@ -152,6 +156,17 @@ export class QemuBell implements Doorbell {
   /** Says why the ring in hand is refused, in a word or two. For the server. */
   addReason(words: string): void {
     this.#reason = words;
+  }
+
+  /** Resolves when the machine has taken what was said to it, as far as it has room. Never rejects. */
+  untilTaken(): Promise<void> {
+    return this.#saying;
+  }
+
+  /** The machine is about to rest: as `untilTaken`, and from now on nothing is said before it runs again. */
+  hush(): Promise<void> {
+    this.#rests = true;
+    return this.#saying;
   }
 
   /** The machine rests: resolves when nothing moves through the port. Throws `guest-lost`. */
@@ -241,24 +256,28 @@ export class QemuBell implements Doorbell {
 
   #say(tag: string, ...words: readonly string[]): void {
     this.#unsaid.push({ text: answerLine([...words, tag]), tag });
-    void this.#sayAll();
+    this.#saying = this.#saying.then(() => this.#sayAll());
   }
 
   /** The machine runs. */
   #runOn(): void {
     this.#rests = false;
-    const owed = this.#owed;
-    this.#owed = undefined;
-    // Its port is open, though QEMU may not say so yet.
-    if (owed !== undefined) this.#port.say(owed.text);
     this.#port.goOn();
-    void this.#sayAll();
+    this.#saying = this.#saying.then(() => this.#sayOwed()).then(() => this.#sayAll());
   }
 
-  /** One call at a time. Never throws: a machine that is lost hears nothing. */
+  /** Never throws: a machine that is lost hears nothing. */
+  async #sayOwed(): Promise<void> {
+    const owed = this.#owed;
+    if (owed === undefined || this.#rests) return;
+    this.#owed = undefined;
+    // Its port is open, though QEMU may not say so yet.
+    this.#port.say(owed.text);
+    await this.#port.untilOpenAndTaken().catch(() => {});
+  }
+
+  /** Never throws. */
   async #sayAll(): Promise<void> {
-    if (this.#isSaying) return;
-    this.#isSaying = true;
     try {
       while (this.#unsaid.length > 0 && !this.#rests) {
         const isHeard = await this.#port.isOpen();
@@ -266,12 +285,12 @@ export class QemuBell implements Doorbell {
         if (this.#rests) return;
         const answers = this.#unsaid.splice(0);
         // To one that closed the port it would come as the answer to whoever opens it next.
-        if (isHeard) for (const { text } of answers) this.#port.say(text);
+        if (!isHeard) continue;
+        for (const { text } of answers) this.#port.say(text);
+        await this.#port.untilTaken();
       }
     } catch {
       this.#unsaid = [];
-    } finally {
-      this.#isSaying = false;
     }
   }
 }

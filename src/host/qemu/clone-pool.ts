@@ -10,6 +10,7 @@
 import { VitrineError } from '../../base/error.ts';
 import type { SnapshotId } from '../../engine/snapshot.ts';
 import type { Vitrine } from '../../engine/vitrine.ts';
+import { comeToRest } from './come-to-rest.ts';
 import type { QemuGuestOptions } from './guest-options.ts';
 import { deviceStream, loadStream } from './incoming-state.ts';
 import { provePageMap } from './page-map-proof.ts';
@@ -187,7 +188,7 @@ export class Clone {
 
   /** Stops it until `start`. */
   async stop(): Promise<void> {
-    await this.process.qmp.execute('stop');
+    await comeToRest(this.process);
   }
 
   /** Memory that it does not share: the RAM it wrote. Throws as `adopt`. */
@@ -220,9 +221,7 @@ export class Clone {
   }
 
   async #adopt(name: string): Promise<QemuMachine> {
-    const { qmp } = this.process;
-    const { running } = await qmp.execute('query-status');
-    if (running) await qmp.execute('stop');
+    const { ran } = await comeToRest(this.process);
     const { origin: made } = this.#options;
     const origin = made && (this.#wasReset ? { image: made.image } : made);
     const machine = await adoptProcess(
@@ -230,7 +229,7 @@ export class Clone {
       { ...this.#options, ram: 'private', origin },
     );
     this.#stopListening();
-    if (running) await machine.start();
+    if (ran) await machine.start();
     return machine;
   }
 }

@@ -10,6 +10,7 @@ import { isVitrineError, VitrineError } from '../../base/error.ts';
 import type { SnapshotId } from '../../engine/snapshot.ts';
 import type { Vitrine } from '../../engine/vitrine.ts';
 import type { DeviceRecord } from '../../guest/guest.ts';
+import { comeToRest } from './come-to-rest.ts';
 import { reachesOutside } from './outside-arguments.ts';
 import {
   type PageRef,
@@ -194,10 +195,9 @@ export class LazyMachine {
       await this.#keep(report.asked);
       await untilCompleted(qmp);
       await setCapability(qmp, 'postcopy-ram', false);
-      const { running } = await qmp.execute('query-status');
-      if (running) await qmp.execute('stop');
+      const { ran } = await comeToRest(this.#parts.process);
       const machine = await adoptProcess(this.#parts, options);
-      if (running) await machine.start();
+      if (ran) await machine.start();
       return { machine, report };
     } catch (error) {
       // It waits for pages that will not come, and cannot even be asked to quit.

@@ -179,7 +179,7 @@ export class QemuGuest implements Guest {
     return this.#inTurn(async () => {
       this.#guard.requireOpen();
       if (this.#guard.state === 'paused') this.#runsAfter = false;
-      else await this.#process.qmp.execute('stop');
+      else await comeToRest(this.#process);
       this.#intent?.setShallRun(false);
     });
   }
@@ -190,7 +190,7 @@ export class QemuGuest implements Guest {
       // Devices are needed for what shall last.
       if (devices) this.#wholeness.require();
       if (this.#guard.state === 'running') {
-        const { status, ran } = await comeToRest(this.#process.qmp);
+        const { status, ran } = await comeToRest(this.#process);
         this.#status = status;
         this.#runsAfter = ran && !ENDED_STATES.includes(status);
         await this.doorbell?.settle();
@@ -319,7 +319,7 @@ export class QemuGuest implements Guest {
       this.#wholeness.require();
       if (this.#guard.state === 'paused') throw new VitrineError('busy', { underWay: 'a pause' });
       const startMs = performance.now();
-      const { status, ran } = await comeToRest(this.#process.qmp);
+      const { status, ran } = await comeToRest(this.#process);
       let next: QemuGuest;
       try {
         if (ENDED_STATES.includes(status)) throw new VitrineError('wrong-state', { actual: status });

@@ -53,6 +53,7 @@ export async function streamMachine(
   told: PageTold,
   { signal, suspects }: StreamedAsked,
 ): Promise<StreamedInstant | { readonly reason: string }> {
+  await bell?.untilTaken();
   if (bell?.ring !== undefined) return { reason: 'a program in it waits for its doorbell' };
   const why = whyRest(ram, marks, devices);
   if (why !== undefined) return { reason: why };
