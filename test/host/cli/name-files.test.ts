@@ -1,3 +1,5 @@
+// Files among QEMU's arguments by their whole paths, and what only looks like a file left alone.
+
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
