@@ -9,6 +9,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { MIB } from '../../src/base/limits.ts';
 import { loadCodecs } from '../../src/codec/load.ts';
 import { openEngine, type Vitrine } from '../../src/engine/vitrine.ts';
+import { PULSE } from '../../src/guest/pulse/pulse.ts';
 import { openClonePool } from '../../src/host/qemu/clone-pool.ts';
 import { adoptKeptMachine, findKeptMachines } from '../../src/host/qemu/kept-machine.ts';
 import type { QemuProfile } from '../../src/host/qemu/profile.ts';
@@ -97,6 +98,26 @@ describe.each(QEMUS)('a machine in QEMU $version', ({ program }) => {
     await machine.machine.restore(saved);
     await machine.start();
     await letRun(machine, 60);
+  });
+
+  it('loses no key that is typed while it moves', async () => {
+    const machine = await open();
+    await machine.start();
+    await letRun(machine, 20);
+    let typed = 0;
+    const typing = setInterval(() => {
+      machine.serial.write('x');
+      typed++;
+    }, 10);
+    await machine.quicken();
+    clearInterval(typing);
+    expect(typed).toBeGreaterThan(5);
+    const heard = (): number => {
+      const word = Buffer.alloc(4);
+      machine.guest.readTorn({ region: 0, offsetBytes: PULSE.keys, lengthBytes: 4 }, word);
+      return word.readUInt32LE();
+    };
+    await expect.poll(heard, { timeout: 30_000 }).toBe(typed);
   });
 
   it('moves while it runs, once and no more where nothing would be gained', async () => {

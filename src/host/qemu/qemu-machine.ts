@@ -334,7 +334,16 @@ export class QemuMachine {
       await this.serial.follow(next.serial);
     };
     const move = () =>
-      this.machine.alone('quicken', () => moveMachine({ ...moving, quickSave, restoreFault }, moved));
+      this.machine.alone('quicken', async () => {
+        this.serial.hold();
+        try {
+          // Twice, by which QEMU has looked at what was typed before (`bell-port.ts`).
+          for (let question = 0; question < 2; question++) await before.qmp.execute('query-status');
+          return await moveMachine({ ...moving, quickSave, restoreFault }, moved);
+        } finally {
+          this.serial.release();
+        }
+      });
     // A guest that asks to be reset over and over leaves no other moment.
     const pauseMs = await (guest.doorbell === undefined ? move() : guest.doorbell.between(move));
     return { moved: true, because: quickBecause(guest) ?? 'it wrote much meanwhile', pauseMs };

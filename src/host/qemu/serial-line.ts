@@ -34,6 +34,8 @@ export class SerialLine {
   #log: AppendedFile;
   #kept: Buffer;
   #isOpen = true;
+  /** Input that waits for the machine to be elsewhere; undefined while it goes to the socket. */
+  #held: Buffer[] | undefined;
 
   /** `log` has what was written before; it is closed with the line. */
   constructor(socket: Socket, log: AppendedFile) {
@@ -45,7 +47,7 @@ export class SerialLine {
 
   /**
    * The machine goes on in another process, whose line `next` is, and has not printed anything there; the one before has ended. Resolves
-   * when all that it printed was heard. Input that it had not read is lost.
+   * when all that it printed was heard. Input that it had not read is lost, but for what was held.
    */
   async follow(next: SerialLine): Promise<void> {
     if (this.#isOpen) await new Promise((resolve) => this.#socket.once('close', resolve));
@@ -55,6 +57,18 @@ export class SerialLine {
     this.#isOpen = next.#isOpen;
     this.#socket.removeAllListeners('data');
     this.#hear(this.#socket);
+  }
+
+  /** The machine is about to go on elsewhere: what is typed from now on waits for `release`. */
+  hold(): void {
+    this.#held ??= [];
+  }
+
+  /** What was typed meanwhile goes to where the machine is now. */
+  release(): void {
+    const held = this.#held?.splice(0) ?? [];
+    this.#held = undefined;
+    if (this.#isOpen) for (const input of held) this.#socket.write(input);
   }
 
   /** The end of what the machine wrote. */
@@ -70,11 +84,14 @@ export class SerialLine {
 
   /** Types into the machine. Throws `guest-closed`, and `busy` when it does not read what was typed before. */
   write(input: string | Uint8Array): void {
-    if (!this.#isOpen) throw new VitrineError('guest-closed');
-    if (this.#socket.writableLength > MAX_WAITING_BYTES) {
+    const held = this.#held;
+    if (!this.#isOpen && held === undefined) throw new VitrineError('guest-closed');
+    const waitingBytes = held?.reduce((sum, { length }) => sum + length, 0) ?? this.#socket.writableLength;
+    if (waitingBytes > MAX_WAITING_BYTES) {
       throw new VitrineError('busy', { underWay: 'input that the machine does not read' });
     }
-    this.#socket.write(input);
+    if (held === undefined) this.#socket.write(input);
+    else held.push(Buffer.from(input));
   }
 
   #hear(socket: Socket): void {
