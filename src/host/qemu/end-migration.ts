@@ -1,4 +1,7 @@
-// Ending a migration that was left under way by whoever began it.
+// Ending a migration that was left under way by whoever began it, and knowing when one is over.
+//
+// QEMU calls a background snapshot completed when its last byte is sent, and then stops to watch memory and clears away, in a thread of its own.
+// What is asked of it in between would find its state half gone.
 
 import { VitrineError } from '../../base/error.ts';
 import type { Qmp } from './qmp.ts';
@@ -17,12 +20,24 @@ export async function endMigration(qmp: Qmp): Promise<void> {
   const isSnapshot = capabilities.some(
     ({ capability, state }) => capability === 'background-snapshot' && state,
   );
-  if (isSnapshot && (await comesToItsEnd(qmp))) return;
+  if (isSnapshot && (await comesToItsEnd(qmp))) return untilClearedAway(qmp);
   const { status = 'none' } = await qmp.execute('query-migrate');
-  if (!MIGRATING.includes(status)) return;
-  await qmp.execute('migrate_cancel');
-  if (await comesToItsEnd(qmp)) return;
-  throw new VitrineError('guest-timeout', { command: 'migrate_cancel', timeoutMs: END_TIMEOUT_MS });
+  if (MIGRATING.includes(status)) {
+    await qmp.execute('migrate_cancel');
+    if (!(await comesToItsEnd(qmp)))
+      throw new VitrineError('guest-timeout', { command: 'migrate_cancel', timeoutMs: END_TIMEOUT_MS });
+  }
+  await untilClearedAway(qmp);
+}
+
+/** One that came to its end leaves nothing behind once this resolves. Throws `guest-timeout`, `guest-lost`. */
+export async function untilClearedAway(qmp: Qmp): Promise<void> {
+  const until = Date.now() + END_TIMEOUT_MS;
+  while ((await qmp.execute('query-yank')).some(({ type }) => type === 'migration')) {
+    if (Date.now() > until)
+      throw new VitrineError('guest-timeout', { command: 'migrate', timeoutMs: END_TIMEOUT_MS });
+    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+  }
 }
 
 /** False where it is under way and nothing more was sent for a minute. */

@@ -22,6 +22,7 @@ import { join } from 'node:path';
 import { VitrineError } from '../../base/error.ts';
 import { nextTask } from '../../base/pacing.ts';
 import { throwIfAborted } from '../../base/work.ts';
+import { untilClearedAway } from './end-migration.ts';
 import type { Qmp } from './qmp.ts';
 import { IGNORE_SHARED } from './state-transfer.ts';
 import { type PageListener, type ParsedStream, type ParseOptions, parseStream } from './stream/index.ts';
@@ -124,7 +125,10 @@ export async function streamLive(
     source.end();
     server.close();
     await rm(path, { force: true });
-    if (qmp.isOpen) await setCapabilities(qmp, { method, isLive: false, waits: atInstant !== undefined });
+    if (qmp.isOpen) {
+      await untilClearedAway(qmp);
+      await setCapabilities(qmp, { method, isLive: false, waits: atInstant !== undefined });
+    }
   }
 }
 

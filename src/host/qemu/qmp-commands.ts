@@ -74,6 +74,8 @@ export interface QmpCommands {
     { readonly flat?: boolean },
     readonly { readonly 'node-name'?: string; readonly drv?: string; readonly file?: string }[]
   >;
+  /** What could be cut off where it hangs: a migration is there from its order until all of it is cleared away. */
+  readonly 'query-yank': Command<None, readonly { readonly type: string; readonly id?: string }[]>;
   readonly 'query-migrate': Command<
     None,
     {
