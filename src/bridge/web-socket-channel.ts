@@ -69,7 +69,8 @@ function construct(
   { ticket, token }: WebSocketOptions,
 ): WebSocketLike {
   const wanted = { name: 'target', value: url, wants: 'an address as ws://127.0.0.1:7333/bridge' };
-  if (!/^wss?:\/\//.test(url)) throw new VitrineError('argument-invalid', wanted);
+  // `ws` has sockets of a host, too.
+  if (!/^(wss?|ws\+unix):/.test(url)) throw new VitrineError('argument-invalid', wanted);
   // What stands in a header may hold no more than that.
   for (const [name, secret] of Object.entries({ ticket, token })) {
     if (secret !== undefined && !(typeof secret === 'string' && /^[\w.~+/=-]+$/.test(secret)))
