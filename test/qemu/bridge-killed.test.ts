@@ -206,7 +206,7 @@ it('that stands on a disk and is without a bridge keeps its store from being col
   expect(refused.error).toContain(String(pid));
   process.kill(pid, 'SIGKILL');
   await expect.poll(() => running(pid)).toEqual([false]);
-  expect(await collect()).toMatchObject({ code: 0, error: expect.stringContaining('1 layers') });
+  expect(await collect()).toMatchObject({ code: 0, error: expect.stringContaining('1 layer of') });
   expect(await layers()).toEqual([]);
 });
 
