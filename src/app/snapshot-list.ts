@@ -2,7 +2,7 @@
 
 import type { SnapshotInfo } from '../engine/snapshot.ts';
 import { button, element } from './dom.ts';
-import { areKin, type CatalogEntry, catalogEntryOf } from './guests/catalog.ts';
+import { areKin, catalogEntryOf } from './guests/catalog.ts';
 import { keepFocus } from './keep-focus.ts';
 import type { Notices } from './notices.ts';
 import type { OpenMachine } from './open-machine.ts';
@@ -19,8 +19,14 @@ export interface SnapshotActions {
   readonly lookInside: (snapshot: SnapshotInfo) => void;
 }
 
-const REPLAY_TITLE = 'Run on from it twice, in a machine of its own, and compare all that the machine holds';
-const STEPS_TITLE = 'Open a machine here that can be gone back and forth over, an instruction at a time';
+/** Why something cannot be done with the chosen snapshot; null where it can. */
+type WhyNot = (chosen: SnapshotInfo) => string | null;
+
+interface Action {
+  readonly made: HTMLButtonElement;
+  readonly title: string;
+  readonly whyNot: WhyNot;
+}
 
 export class SnapshotList {
   readonly element: HTMLElement;
@@ -31,8 +37,10 @@ export class SnapshotList {
     attributes: { role: 'tree', 'aria-label': 'Snapshots' },
   });
   readonly #empty = element('p', { className: 'hint' }, 'Nothing is saved yet.');
-  readonly #replay = button('Verify by replay', () => {}, { title: REPLAY_TITLE });
-  readonly #steps = button('Step from here', () => {}, { title: STEPS_TITLE });
+  readonly #actions: Action[] = [];
+  readonly #whyApart: WhyNot = (chosen) => whyNotOf(this.#workspace.current.value, chosen);
+  readonly #restoring: HTMLButtonElement;
+  #isReplaying = false;
   readonly #toolbar: HTMLElement;
   readonly #watched = new WeakSet<OpenMachine>();
   #drawing = false;
@@ -40,6 +48,12 @@ export class SnapshotList {
   constructor(workspace: Workspace, notices: Notices, actions: SnapshotActions) {
     this.#workspace = workspace;
     this.#notices = notices;
+    this.#restoring = this.#makeAction(
+      'Restore',
+      'Bring the machine on show here',
+      (chosen) => void this.restore(chosen),
+      this.#whyApart,
+    );
     this.#toolbar = this.#makeToolbar(actions);
     const open = button('Open a file …', () => void this.#takeFile(), {
       title: 'Bring a snapshot out of a .vitrine file into this browser',
@@ -94,37 +108,79 @@ export class SnapshotList {
     });
   }
 
-  #makeToolbar(actions: SnapshotActions): HTMLElement {
-    const withChosen = (run: (snapshot: SnapshotInfo) => void) => (): void => {
+  #makeAction(
+    label: string,
+    title: string,
+    run: (chosen: SnapshotInfo) => void,
+    whyNot: WhyNot = () => null,
+  ): HTMLButtonElement {
+    const made = button(label, () => {
       const chosen = this.#workspace.chosen.value;
       if (chosen !== null) run(chosen);
-    };
-    const add = (label: string, title: string, run: (snapshot: SnapshotInfo) => void): HTMLButtonElement =>
-      button(label, withChosen(run), { title });
-    this.#steps.addEventListener(
-      'click',
-      withChosen((chosen) => void this.#step(chosen)),
-    );
-    this.#replay.addEventListener(
-      'click',
-      withChosen((chosen) => void this.#verifyByReplay(chosen)),
-    );
+    });
+    this.#actions.push({ made, title, whyNot });
+    return made;
+  }
+
+  #makeToolbar(actions: SnapshotActions): HTMLElement {
     return element(
       'div',
       { className: 'toolbar', attributes: { role: 'toolbar', 'aria-label': 'The chosen snapshot' } },
-      add('Restore', 'Bring the machine on show here', (chosen) => void this.restore(chosen)),
-      add('Fork', 'Open a second guest that goes on from here', (chosen) => void this.#fork(chosen)),
-      add('Compare with now', 'Which pages differ from the machine on show', (chosen) => {
-        const machine = this.#workspace.current.value;
-        if (machine !== null) actions.compareWithNow(chosen, machine);
-      }),
-      add('Compare with parent', 'Which pages this snapshot changed', actions.compareWithParent),
-      add('Look inside', 'Its memory as bytes', actions.lookInside),
-      add('Verify', 'Read and prove every byte of it', (chosen) => void this.#verify(chosen)),
-      this.#steps,
-      this.#replay,
-      add('Download', 'As a file, with all that it stands on', (chosen) => void this.#download(chosen)),
-      add('Delete', 'Remove it; other snapshots stay whole', (chosen) => void this.#delete(chosen)),
+      this.#restoring,
+      this.#makeAction(
+        'Fork',
+        'Open a second guest that goes on from here',
+        (chosen) => void this.#fork(chosen),
+      ),
+      this.#makeAction(
+        'Compare with now',
+        'Which pages differ from the machine on show',
+        (chosen) => {
+          const machine = this.#workspace.current.value;
+          if (machine !== null) actions.compareWithNow(chosen, machine);
+        },
+        this.#whyApart,
+      ),
+      this.#makeAction(
+        'Compare with parent',
+        'Which pages this snapshot changed',
+        actions.compareWithParent,
+        ({ parent }) => {
+          if (parent === null) return 'It was made after no other one.';
+          const isThere = this.#workspace.snapshots.value.some(({ id }) => id === parent);
+          return isThere ? null : 'The one before it is deleted.';
+        },
+      ),
+      this.#makeAction('Look inside', 'Its memory as bytes', actions.lookInside),
+      this.#makeAction('Verify', 'Read and prove every byte of it', (chosen) => void this.#verify(chosen)),
+      this.#makeAction(
+        'Step from here',
+        'Open a machine here that can be gone back and forth over, an instruction at a time',
+        (chosen) => void this.#step(chosen),
+        ({ machine }) =>
+          catalogEntryOf(machine)?.steps === undefined ? 'Its guest does not go by single steps.' : null,
+      ),
+      this.#makeAction(
+        'Verify by replay',
+        'Run on from it twice, in a machine of its own, and compare all that the machine holds',
+        (chosen) => void this.#verifyByReplay(chosen),
+        ({ machine }) => {
+          if (this.#isReplaying) return 'A replay is under way.';
+          return catalogEntryOf(machine)?.canReplay === true
+            ? null
+            : 'Its guest does not run alike each time.';
+        },
+      ),
+      this.#makeAction(
+        'Download',
+        'As a file, with all that it stands on',
+        (chosen) => void this.#download(chosen),
+      ),
+      this.#makeAction(
+        'Delete',
+        'Remove it; other snapshots stay whole',
+        (chosen) => void this.#delete(chosen),
+      ),
     );
   }
 
@@ -161,7 +217,8 @@ export class SnapshotList {
 
   async #verifyByReplay(snapshot: SnapshotInfo): Promise<void> {
     const title = titleOf(snapshot);
-    this.#replay.disabled = true;
+    this.#isReplaying = true;
+    this.#drawSoon();
     await this.#notices.guard('Verifying by replay', async () => {
       const { steps, difference } = await this.#workspace.verifyByReplay(snapshot);
       if (difference === null) {
@@ -174,6 +231,7 @@ export class SnapshotList {
         difference.stage === 'restore' ? 'right after the restore' : `within ${formatCount(steps, 'step')}`;
       this.#notices.error(`it differs ${when}: ${difference.where}`, `“${title}”`);
     });
+    this.#isReplaying = false;
     this.#drawSoon();
   }
 
@@ -288,23 +346,9 @@ export class SnapshotList {
 
   /** What is greyed out says why where the pointer rests. */
   #enableToolbar(chosen: SnapshotInfo | null, machine: OpenMachine | null): void {
-    const [restore, fork, now, before, ...rest] = this.#toolbar.querySelectorAll('button');
-    if (restore === undefined || fork === undefined || now === undefined || before === undefined) return;
-    const none = chosen === null ? 'Choose a snapshot first.' : null;
-    const entry = chosen === null ? undefined : catalogEntryOf(chosen.machine);
-    const apart = none ?? whyApart(entry, machine);
-    restore.textContent = machine === null ? 'Restore' : `Restore ${machine.name}`;
-    allow(restore, apart, 'Bring the machine on show here');
-    allow(now, apart, 'Which pages differ from the machine on show');
-    allow(fork, none, 'Open a second guest that goes on from here');
-    const isParentThere = this.#workspace.snapshots.value.some(({ id }) => id === chosen?.parent);
-    const why = chosen?.parent === null ? 'It was made after no other one.' : 'The one before it is deleted.';
-    allow(before, none ?? (isParentThere ? null : why), 'Which pages this snapshot changed');
-    for (const one of rest) one.disabled = none !== null;
-    const notAlike = none ?? (entry?.canReplay === true ? null : 'Its guest does not run alike each time.');
-    allow(this.#replay, notAlike, REPLAY_TITLE);
-    const noSteps = none ?? (entry?.steps === undefined ? 'Its guest does not go by single steps.' : null);
-    allow(this.#steps, noSteps, STEPS_TITLE);
+    this.#restoring.textContent = machine === null ? 'Restore' : `Restore ${machine.name}`;
+    for (const { made, title, whyNot } of this.#actions)
+      allow(made, chosen === null ? 'Choose a snapshot first.' : whyNot(chosen), title);
   }
 
   #onKey(event: KeyboardEvent): void {
@@ -327,10 +371,11 @@ export class SnapshotList {
   }
 }
 
-/** Why the machine on show has nothing to do with a snapshot of that kind at the moment; null where it has. */
-function whyApart(entry: CatalogEntry | undefined, machine: OpenMachine | null): string | null {
+/** Why the machine on show has nothing to do with a snapshot at the moment; null where it has. */
+function whyNotOf(machine: OpenMachine | null, snapshot: SnapshotInfo): string | null {
   if (machine === null) return 'No machine is open.';
-  if (!areKin(entry, machine.entry)) return 'The machine on show is of another kind.';
+  if (!areKin(catalogEntryOf(snapshot.machine), machine.entry))
+    return 'The machine on show is of another kind.';
   if (machine.lost.value !== null) return `${machine.name} is gone: open it again.`;
   return machine.job.value === null ? null : `${machine.name} is busy.`;
 }
