@@ -210,6 +210,32 @@ describe('order of calls', () => {
     await expect(tracker.commit()).rejects.toMatchObject({ code: 'guest-closed' });
   });
 
+  it('the guest rests until its devices are told, also where its memory cannot be looked at', async () => {
+    const { guest, tracker } = await open(pages('....'));
+    const order: string[] = [];
+    let isTelling = false;
+    const resume = guest.resume.bind(guest);
+    guest.resume = () => {
+      if (isTelling) order.push('runs');
+      return resume();
+    };
+    const readPages = guest.readPages.bind(guest);
+    guest.view = () => undefined;
+    guest.readPages = (...asked) => {
+      if (!isTelling) return readPages(...asked);
+      order.push('memory failed');
+      throw new Error('its memory is gone');
+    };
+    guest.saveDevices = (async () => {
+      isTelling = true;
+      for (let turn = 0; turn < 5; turn++) await nextTask();
+      order.push('devices told');
+      return [];
+    }) as unknown as typeof guest.saveDevices;
+    await expect(tracker.capture({ full: true })).rejects.toThrow('its memory is gone');
+    expect(order).toEqual(['memory failed', 'devices told', 'runs']);
+  });
+
   it('pages outside a region, and bytes of another length, are refused', async () => {
     const { tracker } = await open(pages('....'));
     await tracker.capture({ full: false });

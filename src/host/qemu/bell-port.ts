@@ -1,9 +1,8 @@
 // The host's end of a bell: the socket on which QEMU serves a virtio-serial port.
 //
-// What goes through such a port moves in guest memory. A machine that runs takes what is said to it: QEMU has looked at the socket when
-// it has answered two questions that were asked one after another (in the turn of its loop that reads the first one it may look at the
-// socket later; in the next turn it has). One that rests takes nothing: what was said lies in the socket until it runs on. What the guest
-// wrote comes out also then, and a save must not look at memory in which that goes on: `settle` waits until all has come.
+// What goes through such a port moves in guest memory. A machine that runs takes what is said to it once QEMU has looked at the socket
+// (`until-looked.ts`). One that rests takes nothing: what was said lies in the socket until it runs on. What the guest wrote comes out also
+// then, and a save must not look at memory in which that goes on: `settle` waits until all has come.
 //
 // The guest may write without an end. What is not read waits in QEMU and then in the guest, so a flood stops there; what was read
 // already, and comes behind the line at which the port was held, waits here. A guest that does not read its answers gets no more of
@@ -14,6 +13,7 @@ import { VitrineError } from '../../base/error.ts';
 import { KIB } from '../../base/limits.ts';
 import { BELL_CHARDEV } from './profile.ts';
 import type { Qmp } from './qmp.ts';
+import { untilLooked } from './until-looked.ts';
 
 const LINE_END = 0x0a;
 /** How long a port that was open in a state may take to be open again once that runs. */
@@ -99,10 +99,6 @@ export class BellPort {
     return devices.find(({ label }) => label === BELL_CHARDEV)?.['frontend-open'] ?? false;
   }
 
-  async #untilLooked(): Promise<void> {
-    for (let question = 0; question < 2; question++) await this.#qmp.execute('query-status');
-  }
-
   /** Only while the machine runs. */
   say(text: string): void {
     if (this.#socket.writableLength > MAX_UNREAD_BYTES) return;
@@ -113,7 +109,7 @@ export class BellPort {
 
   /** Resolves when a machine that runs has taken what was said, if it has room: one that rests takes nothing. Throws `guest-lost`. */
   untilTaken(): Promise<void> {
-    return this.#untilLooked();
+    return untilLooked(this.#qmp);
   }
 
   /** As `untilTaken`, where the port is about to be told open; for a while, since whoever opened it may close it first. */
@@ -121,7 +117,7 @@ export class BellPort {
     for (let tries = 0; tries < OPEN_TRIES && !(await this.#isToldOpen()); tries++) {
       await new Promise((resolve) => setTimeout(resolve, OPEN_REST_MS));
     }
-    await this.#untilLooked();
+    await untilLooked(this.#qmp);
   }
 
   /** Lets what the guest writes wait: what comes behind the line that is heard at the moment, in QEMU, and then in the guest. */
@@ -153,7 +149,7 @@ export class BellPort {
     if (!this.#isUsed) return;
     for (let before = -1; before !== this.#receivedBytes; ) {
       before = this.#receivedBytes;
-      await this.#untilLooked();
+      await untilLooked(this.#qmp);
       await roundTheLoop();
     }
   }

@@ -40,6 +40,7 @@ import { type MovedMachine, moveMachine, type QuickenReport, quickBecause } from
 import { RunIntent } from './run-intent.ts';
 import { type SelfTestReport, selfTest, type Verdict } from './self-test.ts';
 import { connectSerial, type SerialLine } from './serial-line.ts';
+import { untilLooked } from './until-looked.ts';
 
 export interface QemuMachineOptions extends LaunchOptions {
   /**
@@ -337,8 +338,7 @@ export class QemuMachine {
       this.machine.alone('quicken', async () => {
         this.serial.hold();
         try {
-          // Twice, by which QEMU has looked at what was typed before (`bell-port.ts`).
-          for (let question = 0; question < 2; question++) await before.qmp.execute('query-status');
+          await untilLooked(before.qmp);
           return await moveMachine({ ...moving, quickSave, restoreFault }, moved);
         } finally {
           this.serial.release();
