@@ -16,11 +16,12 @@ import type { DirtyTake, Guest } from '../guest/guest.ts';
 import { type PageRun, PageSet } from '../memory/page-set.ts';
 import { pageCountOf } from '../memory/region.ts';
 import type { Checkpoint, ResetSteps } from './checkpoint.ts';
+import { CopiedPages } from './copied-pages.ts';
 import type { Follower } from './follower.ts';
 import { FreePages } from './free-pages.ts';
 import { LeftOut } from './left-out.ts';
 import { MarkAudit } from './mark-audit.ts';
-import type { ChangeListener, Mirror } from './mirror.ts';
+import type { ChangeListener, Mirror, PageSource } from './mirror.ts';
 import type { MirrorScanner } from './mirror-scanner.ts';
 import { PreviousPages } from './previous-pages.ts';
 import type { Slices } from './slices.ts';
@@ -30,6 +31,12 @@ import type { TrackerDescription } from './tracker.ts';
 /** Old pages kept for deltas: 4,096 of the usual size. A capture that changed more is not a small one. */
 const PREVIOUS_BYTES = 16 * MIB;
 
+/** Marks that were taken, and copies of their pages. */
+export interface MarkedCopy {
+  readonly take: DirtyTake;
+  readonly source: PageSource;
+}
+
 export class PageLedger {
   readonly #guest: Guest;
   readonly #mirror: Mirror;
@@ -38,6 +45,7 @@ export class PageLedger {
   readonly staged: readonly PageSet[];
   readonly previous: PreviousPages;
   readonly #unseen: SuspectPages;
+  readonly #copied: CopiedPages;
   readonly audit: MarkAudit;
   /** How often the books were closed: captures and restores that were committed. */
   epoch = 0;
@@ -57,6 +65,7 @@ export class PageLedger {
     this.staged = guest.regions.map((region) => new PageSet(pageCountOf(region)));
     this.previous = new PreviousPages(guest.regions.length, PREVIOUS_BYTES);
     this.#unseen = new SuspectPages(guest.regions);
+    this.#copied = new CopiedPages(mirror);
     this.audit = new MarkAudit(guest.traits.auditScans ?? 0);
     this.free = new FreePages(guest);
     this.leftOut = new LeftOut(guest.regions, this.free);
@@ -93,9 +102,35 @@ export class PageLedger {
     return found;
   }
 
-  /** Makes the mirror equal to the paused guest and every page that differed pending. Returns the pages looked at. */
-  async scan(keepPrevious: boolean): Promise<number> {
+  /**
+   * Takes the marks of the guest at rest and copies the pages that they tell, so that it can go on before `scan`, which is given the
+   * answer; or puts that back. Undefined where there is no gain: the guest's memory lies open, or there is much to look at.
+   */
+  async copyMarked(): Promise<MarkedCopy | undefined> {
+    const guest = this.#guest;
+    if (guest.traits.tracking === 'none' || this.audit.isDue) return undefined;
+    if (guest.regions.some(({ id }) => guest.view(id) !== undefined)) return undefined;
     const take = this.take();
+    try {
+      const candidates = guest.regions.map(({ id }) => this.candidates(take, id));
+      if (this.#copied.fits(candidates)) {
+        await this.#copied.copy(guest, candidates);
+        return { take, source: this.#copied };
+      }
+    } catch (error) {
+      take.putBack();
+      throw error;
+    }
+    take.putBack();
+    return undefined;
+  }
+
+  /**
+   * Makes the mirror equal to the paused guest, or to what was copied of it, and every page that differed pending. Returns the pages
+   * looked at.
+   */
+  async scan(keepPrevious: boolean, copied?: MarkedCopy): Promise<number> {
+    const { take, source } = copied ?? { take: this.take(), source: this.#guest };
     const isAudited = this.audit.isDue;
     let scanned = 0;
     let differing: readonly PageSet[] | undefined;
@@ -110,7 +145,7 @@ export class PageLedger {
           looked = differing[id]!;
           scanned += pageCountOf(region) - looked.size;
         }
-        scanned += await this.#mirror.scan(this.#guest, id, looked, this.pending[id]!, listener);
+        scanned += await this.#mirror.scan(source, id, looked, this.pending[id]!, listener);
       }
     } catch (error) {
       take.putBack();

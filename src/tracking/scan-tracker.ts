@@ -9,13 +9,14 @@ import { VitrineError } from '../base/error.ts';
 import { loadPart } from '../base/part.ts';
 import type { DeviceRecord, Guest, PauseNeeds } from '../guest/guest.ts';
 import type { Kernels } from '../kernel/kernels.ts';
-import { checkRegions, pageCountOf } from '../memory/region.ts';
+import { checkRegions } from '../memory/region.ts';
 import type { Span } from '../memory/span.ts';
 import { askFree } from './ask-free.ts';
 import { checkPages } from './check-pages.ts';
 import { copyAhead, warmUpSlices } from './copy-ahead.ts';
 import { DoorbellService } from './doorbell-service.ts';
 import type { EpochReport, FollowedTracker, Follower, Instant } from './follower.ts';
+import { freeze } from './freeze.ts';
 import { gatherPages } from './gather.ts';
 import { Mirror } from './mirror.ts';
 import type { MirrorOrigin } from './mirror-origin.ts';
@@ -301,25 +302,8 @@ export class ScanTracker implements FollowedTracker {
     }
   }
 
-  /** Brings the mirror up to date in a pause, unless it is. */
-  async #freeze(isUpToDate = false): Promise<Omit<CapturedInstant, 'changed'>> {
-    let pagesScanned = 0;
-    let devices: readonly DeviceRecord[] = [];
-    const pauseMs = await this.#whilePaused(async () => {
-      // A guest of another process tells them while its memory is looked at.
-      const telling = Promise.allSettled([this.#guest.saveDevices()]);
-      try {
-        if (isUpToDate) for (const region of this.#guest.regions) pagesScanned += pageCountOf(region);
-        else pagesScanned = await this.#ledger.scan(true);
-      } finally {
-        // It may not run before they are told.
-        await telling;
-      }
-      const [told] = await telling;
-      if (told.status === 'rejected') throw told.reason;
-      devices = told.value;
-    }, INSTANT);
-    return { devices, pauseMs, pagesScanned, epoch: this.#ledger.epoch };
+  #freeze(isUpToDate = false): Promise<Omit<CapturedInstant, 'changed'>> {
+    return freeze({ guest: this.#guest, ledger: this.#ledger, clock: this.#clock }, isUpToDate);
   }
 
   async #captureLive(full: boolean, live: LiveOptions): Promise<CapturedInstant> {

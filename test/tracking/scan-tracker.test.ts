@@ -10,11 +10,15 @@ import { openScanTracker } from '../../src/tracking/scan-tracker.ts';
 import { tickingClock } from '../support/engine.ts';
 import { pages, picture } from '../support/pages.ts';
 
-async function open(memory: Uint8Array, tracking: 'none' | 'marks' = 'none', pageBytes = 256, clock?: Clock) {
+/** `far`: its memory is another process's, and it tells what it wrote. */
+type Kind = 'none' | 'marks' | 'far';
+
+async function open(memory: Uint8Array, kind: Kind = 'none', pageBytes = 256, clock?: Clock) {
   const guest = new FlatGuest({
     regions: [{ name: 'ram', bytes: memory, pageBytes, guestAddress: 0 }],
-    tracking,
+    tracking: kind === 'none' ? 'none' : 'marks',
   });
+  if (kind === 'far') guest.view = () => undefined;
   const options = { openKernels: () => loadKernels(), ...(clock === undefined ? {} : { clock }) };
   return { guest, tracker: await openScanTracker(guest, options) };
 }
@@ -33,7 +37,7 @@ async function read(tracker: Awaited<ReturnType<typeof open>>['tracker'], list: 
   return { now: picture(bytes), before: picture(previous), of: [...previousOf] };
 }
 
-describe.each(['none', 'marks'] as const)('a guest that marks %s', (tracking) => {
+describe.each(['none', 'marks', 'far'] as const)('a guest of the kind %s', (tracking) => {
   it('changes are told from zeros first, then from the last commit', async () => {
     const memory = pages('.a.B');
     const { guest, tracker } = await open(memory, tracking);
@@ -111,6 +115,81 @@ describe.each(['none', 'marks'] as const)('a guest that marks %s', (tracking) =>
     expect((await tracker.applyRestore(devices)).pagesWritten).toBe(2);
     expect(picture(memory)).toBe('aXc.');
     expect(changed(await tracker.capture({ full: false }), 4)).toEqual([]);
+  });
+});
+
+describe('a guest of another process that tells what it wrote', () => {
+  it('goes on before what it wrote is compared, and the instant is what it held when it rested', async () => {
+    const memory = pages('......');
+    const { guest, tracker } = await open(memory, 'far');
+    guest.write(0, 0, pages('abcdef'));
+    await tracker.capture({ full: false });
+    await tracker.commit();
+    guest.write(0, 0, pages('A'));
+    guest.write(0, 2 * 256, pages('CD'));
+    guest.write(0, 5 * 256, pages('f'));
+    const resume = guest.resume.bind(guest);
+    guest.resume = async () => {
+      await resume();
+      guest.write(0, 0, pages('ZZZZZZ'));
+    };
+    // What was marked and holds the same is told by the comparison alone.
+    expect(changed(await tracker.capture({ full: false }), 6)).toEqual([0, 2, 3]);
+    expect(await read(tracker, [0, 2, 3])).toEqual({ now: 'ACD', before: 'acd', of: [0, 1, 2] });
+    await tracker.commit();
+    guest.resume = resume;
+    expect(changed(await tracker.capture({ full: false }), 6)).toEqual([0, 1, 2, 3, 4, 5]);
+    expect((await read(tracker, [0, 1, 2, 3, 4, 5])).now).toBe('ZZZZZZ');
+  });
+
+  it.each([
+    ['its devices could not be told', 'saveDevices'],
+    ['its memory could not be read', 'readPages'],
+    ['it could not go on', 'resume'],
+  ] as const)('%s: what it marked is in the next capture', async (_, method) => {
+    const { guest, tracker } = await open(pages('....'), 'far');
+    await tracker.capture({ full: false });
+    await tracker.commit();
+    guest.write(0, 256, pages('b'));
+    const kept = guest[method].bind(guest);
+    const fail = async (): Promise<never> => {
+      if (method === 'resume') guest.resumeNow();
+      throw new Error('lost for once');
+    };
+    Object.assign(guest, { [method]: fail });
+    await expect(tracker.capture({ full: false })).rejects.toThrow('lost for once');
+    Object.assign(guest, { [method]: kept });
+    guest.write(0, 768, pages('d'));
+    expect(changed(await tracker.capture({ full: false }), 4)).toEqual([1, 3]);
+    expect((await read(tracker, [1, 3])).now).toBe('bd');
+  });
+
+  it('reads each page once, whether it wrote as much as is copied or more', async () => {
+    const pageBytes = 65_536;
+    const most = 2 ** 24 / pageBytes;
+    for (const count of [most, most + 1]) {
+      const memory = new Uint8Array(300 * pageBytes);
+      const { guest, tracker } = await open(memory, 'far', pageBytes);
+      await tracker.capture({ full: false });
+      await tracker.commit();
+      for (let page = 0; page < count; page++) guest.write(0, page * pageBytes, Uint8Array.of(1));
+      let reads = 0;
+      let readsAtRest = 0;
+      const readPages = guest.readPages.bind(guest);
+      guest.readPages = (...asked) => {
+        reads++;
+        return readPages(...asked);
+      };
+      const resume = guest.resume.bind(guest);
+      guest.resume = async () => {
+        readsAtRest = reads;
+        await resume();
+      };
+      const list = changed(await tracker.capture({ full: false }), 300);
+      expect(list).toEqual(Array.from({ length: count }, (_, page) => page));
+      expect(reads).toBe(readsAtRest);
+      expect(reads).toBe(Math.ceil((count * pageBytes) / 2 ** 18));
+    }
   });
 });
 
