@@ -16,6 +16,8 @@ export function adviceOf({ code, data }: VitrineError): string | undefined {
         ? `No bridge of this user has it: "${data.start}" starts one.`
         : remedyOf(code);
     case 'not-found':
+      if (data.bookmark !== undefined) return `"vitrine rewind list ${name}" lists points and bookmarks.`;
+      if (data.machines !== undefined) return '"vitrine ls" lists machines, "vitrine log" snapshots.';
       if (data.machine !== undefined) return '"vitrine ls" lists machines.';
       if (data.snapshot !== undefined) return '"vitrine log" lists snapshots.';
       return remedyOf(code);
@@ -26,6 +28,7 @@ export function adviceOf({ code, data }: VitrineError): string | undefined {
       if (data.actual !== 'stopped' && data.actual !== 'lost') return `"vitrine status ${name}" tells of it.`;
       return `"vitrine run ${name}" starts it anew, "vitrine restore ${name} SNAPSHOT --fresh" brings it back.`;
     case 'name-ambiguous':
+      if (data.label !== undefined) return 'Give an id: "vitrine log" tells which is which.';
       return data.bridges === undefined ? remedyOf(code) : '"--bridge PORT" or "--store DIR" says which one.';
     case 'busy':
       return data.bridge === undefined

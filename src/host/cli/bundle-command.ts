@@ -14,6 +14,7 @@ import type { Manifest } from '../../format/manifest.ts';
 import { IMAGE_FORMATS, memoryImage } from '../forensics/memory-image.ts';
 import { UsageError } from './command.ts';
 import { bytesText } from './quantity.ts';
+import { findSnapshot } from './snapshot-name.ts';
 import { storedMemory } from './stored-memory.ts';
 import { verbCommand } from './verb-command.ts';
 
@@ -49,7 +50,7 @@ Whoever has the file can read the machine's memory: it is not encrypted. Disks a
     if (effort === undefined) throw new UsageError('--effort takes fast, balanced or small');
     const format = FORMATS.find((one) => one === (values.format ?? 'vitrine'));
     if (format === undefined) throw new UsageError(`--format takes ${FORMATS.join(', ')}`);
-    const shown = await client.show(name!);
+    const shown = await client.show(await findSnapshot(client, name!));
     const { id, machine, manifest } = shown;
     const file = String(values.output ?? `${machine}-${id.slice(0, 12)}.${format}`);
     const isNew = values.force !== true;

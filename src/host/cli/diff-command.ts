@@ -1,5 +1,6 @@
 // `vitrine diff`: which pages differ between two snapshots, or between a machine and a snapshot.
 
+import { findSnapshot } from './snapshot-name.ts';
 import { textTable } from './text-table.ts';
 import { verbCommand } from './verb-command.ts';
 
@@ -24,7 +25,11 @@ A machine is compared with the snapshot it goes on from unless another one is na
     const inOrder = names[1] !== undefined && machines.has(names[1]) ? names.toReversed() : names;
     const [a, b] = inOrder as [string, string | undefined];
     const isMachine = machines.has(a) || b === undefined;
-    const report = isMachine ? await client.machine(a).diff(b) : await client.diff(a, b);
+    const other = b && (await findSnapshot(client, b, isMachine ? a : undefined));
+    const report =
+      isMachine || other === undefined
+        ? await client.machine(a).diff(other)
+        : await client.diff(await findSnapshot(client, a), other);
     const text = values.pages === true ? runsText(report.regions) : regionsText(report.regions);
     result(report, text);
     if (report.devices.length > 0) say(`device state differs: ${report.devices.join(', ')}`);

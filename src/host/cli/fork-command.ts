@@ -1,5 +1,6 @@
 // `vitrine fork`: a new machine that goes on from a snapshot.
 
+import { findSnapshot } from './snapshot-name.ts';
 import { verbCommand } from './verb-command.ts';
 
 export const forkCommand = verbCommand({
@@ -14,7 +15,7 @@ Two machines of one snapshot hold the same random numbers, keys and addresses: d
   names: { least: 2, most: 2, what: 'a snapshot and a name' },
   async run({ client, names, work, result }) {
     const [snapshot, name] = names as [string, string];
-    await client.fork(snapshot, name, work);
+    await client.fork(await findSnapshot(client, snapshot), name, work);
     result({ name }, `${name}\n`);
   },
 });

@@ -1,6 +1,7 @@
 // `vitrine log` and `vitrine show`: the snapshots there are, and one of them.
 
 import { bytesText, countText, durationText, timeText } from './quantity.ts';
+import { findSnapshot } from './snapshot-name.ts';
 import { textList, textTable } from './text-table.ts';
 import { verbCommand } from './verb-command.ts';
 
@@ -39,13 +40,13 @@ export const showCommand = verbCommand({
   help: `vitrine show 3f9a
 vitrine show 3f9a --store snapshots --json
 
-A snapshot is named by its id, or the first digits of it.
+A snapshot is named by its id, the first digits of it, or its label.
 
 `,
   needs: 'snapshots',
   names: { least: 1, most: 1, what: 'a snapshot' },
   async run({ client, names: [snapshot], result }) {
-    const { manifest, ...info } = await client.show(snapshot!);
+    const { manifest, ...info } = await client.show(await findSnapshot(client, snapshot!));
     const { machine } = manifest;
     const regions = manifest.regions.map(({ name, kind, guestAddress, sizeBytes, pageBytes }) => ({
       ...{ name, kind, guestAddress, sizeBytes, pageBytes },

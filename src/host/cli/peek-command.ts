@@ -2,11 +2,12 @@
 
 import { closeSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { concatBytes, type OwnedBytes } from '../../base/bytes.ts';
-import { VitrineError } from '../../base/error.ts';
+import { isVitrineError, VitrineError } from '../../base/error.ts';
 import type { BridgeRange } from '../../bridge/fields.ts';
 import { UsageError } from './command.ts';
 import { LINUX_VIEWS, type PeekTarget, peekLinux } from './peek-linux.ts';
 import { bytesText, durationText, readNumber } from './quantity.ts';
+import { findSnapshot } from './snapshot-name.ts';
 import { type VerbCall, verbCommand } from './verb-command.ts';
 
 const FORMATS = ['hex', 'raw', 'json'] as const;
@@ -22,7 +23,7 @@ vitrine peek web ram.high+0 1G -o high.bin
 vitrine peek web 0xffffffff81000000 64 --virtual
 vitrine peek 3f9a 0xc1000000 64 --virtual
 vitrine peek web --dmesg
-vitrine peek 3f9a --ps
+vitrine peek 'before the update' --ps
 
 Addresses are guest physical; REGION+OFFSET counts from a region's start. Bytes are all of one instant: the machine rests while
 they are copied, and standard error says how long.
@@ -98,12 +99,16 @@ async function peek(call: VerbCall): Promise<void> {
   }
 }
 
-/** A machine goes before a snapshot of the same letters. */
+/** A machine goes before a snapshot of the same name. */
 async function whatIs(name: string, client: VerbCall['client']): Promise<PeekTarget> {
   const machines = await client.machines();
   if (machines.some((machine) => machine.name === name)) return { machine: name };
-  if (/^[0-9a-f]{1,64}$/.test(name)) return { snapshot: name };
-  throw new VitrineError('not-found', { machine: name, machines: machines.map((machine) => machine.name) });
+  try {
+    return { snapshot: await findSnapshot(client, name) };
+  } catch (error) {
+    if (!isVitrineError(error, 'not-found')) throw error;
+    throw new VitrineError('not-found', { name, machines: machines.map((machine) => machine.name) });
+  }
 }
 
 function readRange(text: string, lengthBytes: number, isVirtual: boolean): BridgeRange {

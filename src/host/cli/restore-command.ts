@@ -2,6 +2,7 @@
 
 import { UsageError } from './command.ts';
 import { countText, durationText } from './quantity.ts';
+import { findSnapshot } from './snapshot-name.ts';
 import { verbCommand } from './verb-command.ts';
 
 const MODES = ['in-place', 'fresh', 'lazy'] as const;
@@ -10,7 +11,9 @@ export const restoreCommand = verbCommand({
   name: 'restore',
   summary: 'a machine goes back to a snapshot',
   help: `vitrine restore web 3f9a
-vitrine restore web 3f9a --fresh
+vitrine restore web 'before the update' --fresh
+
+A snapshot is named by its id, the first digits of it, or its label.
 
 What the machine did since its last save is lost. When it fails, the machine runs on as it was; with --fresh or --lazy, whose new process
 is tried with its files, disks and snapshot before the old one ends, unless the new one fails at loading the state.
@@ -23,11 +26,12 @@ is tried with its files, disks and snapshot before the old one ends, unless the 
   names: { least: 2, most: 2, what: 'the name of a machine and a snapshot' },
   options: { 'in-place': { type: 'boolean' }, fresh: { type: 'boolean' }, lazy: { type: 'boolean' } },
   async run({ client, names, values, work, result, say }) {
-    const [name, snapshot] = names as [string, string];
+    const [name, wanted] = names as [string, string];
     const modes = MODES.filter((mode) => values[mode] === true);
     if (modes.length > 1)
       throw new UsageError(`choose one of ${modes.map((mode) => `--${mode}`).join(', ')}`);
     const [mode = 'in-place'] = modes;
+    const snapshot = await findSnapshot(client, wanted, name);
     const report = await client.machine(name).restore(snapshot, { ...work, mode });
     result(report, '');
     if (mode === 'lazy') {

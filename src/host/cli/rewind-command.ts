@@ -82,6 +82,10 @@ async function snapshotOf({ client }: VerbCall, machine: string, point: string):
   const { points } = await client.machine(machine).rewindList();
   const named = points.filter(({ bookmark }) => bookmark === point).map(({ snapshot }) => snapshot);
   if (named.length > 1) throw new VitrineError('name-ambiguous', { bookmark: point, candidates: named });
+  if (named.length === 0 && !/^[0-9a-f]{1,64}$/.test(point)) {
+    const bookmarks = points.flatMap(({ bookmark }) => bookmark ?? []);
+    throw new VitrineError('not-found', { machine, bookmark: point, bookmarks });
+  }
   return named[0] ?? point;
 }
 

@@ -1,6 +1,7 @@
 // `vitrine rm` and `vitrine gc`: snapshots go, and then their space comes back.
 
 import { countText } from './quantity.ts';
+import { findSnapshot } from './snapshot-name.ts';
 import { verbCommand } from './verb-command.ts';
 
 export const rmCommand = verbCommand({
@@ -8,7 +9,7 @@ export const rmCommand = verbCommand({
   summary: 'removes snapshots; "gc" gives their space back',
   help: `vitrine rm 3f9a 77c0 && vitrine gc
 
-Snapshots are named by their ids, or the first digits of them. Others that build on them stay whole.
+Snapshots are named by their ids, the first digits of them, or their labels. Others that build on them stay whole.
 
 `,
   needs: 'snapshots',
@@ -16,7 +17,7 @@ Snapshots are named by their ids, or the first digits of them. Others that build
   async run({ client, names, result, say }) {
     // All of them are looked up before one is removed.
     const removed: string[] = [];
-    for (const name of names) removed.push((await client.show(name)).id);
+    for (const name of names) removed.push(await findSnapshot(client, name));
     await client.delete(removed);
     result({ removed }, removed.map((id) => `${id}\n`).join(''));
     say('"vitrine gc" gives the space of what nothing else needs back.');

@@ -15,13 +15,14 @@ import { type Command, type Output, type Surroundings, UsageError } from './comm
 import { openClient } from './open-client.ts';
 import { openReplayable } from './open-replayable.ts';
 import { countText } from './quantity.ts';
+import { findSnapshot } from './snapshot-name.ts';
 
 const HELP = `vitrine verify --all
 vitrine verify --store DIR --all
 vitrine verify --store DIR 3f9a
 vitrine verify --store DIR 3f9a --replay --images .guests
 
-Reads every object of snapshots and proves it by its digest.
+Reads every object of snapshots and proves it by its digest. They are named by their ids, the first digits of them, or their labels.
 
   --store DIR           the folder of the store; without it the bridge that runs checks its own
   --bridge PORT         the bridge, by its port or origin, where several run
@@ -119,7 +120,7 @@ async function verifyAtBridge(
   try {
     const rows: Row[] = [];
     for (const id of ids ?? (await client.log()).map((one) => one.id)) {
-      const snapshot = (await client.show(id)).id;
+      const snapshot = await findSnapshot(client, id);
       const { objectsRead, damaged } = await client.verify(snapshot, { signal });
       // Safe: codes of this release, or of a later one, which are shown and nothing else.
       rows.push({ snapshot, objectsRead, damaged: damaged as unknown as Row['damaged'] });
@@ -138,16 +139,18 @@ async function idsIn(store: Store): Promise<string[]> {
 
 async function verifyOne(
   engine: Vitrine,
-  idOrPrefix: string,
+  name: string,
   options: { readonly replay?: boolean; readonly images?: string; readonly steps: number | undefined },
 ): Promise<Row> {
-  const shown = await engine.show(idOrPrefix).catch((error: unknown) => {
-    if (!isVitrineError(error) || !/^(object|format)-/.test(error.code)) throw error;
-    return error.code;
-  });
+  const shown = await findSnapshot(engine, name)
+    .then((id) => engine.show(id))
+    .catch((error: unknown) => {
+      if (!isVitrineError(error) || !/^(object|format)-/.test(error.code)) throw error;
+      return error.code;
+    });
   if (typeof shown === 'string') {
-    const damaged = [{ where: 'manifest', object: idOrPrefix, code: shown }];
-    return { snapshot: idOrPrefix, objectsRead: 0, damaged };
+    const damaged = [{ where: 'manifest', object: name, code: shown }];
+    return { snapshot: name, objectsRead: 0, damaged };
   }
   const { id, manifest } = shown;
   const { objectsRead, damaged } = await engine.verify(id);

@@ -55,11 +55,21 @@ describe('a command line', () => {
     expect(await vitrine('--version')).toMatchObject({ code: 0, out: `${version}\n` });
   });
 
-  it('with an id of a wrong form is not understood', async () => {
+  it('with a name of a wrong form is not understood', async () => {
     await (await openFsStore(join(folder, 'store'))).close();
-    const { code, error } = await vitrine('show', 'zz', '--store', join(folder, 'store'));
-    expect({ code, error }).toEqual({ code: 2, error: expect.stringContaining('"zz"') });
-    expect(error).toContain('vitrine show --help tells more.');
+    const { code, error } = await vitrine('log', 'z/z', '--store', join(folder, 'store'));
+    expect({ code, error }).toEqual({ code: 2, error: expect.stringContaining('"z/z"') });
+    expect(error).toContain('vitrine log --help tells more.');
+  });
+
+  it('with a snapshot that there is not says where they are listed', async () => {
+    await (await openFsStore(join(folder, 'store'))).close();
+    const { code, error } = await vitrine('show', 'before it', '--store', join(folder, 'store'));
+    expect({ code, error }).toEqual({ code: 3, error: expect.stringContaining('snapshot "before it"') });
+    expect(error).toContain('"vitrine log" lists snapshots.');
+    const peeked = await vitrine('peek', 'nobody', '0', '1', '--store', join(folder, 'store'));
+    expect(peeked).toMatchObject({ code: 3, error: expect.stringContaining('name "nobody"') });
+    expect(peeked.error).toContain('"vitrine ls" lists machines, "vitrine log" snapshots.');
   });
 
   it('has options apart from words in each help', () => {

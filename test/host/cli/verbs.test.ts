@@ -217,6 +217,29 @@ describe('snapshots', () => {
     expect((await json('verify', '--all')).snapshots.length).toBeGreaterThan(1);
   });
 
+  it('are named by their labels, too', async () => {
+    write('alpha', 64, 7);
+    const first = await save('alpha', '--label', 'the first');
+    write('alpha', 64, 8);
+    // Digits of an id, as far as anybody can see.
+    const second = await save('alpha', '--label', 'facade');
+    const ofBeta = await save('beta', '--label', 'the first');
+    expect((await json('show', 'facade')).id).toBe(second);
+    expect((await vitrine('restore', 'alpha', 'the first')).code).toBe(0);
+    // Of two that are called so it is the machine's own.
+    expect(bytesAt('alpha', 64, 1)).toEqual([7]);
+    expect((await json('diff', 'alpha', 'the first')).regions).toMatchObject([{ pagesChanged: 0 }]);
+    expect((await json('diff', first, 'facade')).regions).toMatchObject([{ pagesChanged: 1 }]);
+    expect((await json('peek', 'facade', '64', '1')).hex).toBe('08');
+    expect((await json('verify', 'facade')).snapshots).toMatchObject([{ snapshot: second, damaged: [] }]);
+    expect(await vitrine('show', 'the first')).toMatchObject({
+      code: 1,
+      error: expect.stringContaining('Give an id: "vitrine log" tells which is which.'),
+    });
+    expect((await json('rm', 'facade')).removed).toEqual([second]);
+    expect((await vitrine('rm', first, ofBeta)).code).toBe(0);
+  });
+
   it('go, all that were named or none, and their space comes back', async () => {
     const id = await save('alpha', '--label', 'to go');
     expect((await vitrine('rm', id, 'ffff')).code).toBe(3);
