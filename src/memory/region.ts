@@ -12,7 +12,10 @@ export interface Region {
   readonly name: string;
   /** What it is to the guest. Peeks by guest address look only at `ram` and `device`. */
   readonly kind: 'ram' | 'device' | 'disk' | 'other';
-  /** Guest physical address of its first byte, or null where the guest has no address for it. */
+  /**
+   * Guest physical address of its first byte; null where the guest has no address for it, or not always the same, as with banks. No
+   * two of kind `ram` or `device` overlap.
+   */
   readonly guestAddress: number | null;
   /** Bytes; need not be a multiple of the page size. The last page is then padded with zeros. */
   readonly sizeBytes: number;
@@ -43,6 +46,28 @@ export function checkRegions(regions: readonly Region[]): void {
     if (region.guestAddress !== null && !isCount(region.guestAddress)) {
       refuse('region.guestAddress', region.guestAddress);
     }
+  }
+  requireApart(regions);
+}
+
+/** One address would mean two bytes, and a peek had to choose. */
+function requireApart(regions: readonly Region[]): void {
+  const placed = regions
+    .flatMap(({ kind, name, guestAddress, sizeBytes }) =>
+      (kind === 'ram' || kind === 'device') && guestAddress !== null && sizeBytes > 0
+        ? [{ name, from: guestAddress, to: guestAddress + sizeBytes }]
+        : [],
+    )
+    .sort((a, b) => a.from - b.from);
+  for (const [index, { name, from }] of placed.entries()) {
+    const before = placed[index - 1];
+    if (before === undefined || before.to <= from) continue;
+    throw new VitrineError('argument-invalid', {
+      name: 'region.guestAddress',
+      value: from,
+      regions: [before.name, name],
+      reason: 'they overlap; one that the guest does not always see there has no address (null)',
+    });
   }
 }
 

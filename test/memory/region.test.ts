@@ -33,8 +33,32 @@ describe('checkRegions', () => {
     ]);
   });
 
+  it('takes regions side by side, and what peeks do not look at wherever it is', () => {
+    checkRegions([
+      region({ sizeBytes: 8192, guestAddress: 4096 }),
+      region({ id: 1, name: 'video', kind: 'device', sizeBytes: 4096, guestAddress: 0 }),
+      region({ id: 2, name: 'high', sizeBytes: 1, guestAddress: 12_288 }),
+      region({ id: 3, name: 'rom', kind: 'other', sizeBytes: 65_536, guestAddress: 0 }),
+      region({ id: 4, name: 'banks', sizeBytes: 65_536, guestAddress: null }),
+      region({ id: 5, name: 'none', sizeBytes: 0, guestAddress: 5000 }),
+    ]);
+  });
+
+  it.each(['ram', 'device'] as const)('names two that overlap, one of them %s', (kind) => {
+    const ram = region({ sizeBytes: 8192, guestAddress: 4096 });
+    for (const guestAddress of [4095, 4096, 8192, 12_287]) {
+      const other = region({ id: 1, name: 'video', kind, sizeBytes: 2, guestAddress });
+      const regions = guestAddress < 4096 ? ['video', ram.name] : [ram.name, 'video'];
+      expect(() => checkRegions([ram, other]), String(guestAddress)).toThrow(
+        expect.objectContaining({ code: 'argument-invalid', data: expect.objectContaining({ regions }) }),
+      );
+    }
+  });
+
   it('names the field that no machine can have', () => {
-    const many = Array.from({ length: LIMITS.maxRegions + 1 }, (_, id) => region({ id, name: `r${id}` }));
+    const many = Array.from({ length: LIMITS.maxRegions + 1 }, (_, id) =>
+      region({ id, name: `r${id}`, guestAddress: null }),
+    );
     checkRegions(many.slice(1).map((one, id) => ({ ...one, id })));
     const refused: [string, readonly Region[]][] = [
       ['regions.length', many],
