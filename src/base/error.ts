@@ -11,7 +11,7 @@ const MEANINGS = {
   'not-found': 'Nothing is known by that name.',
   'name-ambiguous': 'More than one thing starts with that name.',
   aborted: 'The work was cancelled; nothing of it was kept.',
-  busy: 'The same guest already has such work under way.',
+  busy: 'It is in use, or has such work under way already.',
   unsupported: 'This guest, store or platform cannot do that.',
 
   // Format: thrown by decoders and nothing else is
