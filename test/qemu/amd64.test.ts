@@ -10,12 +10,14 @@ import { openEngine, type Vitrine } from '../../src/engine/vitrine.ts';
 import { linesOfLog, readLog } from '../../src/host/forensics/kernel-log.ts';
 import { LinuxKernel } from '../../src/host/forensics/linux-kernel.ts';
 import { readProcesses } from '../../src/host/forensics/processes.ts';
+import { SystemMap } from '../../src/host/forensics/system-map.ts';
 import { openQemuMachine, type QemuMachine } from '../../src/host/qemu/qemu-machine.ts';
 import { translateInSnapshot } from '../../src/host/qemu/snapshot-addresses.ts';
 import { loadKernels } from '../../src/kernel/load.ts';
 import { openFsStore } from '../../src/store/fs-store.ts';
 import { runCommand } from '../host/cli/shell.ts';
 import { image, linuxProfile, Shell } from './linux-machine.ts';
+import { mapOf, muted } from './mute-kernel.ts';
 import { QEMUS } from './pulse-machine.ts';
 
 let folder: string;
@@ -76,7 +78,18 @@ for (const { version, program } of QEMUS) {
         const processes = await readProcesses(kernel);
         const found = processes.map(({ pid, parent, name }) => `${parent} ${pid} ${name}`);
         expect(found.filter(isSteady).sort()).toEqual(names);
-        return { lines, text: kernel.notes.symbol('_stext')! };
+        // The same without its notes, by the map of its build: this boot has moved it.
+        const map = SystemMap.read(await mapOf(kernel));
+        const text = kernel.notes.symbol('_stext')!;
+        expect(map.get('_stext')).toBe(0xffff_ffff_8100_0000n);
+        expect(text).not.toBe(map.get('_stext'));
+        const byMap = await LinuxKernel.find(muted(memory), map);
+        expect(byMap.memory.space).toEqual(kernel.memory.space);
+        expect(await byMap.name()).toEqual(await kernel.name());
+        expect(linesOfLog(await readLog(byMap))).toEqual(lines);
+        expect(await readProcesses(byMap)).toEqual(processes);
+        expect(await byMap.symbols()).toEqual(await kernel.symbols());
+        return { lines, text };
       });
 
       const peek = async (...args: string[]) => {

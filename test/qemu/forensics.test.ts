@@ -1,6 +1,6 @@
 // What can be read of a Linux in QEMU from outside, against what its own shell says; live, and the same from a snapshot.
 
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -11,6 +11,7 @@ import { LinuxKernel } from '../../src/host/forensics/linux-kernel.ts';
 import { memoryImage } from '../../src/host/forensics/memory-image.ts';
 import { readProcesses } from '../../src/host/forensics/processes.ts';
 import { memoryOfSnapshot } from '../../src/host/forensics/snapshot-memory.ts';
+import { SystemMap } from '../../src/host/forensics/system-map.ts';
 import { registersIn } from '../../src/host/qemu/cpu-record.ts';
 import { openQemuMachine, type QemuMachine } from '../../src/host/qemu/qemu-machine.ts';
 import { translateInSnapshot } from '../../src/host/qemu/snapshot-addresses.ts';
@@ -20,6 +21,7 @@ import { codeOf } from '../../src/testing/guest-suites/subject.ts';
 import { runCommand } from '../host/cli/shell.ts';
 import { readElfCore } from './elf-core.ts';
 import { linuxProfile, Shell } from './linux-machine.ts';
+import { mapOf, muted } from './mute-kernel.ts';
 import { QEMUS } from './pulse-machine.ts';
 
 /** A kernel's log stays; the kernel is the same in every QEMU, so one is enough. */
@@ -107,6 +109,54 @@ describe('a Linux, from outside', () => {
     );
     const stored = registersIn(await vitrine.devices(id));
     expect(await machine.inspect(async ({ registers }) => registers)).toEqual(stored);
+    await machine.start();
+  });
+
+  it('is found by its System.map where it notes nothing of itself', async () => {
+    await machine.stop();
+    const { id } = (await machine.machine.save()).snapshot;
+    const memory = await memoryOfSnapshot(vitrine, id);
+    const kernel = await LinuxKernel.find(memory);
+    const text = await mapOf(kernel);
+    const map = SystemMap.read(text);
+    const mute = muted(memory);
+    expect(await codeOf(() => LinuxKernel.find(mute))).toBe('not-found');
+    const byMap = await LinuxKernel.find(mute, map);
+    expect(byMap.notes.text).not.toBe(kernel.notes.text);
+    expect(await byMap.name()).toEqual(await kernel.name());
+    expect(await readLog(byMap)).toEqual(await readLog(kernel));
+    expect(await readProcesses(byMap)).toEqual(await readProcesses(kernel));
+    // Of another build: everything in it is a page further on.
+    const other = text.replace(/^\S+/gm, (digits) =>
+      (BigInt(`0x${digits}`) + 4096n).toString(16).padStart(8, '0'),
+    );
+    const files = {
+      map: join(folder, 'System.map'),
+      other: join(folder, 'other.map'),
+      stub: join(folder, 'stub.map'),
+    };
+    await writeFile(files.map, text);
+    await writeFile(files.other, other.replace(/^\S+( . _stext)$/m, '$1'));
+    await writeFile(
+      files.stub,
+      'ffffffffffffffff B The real System.map is in the linux-image-<version>-dbg package\n',
+    );
+    const peek = (file: string, ...views: string[]) =>
+      runCommand(['peek', id, ...views, '--system-map', file, '--store', folder], {
+        VITRINE_RUN_DIR: join(folder, 'none'),
+      });
+    expect((await peek(files.map, '--uname')).out).toMatch(/^Linux vitrine 6\.\S+ #1 .* i686\n$/);
+    expect((await peek(files.map, '--dmesg')).out).toContain('Linux version 6.');
+    expect(await peek(files.other, '--ps')).toMatchObject({
+      code: 1,
+      error: expect.stringContaining('it is of another kernel'),
+    });
+    expect(await peek(files.stub, '--ps')).toMatchObject({
+      code: 1,
+      error: expect.stringContaining('it has no address of linux_banner'),
+    });
+    expect(await peek(join(folder, 'nothing'), '--ps')).toMatchObject({ code: 3 });
+    expect(await peek(files.map, '0', '16')).toMatchObject({ code: 2 });
     await machine.start();
   });
 

@@ -32,6 +32,7 @@ they are copied, and standard error says how long.
   --dmesg               the log of the Linux in it, out of its memory, without its help
   --ps                  its processes
   --uname               its name and version
+  --system-map FILE     the kernel's System.map, for one that notes nothing of itself (VMCOREINFO), or has no symbols
   -o, --output FILE     where raw bytes go, of any length
   --format FORMAT       hex, raw or json; hex when left out
 `,
@@ -41,6 +42,7 @@ they are copied, and standard error says how long.
     dmesg: { type: 'boolean' },
     ps: { type: 'boolean' },
     uname: { type: 'boolean' },
+    'system-map': { type: 'string' },
     virtual: { type: 'boolean' },
     output: { type: 'string', short: 'o' },
     format: { type: 'string' },
@@ -54,9 +56,12 @@ async function peek(call: VerbCall): Promise<void> {
   const views = LINUX_VIEWS.filter((view) => values[view] === true);
   if (views.length > 0) {
     if (views.length > 1 || at !== undefined) throw new UsageError(`--${views[0]} goes with a name alone`);
-    await peekLinux(call, await whatIs(name, client), views[0]!);
+    const map = values['system-map'];
+    await peekLinux(call, await whatIs(name, client), views[0]!, map === undefined ? undefined : String(map));
     return;
   }
+  if (values['system-map'] !== undefined)
+    throw new UsageError('--system-map goes with --dmesg, --ps or --uname');
   if (at === undefined || length === undefined) {
     throw new UsageError('give a machine or a snapshot, an address and a length');
   }

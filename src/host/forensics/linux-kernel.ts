@@ -4,8 +4,10 @@
 import { VitrineError } from '../../base/error.ts';
 import { readSymbols, type Symbols } from './kallsyms.ts';
 import { findKernelNotes, type KernelNotes } from './kernel-notes.ts';
+import { notesByMap } from './map-notes.ts';
 import type { AddressSpace } from './page-walk.ts';
 import type { PhysicalMemory } from './physical-memory.ts';
+import { BANNER, type SystemMap } from './system-map.ts';
 import { textIn, VirtualMemory } from './virtual-memory.ts';
 
 /** Where 64-bit kernels map their text, before `phys_base` is added. */
@@ -33,15 +35,54 @@ export class LinuxKernel {
     this.memory = memory;
   }
 
-  /** The kernel in a guest's memory. Throws `not-found` where none is recognized. */
-  static async find(physical: PhysicalMemory): Promise<LinuxKernel> {
+  /**
+   * The kernel in a guest's memory: by its notes, or else by its System.map, whose symbols it then has in any case.
+   *
+   * Throws `not-found` where none is recognized, `argument-invalid` for a map of another kernel.
+   */
+  static async find(physical: PhysicalMemory, map?: SystemMap): Promise<LinuxKernel> {
     for await (const notes of findKernelNotes(physical)) {
-      const space = addressSpaceIn(notes);
-      if (space === undefined) continue;
-      const kernel = new LinuxKernel(notes, new VirtualMemory(physical, space));
-      if (await kernel.#isIt()) return kernel;
+      const kernel = await LinuxKernel.#of(physical, notes);
+      if (kernel === undefined) continue;
+      if (map !== undefined) await kernel.#take(map);
+      return kernel;
     }
-    throw new VitrineError('not-found', { kernel: 'Linux, with VMCOREINFO' });
+    if (map === undefined) {
+      const hint = 'One without VMCOREINFO is found by its System.map: --system-map FILE.';
+      throw new VitrineError('not-found', { kernel: 'Linux, with VMCOREINFO', hint });
+    }
+    for await (const { notes, distance } of notesByMap(physical, map)) {
+      const kernel = await LinuxKernel.#of(physical, notes);
+      if (kernel === undefined) continue;
+      kernel.#symbols = Promise.resolve(map.movedBy(distance));
+      return kernel;
+    }
+    throw new VitrineError('not-found', { kernel: 'Linux, of that System.map' });
+  }
+
+  /** The kernel that these are notes of; undefined where it is not there. */
+  static async #of(physical: PhysicalMemory, notes: KernelNotes): Promise<LinuxKernel | undefined> {
+    const space = addressSpaceIn(notes);
+    if (space === undefined) return undefined;
+    const kernel = new LinuxKernel(notes, new VirtualMemory(physical, space));
+    return (await kernel.#isIt()) ? kernel : undefined;
+  }
+
+  /** Has the map's symbols in place of its own. Throws `argument-invalid` where it is another kernel's. */
+  async #take(map: SystemMap): Promise<void> {
+    const { release } = this.notes;
+    const start = this.notes.symbol('_stext') ?? 0n;
+    const distance = start - (map.get('_stext') ?? start);
+    const wanted = `Linux version ${release} `;
+    const banner = await this.memory.text(map.get(BANNER)! + distance, wanted.length).catch(() => '');
+    if (banner !== wanted) {
+      throw new VitrineError('argument-invalid', {
+        name: 'System.map',
+        reason: 'it is of another kernel',
+        release,
+      });
+    }
+    this.#symbols = Promise.resolve(map.movedBy(distance));
   }
 
   async name(): Promise<KernelName> {
@@ -58,7 +99,7 @@ export class LinuxKernel {
     };
   }
 
-  /** The kernel's own symbols. Throws `unsupported` where the notes do not say where they are: kernels before 6.0. */
+  /** The kernel's symbols: its System.map's where one was given, else its own, and `unsupported` where the notes do not say where these are. */
   symbols(): Promise<Symbols> {
     this.#symbols ??= readSymbols(this);
     return this.#symbols;
