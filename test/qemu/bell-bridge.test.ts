@@ -81,7 +81,7 @@ describe('a Linux behind a bridge', () => {
     const { kernel, initrd, append } = linuxProfile(QEMUS[0]!.program);
     expect((await vitrine('run', 'web', '--doorbell', 'save,dance')).code).toBe(2);
     await done(
-      ...['run', 'web', '--memory', '128M', '--free-pages', '--doorbell', 'save,reset', '--'],
+      ...['run', 'web', '--memory', '128M', '--free-pages', '--doorbell', 'save,reset', '--vmgenid', '--'],
       ...['-kernel', kernel!, '-initrd', initrd!, '-append', append!],
     );
     const line = new Line('web');
@@ -126,7 +126,8 @@ describe('a Linux behind a bridge', () => {
   });
 
   it('says restored in a fork, and in a machine that runs before its memory is there', async () => {
-    await done('fork', id, 'copy');
+    // Its kernel has the driver, and the machine the device.
+    expect((await vitrine('fork', id, 'copy')).error).toContain('It hears of it (vmgenid)');
     await new Line('copy').until(new RegExp(`restored ${id}\\r\\ngone`));
     await done('stop', 'copy');
     await done('restore', 'web', id, '--lazy');

@@ -28,6 +28,9 @@ as it was started last. It ends with the bridge, unless that is killed or was to
   --vga std|none        a VGA adapter, whose picture the page shows and types into; none when left out
   --free-pages          a balloon by which a Linux kernel tells what memory is free: that takes no room, here and in snapshots.
                         Forks of it do not share RAM
+  --vmgenid             a device by which its kernel hears that it goes on in another process, as a fork or after a restore there, and
+                        makes its random numbers anew (Linux with CONFIG_VMGENID, from 5.18; Windows). Brought back in its own
+                        process it does not
   --doorbell WORDS      what programs of the guest may ask for at the port org.vitrine.bell, of save,checkpoint,reset; nothing when
                         left out. Two snapshots at once, then one a second, and they are yours to remove
 `,
@@ -39,6 +42,7 @@ as it was started last. It ends with the bridge, unless that is killed or was to
     accel: { type: 'string' },
     vga: { type: 'string' },
     'free-pages': { type: 'boolean' },
+    vmgenid: { type: 'boolean' },
     doorbell: { type: 'string' },
   },
   takesRest: true,
@@ -48,7 +52,8 @@ as it was started last. It ends with the bridge, unless that is killed or was to
     const given = ['accel', 'vga'].flatMap((option) =>
       values[option] === undefined ? [] : [`-${option}`, String(values[option])],
     );
-    const args = [...given, ...nameFiles(rest)];
+    const generation = values.vmgenid === true ? ['-device', 'vmgenid,guid=auto'] : [];
+    const args = [...given, ...generation, ...nameFiles(rest)];
     await client.run(
       {
         name: name!,
