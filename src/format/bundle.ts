@@ -32,7 +32,12 @@ const KINDS = { pack: 1, end: 2 } as const;
 
 /** What stands in a bundle after its opening. */
 export type BundleRecord =
-  | { readonly kind: 'pack'; readonly pack: OwnedBytes }
+  | {
+      readonly kind: 'pack';
+      readonly pack: OwnedBytes;
+      /** Where in the bundle the pack begins. */
+      readonly offsetBytes: number;
+    }
   | { readonly kind: 'end'; readonly manifest: OwnedBytes };
 
 /** The first bytes of every bundle. */
@@ -73,6 +78,7 @@ export async function* readBundle(bytes: AsyncIterable<OwnedBytes>): AsyncGenera
     const mostBytes = tag === KINDS.pack ? MAX_PACK_BYTES : MAX_END_BYTES;
     if (lengthBytes > mostBytes)
       fields.refuse('format-limit', { field: 'record', claimedBytes: lengthBytes, mostBytes });
+    const offsetBytes = source.takenBytes;
     const body = await source.take(lengthBytes);
     const stored = new ByteReader(await source.take(CHECKSUM_BYTES), 'bundle').u32();
     const computed = crc32c(concatBytes([header, body]));
@@ -80,7 +86,7 @@ export async function* readBundle(bytes: AsyncIterable<OwnedBytes>): AsyncGenera
       throw new VitrineError('format-checksum', { record: 'bundle', pack: packCount, stored, computed });
     }
     if (tag === KINDS.pack) {
-      yield { kind: 'pack', pack: body };
+      yield { kind: 'pack', pack: body, offsetBytes };
       continue;
     }
     const told = new ByteReader(body, 'bundle').u32();
@@ -114,6 +120,10 @@ class ByteSource {
 
   constructor(bytes: AsyncIterable<OwnedBytes>) {
     this.#parts = bytes[Symbol.asyncIterator]();
+  }
+
+  get takenBytes(): number {
+    return this.#takenBytes;
   }
 
   async take(lengthBytes: number): Promise<OwnedBytes> {

@@ -36,6 +36,8 @@ export function adviceOf({ code, data }: VitrineError): string | undefined {
         : 'That bridge has the store: end it, or give commands to it.';
     case 'guest-mismatch':
       return '"vitrine show SNAPSHOT" tells which machine it is of; the field that differs is named above.';
+    case 'unsupported':
+      return data.kind === 'bundle' ? '"vitrine import FILE" brings it into a store.' : remedyOf(code);
     case 'store-full':
       return '"vitrine rm SNAPSHOT" and then "vitrine gc" free space; so does removing other files there.';
     default:

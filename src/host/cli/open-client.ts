@@ -1,7 +1,6 @@
 // What a command works on: a bridge that runs, or a store at hand. Either is a `BridgeClient`, so that a command is written
 // once.
 
-import { realpath, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { VitrineError } from '../../base/error.ts';
 import { type BridgeClient, connectBridge } from '../../bridge/bridge-client.ts';
@@ -10,18 +9,19 @@ import { serveSession } from '../../bridge/session.ts';
 import { openFsStore } from '../../store/fs-store.ts';
 import { bearerSocket } from '../bridge/bearer-socket.ts';
 import { localChannelPair } from '../bridge/local-channel.ts';
-import { openLocalHost } from '../bridge/local-host.ts';
+import { type LocalHost, openLocalHost } from '../bridge/local-host.ts';
 import { requireAtRest } from '../bridge/store-holder.ts';
 import { runFolder, runningBridges, type TokenFile } from '../bridge/token-file.ts';
 import { tidyDisks } from '../qemu/tidy-disks.ts';
 import { defaultStore } from './default-store.ts';
 import { findBridge } from './find-bridge.ts';
 import { findPackage } from './package-place.ts';
+import { openStoreAt, type StorePlace, storePlace } from './store-at.ts';
 
 export interface ClientOptions {
   /** A port or an origin, where several bridges run. */
   readonly bridge?: string | undefined;
-  /** The folder of a store. */
+  /** The folder of a store, or a bundle. */
   readonly store?: string | undefined;
   /** Whether a store alone is enough. */
   readonly needs: 'machines' | 'snapshots';
@@ -39,12 +39,15 @@ export interface OpenedClient {
  * The bridge that is named, or that has the store that is named, or the only one that runs; else, where snapshots are
  * enough, the store itself.
  *
- * Throws `connection-lost` where nobody answers, `not-found` without such a store, `name-ambiguous` with several bridges.
+ * Throws `connection-lost` where nobody answers, `not-found` without such a store, `name-ambiguous` with several bridges, `format-*` for a
+ * file that is no bundle, and `unsupported` where machines are needed of one.
  */
 export async function openClient(options: ClientOptions): Promise<OpenedClient> {
   const { bridge, store, needs, environment } = options;
   if (store !== undefined) {
-    const folder = await storeFolder(store);
+    const place = await storePlace(store);
+    if (place.kind === 'bundle') return openBundle(place, needs);
+    const folder = place.path;
     const running = await runningBridges(runFolder(environment));
     const holder = running.find((one) => one.store === folder);
     if (holder !== undefined) return openBridge(holder);
@@ -58,9 +61,9 @@ export async function openClient(options: ClientOptions): Promise<OpenedClient> 
   const isNone = found instanceof VitrineError && found.code === 'connection-lost';
   if (bridge !== undefined || needs === 'machines' || !isNone) throw found;
   const path = defaultStore(environment);
-  const folder = await storeFolder(path).catch(() => undefined);
-  if (folder === undefined) throw found;
-  return openStore(path, folder, environment);
+  const place = await storePlace(path).catch(() => undefined);
+  if (place?.kind !== 'folder') throw found;
+  return openStore(path, place.path, environment);
 }
 
 /** A bridge of this host that does not answer within some seconds is gone; a person waits. */
@@ -98,6 +101,20 @@ async function openStore(
     await store.close();
     throw error;
   });
+  return clientOf(host, folder);
+}
+
+/** A bundle, which is looked into where it lies. */
+async function openBundle(place: StorePlace, needs: ClientOptions['needs']): Promise<OpenedClient> {
+  if (needs === 'machines') {
+    throw new VitrineError('unsupported', { missing: 'machines', kind: 'bundle', file: place.path });
+  }
+  const store = await openStoreAt(place);
+  const host = await openLocalHost({ store, version: findPackage().version });
+  return clientOf(host, place.path);
+}
+
+async function clientOf(host: LocalHost, place: string): Promise<OpenedClient> {
   const client = await connectBridge(async () => {
     const [near, far] = localChannelPair();
     serveSession(far, host, fullGrant('owner'));
@@ -107,12 +124,5 @@ async function openStore(
     client.close();
     await host.close();
   };
-  return { client, place: folder, close };
-}
-
-/** A store that is missing would be made by being opened. */
-async function storeFolder(path: string): Promise<string> {
-  const info = await stat(path).catch(() => undefined);
-  if (info?.isDirectory() !== true) throw new VitrineError('not-found', { store: path });
-  return realpath(path);
+  return { client, place, close };
 }

@@ -61,7 +61,7 @@ export function verbCommand(definition: VerbCommandOptions): Command {
   const { name, summary, needs, words } = definition;
   const own = definition.help.trimEnd();
   const hasOptions = /^ /.test(own.slice(own.lastIndexOf('\n') + 1));
-  const orStore = needs === 'snapshots' ? ', or without one the store itself' : '';
+  const orStore = needs === 'snapshots' ? ', or without one the store itself; or a bundle (.vitrine)' : '';
   return {
     name,
     summary,

@@ -1,7 +1,6 @@
 // `vitrine verify`: every byte of snapshots proven by its digest; with --replay, also that a machine brought to one does
 // the same each time.
 
-import { stat } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { type ErrorCode, isVitrineError, VitrineError } from '../../base/error.ts';
 import { loadCodecs } from '../../codec/load.ts';
@@ -9,13 +8,13 @@ import { SNAPSHOT_REF_PREFIX } from '../../engine/snapshot.ts';
 import type { ReplayVerdict } from '../../engine/verify-replay.ts';
 import { openEngine, type Vitrine } from '../../engine/vitrine.ts';
 import { loadKernels } from '../../kernel/load.ts';
-import { openFsStore } from '../../store/fs-store.ts';
 import type { Store } from '../../store/store.ts';
 import { type Command, type Output, type Surroundings, UsageError } from './command.ts';
 import { openClient } from './open-client.ts';
 import { openReplayable } from './open-replayable.ts';
 import { countText } from './quantity.ts';
 import { findSnapshot } from './snapshot-name.ts';
+import { openStoreAt, storePlace } from './store-at.ts';
 
 const HELP = `vitrine verify --all
 vitrine verify --store DIR --all
@@ -24,7 +23,7 @@ vitrine verify --store DIR 3f9a --replay --images .guests
 
 Reads every object of snapshots and proves it by its digest. They are named by their ids, the first digits of them, or their labels.
 
-  --store DIR           the folder of the store; without it the bridge that runs checks its own
+  --store DIR           the folder of the store, or a bundle; without it the bridge that runs checks its own
   --bridge PORT         the bridge, by its port or origin, where several run
   --all                 every snapshot in it
   --replay              restores each twice into a machine of its own, runs on, and compares all that the machine holds;
@@ -88,11 +87,7 @@ async function run(args: readonly string[], output: Output, surroundings: Surrou
     settle(rows);
     return;
   }
-  // A store that is missing would be made.
-  if (!(await stat(values.store).catch(() => undefined))?.isDirectory()) {
-    throw new VitrineError('not-found', { store: values.store });
-  }
-  const store = await openFsStore(values.store);
+  const store = await openStoreAt(await storePlace(values.store));
   try {
     const [kernels, codecs] = await Promise.all([loadKernels(), loadCodecs()]);
     const engine = await openEngine({ store, kernels, codecs });

@@ -42,6 +42,42 @@ it('brings a snapshot from one store to another', async () => {
   expect(JSON.parse(again.out)).toMatchObject({ snapshot, wasThere: true, bytesSent: 0 });
 });
 
+it('looks into a bundle where it lies, and changes nothing there', async () => {
+  const file = place('looked-into.vitrine');
+  await vitrine('export', snapshot, '-o', file, '--store', place('here'));
+  const before = await readFile(file);
+  const at = ['--store', file];
+  expect(JSON.parse((await vitrine('log', ...at, '--json')).out).snapshots).toMatchObject([{ id: snapshot }]);
+  const told = async (store: string) => (await vitrine('peek', 'booted', '0', '4096', '--store', store)).out;
+  expect(await told(file)).toBe(await told(place('here')));
+  expect(await vitrine('verify', '--all', ...at)).toMatchObject({
+    code: 0,
+    out: expect.stringContaining('whole'),
+  });
+  expect((await vitrine('diff', 'booted', snapshot, ...at)).out).toMatch(/^ram +0 /m);
+  const raw = place('memory.raw');
+  expect((await vitrine('export', 'booted', '--format', 'raw', '-o', raw, ...at)).code).toBe(0);
+  for (const args of [['rm', snapshot], ['gc'], ['restore', 'alpha', snapshot], ['ls']]) {
+    const { code, error } = await vitrine(...args, ...at);
+    expect({ args, code, error }).toEqual({
+      args,
+      code: 1,
+      error: expect.stringMatching(/^vitrine: unsupported: /m),
+    });
+    expect(error).toContain('"vitrine import FILE" brings it into a store.');
+  }
+  expect(await readFile(file)).toEqual(before);
+  await truncate(file, before.length - 5);
+  expect(await vitrine('log', ...at)).toMatchObject({
+    code: 4,
+    error: expect.stringContaining('format-truncated'),
+  });
+  await writeFile(file, 'anything else');
+  expect((await vitrine('show', snapshot, ...at)).error).toContain('format-');
+  await rm(file);
+  expect((await vitrine('log', ...at)).code).toBe(3);
+});
+
 it('replaces no file unless told to, and leaves none that is not whole', async () => {
   const file = place('mine.vitrine');
   await writeFile(file, 'mine');
