@@ -1,7 +1,7 @@
 // The page's build, its server (cross-origin isolated), and the test projects.
 import { createReadStream, existsSync, statSync } from 'node:fs';
 import { join, resolve, sep } from 'node:path';
-import type { Connect, Plugin } from 'vite';
+import type { Connect, Plugin, Rolldown } from 'vite';
 import { defineConfig } from 'vitest/config';
 import { collectLicenses } from './src/app/licenses.mjs';
 
@@ -47,8 +47,9 @@ export default defineConfig({
     // The first with `light-dark()`: what stands in for it in older ones does not follow the meta element.
     cssTarget: ['chrome123', 'firefox120', 'safari17.5'],
     emptyOutDir: true,
+    rolldownOptions: { onLog: tellOfOurs },
   },
-  worker: { format: 'es', plugins: () => licenses.worker },
+  worker: { format: 'es', plugins: () => licenses.worker, rolldownOptions: { onLog: tellOfOurs } },
   // Workers load a guest when it is opened; a dependency found only then would reload the page.
   optimizeDeps: { entries: ['index.html', 'workers/*.ts', 'src/app/guests/*.ts'] },
   server: { headers: HEADERS, port: 5173 },
@@ -127,6 +128,15 @@ export default defineConfig({
     ],
   },
 });
+
+type Tell = (level: Rolldown.LogLevel, log: Rolldown.RollupLog) => void;
+
+/** What the build has to say of packages is for their authors: that emulators look for Node before they find a browser, say. */
+function tellOfOurs(level: Rolldown.LogLevel, log: Rolldown.RollupLog, tell: Tell) {
+  const isOfPackage = /node_modules/.test(`${log.id ?? ''} ${log.loc?.file ?? ''} ${log.message}`);
+  if (level === 'warn' && isOfPackage) return;
+  tell(level, log);
+}
 
 /** Serves what `npm run guests` built at `/guests/`; what is not there is a 404 and never the page. */
 function serveGuestImages(): Plugin {
