@@ -5,6 +5,7 @@ import { throwIfAborted } from '../../base/work.ts';
 import { UsageError } from './command.ts';
 import { countText } from './quantity.ts';
 import { type Quickened, quickened } from './quicken-command.ts';
+import { findSnapshot } from './snapshot-name.ts';
 import { verbCommand } from './verb-command.ts';
 
 export const checkpointCommand = verbCommand({
@@ -44,8 +45,9 @@ So with --loop it moves first, unless told to stay, as "vitrine quicken" does.
   options: { loop: { type: 'string' }, stay: { type: 'boolean' } },
   needs: 'machines',
   names: { least: 1, most: 2, what: 'the name of a machine, and a snapshot if you like' },
-  async run({ client, names: [name, snapshot], values, work, result, say }) {
+  async run({ client, names: [name, wanted], values, work, result, say }) {
     const machine = client.machine(name!);
+    const snapshot = wanted && (await findSnapshot(client, wanted, name));
     const reset = () => machine.reset().catch((error: unknown) => Promise.reject(withHint(error, name!)));
     if (values.loop !== undefined) {
       const count = countOf(values.loop);

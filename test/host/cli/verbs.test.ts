@@ -114,9 +114,9 @@ describe('machines', () => {
     expect((await vitrine('reset', 'beta', '--loop', '3')).error).toMatch(/^beta: 3 resets, /);
     expect((await vitrine('reset', 'beta', '--loop', 'often')).code).toBe(2);
     expect(bytesAt('beta', 0x2000, 1)).toEqual([5]);
-    const id = await save('beta');
+    await save('beta', '--label', 'the point');
     write('beta', 0x2000, 7);
-    expect((await vitrine('reset', 'beta', id)).code).toBe(0);
+    expect((await vitrine('reset', 'beta', 'the point')).code).toBe(0);
     write('beta', 0x2000, 8);
     expect((await vitrine('reset', 'beta')).code).toBe(0);
     expect(bytesAt('beta', 0x2000, 1)).toEqual([5]);
