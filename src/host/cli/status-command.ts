@@ -1,6 +1,7 @@
 // `vitrine status`: one machine in full.
 
 import { bellText } from './bells-command.ts';
+import { factRows } from './fact-rows.ts';
 import { bytesText, timeText } from './quantity.ts';
 import { textList } from './text-table.ts';
 import { verbCommand } from './verb-command.ts';
@@ -40,9 +41,8 @@ Tells all that the bridge knows of a machine, also of one that does not run any 
         ...(lastBell == null
           ? []
           : [['last ring', `${timeText(lastBell.atMs)}, ${bellText(lastBell)}`] as const]),
-        ...Object.entries(facts)
-          .filter(([, value]) => value !== '')
-          .sort(([a], [b]) => (a < b ? -1 : 1)),
+        // Its regions say how much memory it has.
+        ...factRows(facts).filter(([name]) => name !== 'memory' || description === null),
       ]),
     );
   },

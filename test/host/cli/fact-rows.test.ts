@@ -1,0 +1,28 @@
+// What a host says of a machine, in words.
+
+import { expect, it } from 'vitest';
+import { factRows } from '../../../src/host/cli/fact-rows.ts';
+
+it('names facts in words, with reasons behind what they are of', () => {
+  expect(
+    factRows({
+      usedMemoryBytes: 46_018_560,
+      restoresInPlace: true,
+      restoresInPlaceBecause: 'Pulse went on with the next value',
+      sharesRam: false,
+      accelerator: 'tcg',
+      acceleratorBecause: '',
+      endedBecause: 'nobody knows',
+      pid: 7,
+      parent: null,
+      ended: '',
+    }),
+  ).toEqual([
+    ['accelerator', 'tcg'],
+    ['parent', '-'],
+    ['pid', '7'],
+    ['restores in place', 'yes: Pulse went on with the next value'],
+    ['shares ram', 'no'],
+    ['used memory', '43.9 MiB'],
+  ]);
+});
