@@ -3,7 +3,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { DeviceRecord, Guest } from '../guest/guest.ts';
 import { pageCountOf } from '../memory/region.ts';
-import type { MarkedCopy, PageLedger } from './page-ledger.ts';
+import type { PageLedger, TakenMarks } from './page-ledger.ts';
 import { INSTANT, whileAtRest } from './rest.ts';
 import type { CapturedInstant } from './tracker.ts';
 
@@ -23,12 +23,13 @@ export async function freeze(
 ): Promise<Omit<CapturedInstant, 'changed'>> {
   let pagesScanned = 0;
   let devices: readonly DeviceRecord[] = [];
-  let copied: MarkedCopy | undefined;
+  let copied: TakenMarks | undefined;
   const look = async (): Promise<void> => {
     if (isUpToDate) for (const region of guest.regions) pagesScanned += pageCountOf(region);
     else {
-      copied = await ledger.copyMarked();
-      if (copied === undefined) pagesScanned = await ledger.scan(true);
+      const taken = await ledger.takeMarks();
+      if (taken.isCopied) copied = taken;
+      else pagesScanned = await ledger.scan(true, taken);
     }
   };
   let pauseMs: number;

@@ -31,10 +31,11 @@ import type { TrackerDescription } from './tracker.ts';
 /** Old pages kept for deltas: 4,096 of the usual size. A capture that changed more is not a small one. */
 const PREVIOUS_BYTES = 16 * MIB;
 
-/** Marks that were taken, and copies of their pages. */
-export interface MarkedCopy {
+/** Marks that were taken, and where their pages are read: of the guest, while it rests, or copies of them. */
+export interface TakenMarks {
   readonly take: DirtyTake;
   readonly source: PageSource;
+  readonly isCopied: boolean;
 }
 
 export class PageLedger {
@@ -103,34 +104,31 @@ export class PageLedger {
   }
 
   /**
-   * Takes the marks of the guest at rest and copies the pages that they tell, so that it can go on before `scan`, which is given the
-   * answer; or puts that back. Undefined where there is no gain: the guest's memory lies open, or there is much to look at.
+   * Takes the marks of the guest at rest for `scan`, or to be put back; and copies the pages that they tell where that lets it go on
+   * before: its memory does not lie open, and there is not much to look at.
    */
-  async copyMarked(): Promise<MarkedCopy | undefined> {
+  async takeMarks(): Promise<TakenMarks> {
     const guest = this.#guest;
-    if (guest.traits.tracking === 'none' || this.audit.isDue) return undefined;
-    if (guest.regions.some(({ id }) => guest.view(id) !== undefined)) return undefined;
     const take = this.take();
+    const isNear = guest.regions.some(({ id }) => guest.view(id) !== undefined);
+    if (isNear || this.audit.isDue) return { take, source: guest, isCopied: false };
     try {
       const candidates = guest.regions.map(({ id }) => this.candidates(take, id));
-      if (this.#copied.fits(candidates)) {
-        await this.#copied.copy(guest, candidates);
-        return { take, source: this.#copied };
-      }
+      if (!this.#copied.fits(candidates)) return { take, source: guest, isCopied: false };
+      await this.#copied.copy(guest, candidates);
+      return { take, source: this.#copied, isCopied: true };
     } catch (error) {
       take.putBack();
       throw error;
     }
-    take.putBack();
-    return undefined;
   }
 
   /**
    * Makes the mirror equal to the paused guest, or to what was copied of it, and every page that differed pending. Returns the pages
    * looked at.
    */
-  async scan(keepPrevious: boolean, copied?: MarkedCopy): Promise<number> {
-    const { take, source } = copied ?? { take: this.take(), source: this.#guest };
+  async scan(keepPrevious: boolean, taken?: TakenMarks): Promise<number> {
+    const { take, source } = taken ?? { take: this.take(), source: this.#guest };
     const isAudited = this.audit.isDue;
     let scanned = 0;
     let differing: readonly PageSet[] | undefined;
