@@ -1,6 +1,7 @@
 // A host for tests: real engine, flat guests, any store. What a test wants to go otherwise it overrides.
 
 import type { OwnedBytes } from '../../src/base/bytes.ts';
+import { VitrineError } from '../../src/base/error.ts';
 import type { BridgeHost, HostMachine } from '../../src/bridge/host.ts';
 import { Jobs } from '../../src/bridge/jobs.ts';
 import type { Machine } from '../../src/engine/machine.ts';
@@ -76,8 +77,9 @@ async function flatMachine(engine: Vitrine, name: string, pages: number): Promis
       isPaused = false;
     },
     async poke(range, bytes) {
-      if (!('address' in range)) throw new Error('the flat guest is poked by address here');
-      guest.write(0, range.address, bytes);
+      if ('region' in range && range.region !== 'ram')
+        throw new VitrineError('span-out-of-range', { region: range.region });
+      guest.write(0, 'region' in range ? range.offsetBytes : range.address, bytes);
     },
     // Says back what it hears, in capitals.
     console: {

@@ -67,6 +67,24 @@ describe('a machine of QEMU', () => {
     expect(await json('diff', 'pulse', snapshot)).toMatchObject({ regions: [{ name: 'ram' }] });
   });
 
+  it('has its memory map and registers told, and bytes written', async () => {
+    await done('pause', 'pulse');
+    expect(await done('peek', 'pulse', '--map')).toMatch(/^ram +ram +0x0 +0x.*ffff +/m);
+    const { processors } = await json('peek', 'pulse', '--registers');
+    const registers = new Map<string, string>(
+      processors[0].registers.map(({ name, value }: { name: string; value: string }) => [name, value]),
+    );
+    expect(BigInt(registers.get('rip') ?? 0)).toBeGreaterThan(0n);
+    expect(await done('peek', 'pulse', '--registers')).toContain(registers.get('rip')!);
+    // Where Pulse does not write.
+    const before = await json('peek', 'pulse', '0x3f0000', '6');
+    await done('poke', 'pulse', '0x3f0001', '--text', 'poke');
+    expect((await json('peek', 'pulse', '0x3f0000', '6')).hex).toBe(
+      `${before.hex.slice(0, 2)}${Buffer.from('poke').toString('hex')}${before.hex.slice(10)}`,
+    );
+    await done('resume', 'pulse');
+  });
+
   it('goes back to a checkpoint', async () => {
     await done('pause', 'pulse');
     const before = await pulseOf('pulse');

@@ -13,6 +13,7 @@ import { logCommand, showCommand } from './log-command.ts';
 import { lsCommand } from './ls-command.ts';
 import { openCommand } from './open-command.ts';
 import { peekCommand } from './peek-command.ts';
+import { pokeCommand } from './poke-command.ts';
 import { quickenCommand } from './quicken-command.ts';
 import { checkpointCommand, resetCommand } from './reset-command.ts';
 import { restoreCommand } from './restore-command.ts';
@@ -37,7 +38,17 @@ export const COMMANDS: readonly Command[] = [
     rewindCommand,
     forkCommand,
   ],
-  ...[peekCommand, diffCommand, logCommand, showCommand, verifyCommand, rmCommand, gcCommand, jobsCommand],
+  ...[
+    peekCommand,
+    pokeCommand,
+    diffCommand,
+    logCommand,
+    showCommand,
+    verifyCommand,
+    rmCommand,
+    gcCommand,
+    jobsCommand,
+  ],
   ...[exportCommand, importCommand],
   ...[instrumentCommand, completionsCommand(() => COMMANDS)],
 ];

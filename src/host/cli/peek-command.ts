@@ -5,7 +5,9 @@ import { concatBytes, type OwnedBytes } from '../../base/bytes.ts';
 import { isVitrineError, VitrineError } from '../../base/error.ts';
 import type { BridgeRange } from '../../bridge/fields.ts';
 import { UsageError } from './command.ts';
+import { readPlace } from './memory-place.ts';
 import { LINUX_VIEWS, type PeekTarget, peekLinux } from './peek-linux.ts';
+import { MACHINE_VIEWS, peekMachine } from './peek-machine.ts';
 import { bytesText, durationText, readNumber } from './quantity.ts';
 import { findSnapshot } from './snapshot-name.ts';
 import { type VerbCall, verbCommand } from './verb-command.ts';
@@ -22,6 +24,8 @@ vitrine peek 3f9a 0x100000 4K --format raw | strings
 vitrine peek web ram.high+0 1G -o high.bin
 vitrine peek web 0xffffffff81000000 64 --virtual
 vitrine peek 3f9a 0xc1000000 64 --virtual
+vitrine peek web --map
+vitrine peek web --registers
 vitrine peek web --dmesg
 vitrine peek 'before the update' --ps
 
@@ -29,6 +33,8 @@ Addresses are guest physical; REGION+OFFSET counts from a region's start. Bytes 
 they are copied, and standard error says how long.
 
   --virtual             the address is virtual, by the page tables of its first processor
+  --map                 where its memory lies: regions, addresses, sizes
+  --registers           what its processors hold, of a machine
   --dmesg               the log of the Linux in it, out of its memory, without its help
   --ps                  its processes
   --uname               its name and version
@@ -39,6 +45,8 @@ they are copied, and standard error says how long.
   needs: 'snapshots',
   names: { least: 1, most: 3, what: 'a machine or a snapshot, an address and a length' },
   options: {
+    map: { type: 'boolean' },
+    registers: { type: 'boolean' },
     dmesg: { type: 'boolean' },
     ps: { type: 'boolean' },
     uname: { type: 'boolean' },
@@ -53,11 +61,16 @@ they are copied, and standard error says how long.
 async function peek(call: VerbCall): Promise<void> {
   const { client, names, values, work, result, say } = call;
   const [name, at, length] = names as [string, string | undefined, string | undefined];
-  const views = LINUX_VIEWS.filter((view) => values[view] === true);
-  if (views.length > 0) {
-    if (views.length > 1 || at !== undefined) throw new UsageError(`--${views[0]} goes with a name alone`);
+  const views = [...LINUX_VIEWS, ...MACHINE_VIEWS].filter((view) => values[view] === true);
+  if (views.length > 1 || (views.length > 0 && at !== undefined)) {
+    throw new UsageError(`--${views[0]} goes with a name alone`);
+  }
+  const ofMachine = MACHINE_VIEWS.find((view) => view === views[0]);
+  if (ofMachine !== undefined) return peekMachine(call, await whatIs(name, client), ofMachine);
+  const ofLinux = LINUX_VIEWS.find((view) => view === views[0]);
+  if (ofLinux !== undefined) {
     const map = values['system-map'];
-    await peekLinux(call, await whatIs(name, client), views[0]!, map === undefined ? undefined : String(map));
+    await peekLinux(call, await whatIs(name, client), ofLinux, map === undefined ? undefined : String(map));
     return;
   }
   if (values['system-map'] !== undefined)
@@ -117,13 +130,9 @@ async function whatIs(name: string, client: VerbCall['client']): Promise<PeekTar
 }
 
 function readRange(text: string, lengthBytes: number, isVirtual: boolean): BridgeRange {
-  const match = /^([a-z][\w.-]*)\+(\w+)$/i.exec(text);
-  if (match !== null) {
-    if (isVirtual) throw new UsageError('a region has no virtual addresses');
-    return { region: match[1]!, offsetBytes: readNumber(match[2]!, 'the offset'), lengthBytes };
-  }
-  if (isVirtual) return { virtualAddress: readVirtual(text), lengthBytes };
-  return { address: readNumber(text, 'the address'), lengthBytes };
+  if (!isVirtual) return { ...readPlace(text), lengthBytes };
+  if (text.includes('+')) throw new UsageError('a region has no virtual addresses');
+  return { virtualAddress: readVirtual(text), lengthBytes };
 }
 
 /** Of 64 bits: more than JavaScript's numbers hold. */

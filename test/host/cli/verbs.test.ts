@@ -2,66 +2,37 @@
 // what they print, what they do, and their exit codes.
 
 import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, realpath, rm, stat } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type Grant, grantOf } from '../../../src/bridge/grant.ts';
+import { grantOf } from '../../../src/bridge/grant.ts';
 import { serveSession } from '../../../src/bridge/session.ts';
 import { type TokenFile, writeTokenFile } from '../../../src/host/bridge/token-file.ts';
-import { openFsStore } from '../../../src/store/fs-store.ts';
-import { type FlatHost, openFlatHost } from '../../bridge/bridge-host.ts';
-import { connectOwner, openTestServer, type TestServer } from '../bridge/test-server.ts';
+import type { FlatHost } from '../../bridge/bridge-host.ts';
+import { connectOwner, openTestServer } from '../bridge/test-server.ts';
+import { openServedFlat, type ServedFlat } from './served-flat.ts';
 import { type Ran, runCommand } from './shell.ts';
 
+let served: ServedFlat;
 let folder = '';
 let host: FlatHost;
-let server: TestServer;
-let environment: NodeJS.ProcessEnv = {};
 let token: TokenFile;
-/** Who the bridge takes its visitors for; the owner unless a test says otherwise. */
-let grant: Grant | undefined;
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'vitrine-verbs-'));
-  const store = await openFsStore(join(folder, 'store'));
-  host = await openFlatHost({ alpha: 16, beta: 16 }, { store });
-  server = await openTestServer({
-    serve: (channel, visitor) => void serveSession(channel, host, grant ?? visitor.grant),
-  });
-  environment = { VITRINE_RUN_DIR: join(folder, 'run'), VITRINE_STORE: join(folder, 'nowhere') };
-  token = {
-    pid: process.pid,
-    port: server.port,
-    origin: server.origin,
-    socket: null,
-    token: server.token,
-    version: '1',
-    store: await realpath(join(folder, 'store')),
-  };
-  await writeTokenFile(environment.VITRINE_RUN_DIR!, token);
+  served = await openServedFlat({ alpha: 16, beta: 16 });
+  ({ folder, host, token } = served);
 });
 
-afterAll(async () => {
-  await server.close();
-  await host.engine.close();
-  await rm(folder, { recursive: true, force: true });
-});
+afterAll(() => served.close());
 
 beforeEach(() => {
-  grant = undefined;
+  served.grant = undefined;
 });
 
-const vitrine = (...args: string[]): Promise<Ran> => runCommand(args, environment);
-
-/** A command's JSON; the command must succeed. */
+const vitrine = (...args: string[]): Promise<Ran> => served.vitrine(...args);
 // biome-ignore lint/suspicious/noExplicitAny: what a test reads of it.
-async function json(...args: string[]): Promise<any> {
-  const { code, out, error } = await vitrine(...args, '--json');
-  expect({ args, code, error }).toEqual({ args, code: 0, error: '' });
-  return JSON.parse(out);
-}
+const json = (...args: string[]): Promise<any> => served.json(...args);
 
 async function save(machine: string, ...args: string[]): Promise<string> {
   const { code, out, error } = await vitrine('save', machine, ...args);
@@ -255,7 +226,7 @@ describe('a store', () => {
   it('is its bridge’s while one runs, and is worked on without one', async () => {
     const store = join(folder, 'store');
     const throughBridge = await json('log', '--store', store);
-    expect(server.server.connectionCount).toBeLessThanOrEqual(1);
+    expect(served.server.server.connectionCount).toBeLessThanOrEqual(1);
     const alone = { VITRINE_RUN_DIR: join(folder, 'run-of-nobody'), VITRINE_STORE: store };
     const { out, code } = await runCommand(['log', '--json'], alone);
     expect(code).toBe(0);
@@ -291,22 +262,22 @@ describe('a bridge', () => {
       code: 1,
       error: expect.stringContaining('--bridge'),
     });
-    expect((await runCommand(['ls', '--bridge', String(server.port)], two)).code).toBe(0);
+    expect((await runCommand(['ls', '--bridge', String(served.server.port)], two)).code).toBe(0);
     // A file of a bridge that does not answer, and one whose token is another's.
     expect((await runCommand(['ls', '--bridge', '1'], two)).code).toBe(9);
     await writeTokenFile(two.VITRINE_RUN_DIR, { ...token, token: 'wrong-token-of-some-length' });
-    expect(await runCommand(['ls', '--bridge', String(server.port)], two)).toMatchObject({
+    expect(await runCommand(['ls', '--bridge', String(served.server.port)], two)).toMatchObject({
       code: 6,
       error: expect.stringContaining('token-invalid'),
     });
   });
 
   it('that is full says so: exit code 5', async () => {
-    const clients = await Promise.all(Array.from({ length: 8 }, () => connectOwner(server)));
+    const clients = await Promise.all(Array.from({ length: 8 }, () => connectOwner(served.server)));
     const { code, error } = await vitrine('ls');
     for (const client of clients) client.terminate();
     expect({ code, error }).toEqual({ code: 5, error: expect.stringContaining('session-connections-full') });
-    await expect.poll(() => server.server.connectionCount).toBe(0);
+    await expect.poll(() => served.server.server.connectionCount).toBe(0);
   });
 
   it('that ends while it works is missed after some seconds: exit code 9', async () => {
@@ -327,7 +298,7 @@ describe('a bridge', () => {
 
   it('gives what a visitor may, and nothing more: exit code 6', async () => {
     const id = await save('alpha');
-    grant = grantOf('student', { alpha: ['observe', 'peek'] });
+    served.grant = grantOf('student', { alpha: ['observe', 'peek'] });
     expect((await json('ls')).machines).toMatchObject([{ name: 'alpha', permissions: ['observe', 'peek'] }]);
     for (const [args, code] of [
       [['status', 'alpha'], 0],
