@@ -26,7 +26,7 @@ export const BRIDGE_LIMITS = {
   highWaterBytes: 4 * MIB,
   /** Requests of one session under way at a time. */
   maxRequests: 64,
-  /** Requests a second that one session may make for long, and at once. */
+  /** Requests a second that one session may make for long, and at once, where its host says nothing else. */
   requestsPerSecond: 200,
   requestBurst: 400,
   /** Ranges of one peek: as spans they are all checked before the guest rests. */

@@ -42,6 +42,14 @@ export const PROOF_HEADER = 'x-vitrine-proof';
 /** What stands before a ticket among the subprotocols. */
 export const TICKET_PREFIX = 'ticket.';
 
+const OWNER = 'owner';
+/** Of a program that has the bridge's own token. */
+export const OWNER_ID = tokenId(OWNER);
+
+function tokenId(name: string): string {
+  return `token:${name}`;
+}
+
 export class Keyring {
   readonly #tokens: readonly {
     readonly name: string;
@@ -60,12 +68,12 @@ export class Keyring {
     readonly clock: Clock;
   }) {
     const { ownerToken, tokens, limits, clock } = options;
-    const owner = { name: 'owner', digest: digestOf(ownerToken), access: OWNER_ACCESS };
+    const owner = { name: OWNER, digest: digestOf(ownerToken), access: OWNER_ACCESS };
     this.#tokens = [owner, ...tokens].map(({ name, digest, access }) => ({
       name,
       // Nobody has that one: it is forgotten here.
       digest: digest ?? digestOf(newSecret()),
-      identity: { id: `token:${name}`, grant: grantOf(name, access) },
+      identity: { id: tokenId(name), grant: grantOf(name, access) },
     }));
     this.#keys = new SecretTable({ clock, lifeMs: limits.keyMs, maxRows: limits.keys });
     this.#sessions = new SecretTable({ clock, lifeMs: limits.sessionMs, maxRows: limits.sessions });

@@ -13,6 +13,7 @@ import { type Audit, type AuditEntry, openAuditFile } from './audit.ts';
 import { openBellAudit } from './bell-audit.ts';
 import { type BridgeServer, openBridgeServer } from './bridge-server.ts';
 import { atMostOnceASecond, type EventLog } from './event-log.ts';
+import { OWNER_ID } from './keyring.ts';
 import { type Launcher, type LocalHost, openLocalHost } from './local-host.ts';
 import { Metrics } from './metrics.ts';
 import { newSecret } from './secret-table.ts';
@@ -173,8 +174,11 @@ async function openServer(
     ...{ log, metrics, spares: options.launcher?.spares },
     health: () => ({ version }),
     serve: (channel, visitor) => {
+      const isOwner = visitor.id === OWNER_ID;
       serveSession(channel, host, visitor.grant, {
         highWaterBytes: limits.highWaterBytes,
+        requestsPerSecond: isOwner ? limits.ownerRequestsPerSecond : limits.requestsPerSecond,
+        requestBurst: isOwner ? limits.ownerRequestBurst : limits.requestBurst,
         onVerb: (event) => {
           metrics.add('vitrine_bridge_verbs_total', { verb: event.verb, result: event.outcome });
           metrics.add('vitrine_bridge_verb_seconds_total', { verb: event.verb }, event.durationMs / 1_000);

@@ -3,6 +3,7 @@
 
 import { VitrineError } from '../../base/error.ts';
 import { KIB, MIB } from '../../base/limits.ts';
+import { BRIDGE_LIMITS } from '../../bridge/bridge-limits.ts';
 
 export const SERVER_LIMITS = {
   /** Header bytes of an upgrade, cookies left out: QEMU's own WebSocket takes 4,096. Cookies of every other program on
@@ -38,6 +39,12 @@ export const SERVER_LIMITS = {
    * Bulk in frames of 512 KiB comes to 1 GB/s before this holds it back; requests have a rate of their own in the session. */
   messagesPerSecond: 2_000,
   messageBurst: 4_000,
+  /** Requests a second that one connection may make for long, and at once. */
+  requestsPerSecond: BRIDGE_LIMITS.requestsPerSecond,
+  requestBurst: BRIDGE_LIMITS.requestBurst,
+  /** The same for programs of the bridge's own user, who needs no bridge to keep his host busy: a loop of resets is as quick as its machine. */
+  ownerRequestsPerSecond: 2_000,
+  ownerRequestBurst: 4_000,
   /** Sessions of browsers at once; the oldest one goes. */
   sessions: 64,
   sessionMs: 12 * 3_600_000,
