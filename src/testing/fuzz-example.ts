@@ -11,6 +11,7 @@ import { copyBytes, type OwnedBytes } from '../base/bytes.ts';
 import { type Clock, SYSTEM_CLOCK } from '../base/clock.ts';
 import type { Kernels } from '../kernel/kernels.ts';
 import { loadKernels } from '../kernel/load.ts';
+import { mutate, showBytes } from './fuzz-document.ts';
 import { openAsking, openPutBack } from './fuzz-runs.ts';
 import { FUZZ_INPUT } from './fuzz-target.ts';
 import { Random } from './random.ts';
@@ -83,26 +84,4 @@ export async function fuzzExample(options: FuzzOptions = {}): Promise<FuzzReport
   } finally {
     await target.close();
   }
-}
-
-/** Writes a changed copy of `from` into `into`; returns its length. */
-function mutate(random: Random, from: Uint8Array, into: Uint8Array): number {
-  into.set(from);
-  let length = from.length;
-  for (let left = 1 + random.below(3); left > 0; left--) {
-    const at = random.below(length);
-    const kind = random.below(4);
-    if (kind === 0) into[at] = random.u32();
-    else if (kind === 1) into[at]! ^= 1 << random.below(8);
-    else if (kind === 2) into[at] = random.pick(INTERESTING);
-    else if (length < into.length) into[length++] = random.u32();
-  }
-  return length;
-}
-
-/** Small numbers, and those at which signed bytes turn over. */
-const INTERESTING = [0, 1, 2, 3, 16, 0x7f, 0x80, 0xff];
-
-function showBytes(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(' ');
 }
