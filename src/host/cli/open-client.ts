@@ -7,9 +7,10 @@ import { type BridgeClient, connectBridge } from '../../bridge/bridge-client.ts'
 import { fullGrant } from '../../bridge/grant.ts';
 import { serveSession } from '../../bridge/session.ts';
 import { openFsStore } from '../../store/fs-store.ts';
+import type { Store } from '../../store/store.ts';
 import { bearerSocket } from '../bridge/bearer-socket.ts';
 import { localChannelPair } from '../bridge/local-channel.ts';
-import { type LocalHost, openLocalHost } from '../bridge/local-host.ts';
+import { type LocalHostOptions, openLocalHost } from '../bridge/local-host.ts';
 import { requireAtRest } from '../bridge/store-holder.ts';
 import { runFolder, runningBridges, type TokenFile } from '../bridge/token-file.ts';
 import { tidyDisks } from '../qemu/tidy-disks.ts';
@@ -91,30 +92,30 @@ async function openStore(
   folder: string,
   environment: NodeJS.ProcessEnv,
 ): Promise<OpenedClient> {
-  const { version } = findPackage();
-  const store = await openFsStore(folder);
-  const host = await openLocalHost({
-    ...{ store, version },
+  return clientOf(await openFsStore(folder), folder, {
     mayCollect: () => requireAtRest(folder, environment.VITRINE_MACHINES_DIR),
     collectDisks: (engine) => tidyDisks(engine, `${resolve(path)}.disks`),
-  }).catch(async (error: unknown) => {
-    await store.close();
-    throw error;
   });
-  return clientOf(host, folder);
 }
+
+/** What a store that is written to takes beside. */
+type StoreCare = Pick<LocalHostOptions, 'mayCollect' | 'collectDisks'>;
 
 /** A bundle, which is looked into where it lies. */
 async function openBundle(place: StorePlace, needs: ClientOptions['needs']): Promise<OpenedClient> {
   if (needs === 'machines') {
     throw new VitrineError('unsupported', { missing: 'machines', kind: 'bundle', file: place.path });
   }
-  const store = await openStoreAt(place);
-  const host = await openLocalHost({ store, version: findPackage().version });
-  return clientOf(host, place.path);
+  return clientOf(await openStoreAt(place), place.path);
 }
 
-async function clientOf(host: LocalHost, place: string): Promise<OpenedClient> {
+/** A session in this process over a store, which is closed with it. */
+async function clientOf(store: Store, place: string, more: StoreCare = {}): Promise<OpenedClient> {
+  const { version } = findPackage();
+  const host = await openLocalHost({ ...more, store, version }).catch(async (error: unknown) => {
+    await store.close();
+    throw error;
+  });
   const client = await connectBridge(async () => {
     const [near, far] = localChannelPair();
     serveSession(far, host, fullGrant('owner'));

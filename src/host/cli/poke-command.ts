@@ -37,11 +37,7 @@ region's start. It takes the right to administer the machine, and is in the audi
     const place = readPlace(at);
     const bytes = await readBytes(values);
     if (bytes.length === 0) throw new UsageError('there are no bytes to write');
-    if (bytes.length > maxPokeBytes) {
-      throw new UsageError(
-        `${bytesText(bytes.length)} are more than goes at one instant: ${bytesText(maxPokeBytes)}`,
-      );
-    }
+    requireOneInstant(bytes.length);
     await client.machine(name).poke(place, bytes);
     result({ machine: name, ...place, lengthBytes: bytes.length }, '');
     say(`${name}: ${bytesText(bytes.length)} written`);
@@ -63,7 +59,13 @@ async function readInput(file: string): Promise<OwnedBytes> {
   const info = await stat(file).catch(() => undefined);
   if (info?.isFile() !== true) throw new VitrineError('not-found', { file });
   // Not read at all where it is too long.
-  if (info.size > maxPokeBytes)
-    throw new UsageError(`${file} has ${bytesText(info.size)}; ${bytesText(maxPokeBytes)} at most`);
+  requireOneInstant(info.size);
   return Uint8Array.from(await readFile(file));
+}
+
+function requireOneInstant(lengthBytes: number): void {
+  if (lengthBytes <= maxPokeBytes) return;
+  throw new UsageError(
+    `${bytesText(lengthBytes)} are more than goes at one instant: ${bytesText(maxPokeBytes)}`,
+  );
 }

@@ -3,6 +3,7 @@
 import { VitrineError } from '../../base/error.ts';
 import { type Command, UsageError } from './command.ts';
 import { bytesText, countText, durationText, readNumber, timeText } from './quantity.ts';
+import { SNAPSHOT_DIGITS } from './snapshot-name.ts';
 import { textTable } from './text-table.ts';
 import { type VerbCall, verbCommand } from './verb-command.ts';
 
@@ -82,7 +83,7 @@ async function snapshotOf({ client }: VerbCall, machine: string, point: string):
   const { points } = await client.machine(machine).rewindList();
   const named = points.filter(({ bookmark }) => bookmark === point).map(({ snapshot }) => snapshot);
   if (named.length > 1) throw new VitrineError('name-ambiguous', { bookmark: point, candidates: named });
-  if (named.length === 0 && !/^[0-9a-f]{1,64}$/.test(point)) {
+  if (named.length === 0 && !SNAPSHOT_DIGITS.test(point)) {
     const bookmarks = points.flatMap(({ bookmark }) => bookmark ?? []);
     throw new VitrineError('not-found', { machine, bookmark: point, bookmarks });
   }

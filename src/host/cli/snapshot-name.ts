@@ -9,7 +9,8 @@ interface SnapshotBook {
   log(): Promise<readonly Pick<SnapshotInfo, 'id' | 'label' | 'machine'>[]>;
 }
 
-const DIGITS = /^[0-9a-f]{1,64}$/;
+/** What may be an id, or the first digits of one. */
+export const SNAPSHOT_DIGITS = /^[0-9a-f]{1,64}$/;
 /** In an error. */
 const MOST_CANDIDATES = 8;
 
@@ -19,7 +20,7 @@ const MOST_CANDIDATES = 8;
  * Throws `not-found`, `name-ambiguous`, and what reading throws.
  */
 export async function findSnapshot(book: SnapshotBook, name: string, machine?: string): Promise<string> {
-  if (DIGITS.test(name)) {
+  if (SNAPSHOT_DIGITS.test(name)) {
     try {
       return (await book.show(name)).id;
     } catch (error) {

@@ -4,16 +4,13 @@
 import { VitrineError } from '../../base/error.ts';
 import { readSymbols, type Symbols } from './kallsyms.ts';
 import { findKernelNotes, type KernelNotes } from './kernel-notes.ts';
+import { PAGE_OFFSET_32, TEXT_START_64 } from './kernel-places.ts';
 import { notesByMap } from './map-notes.ts';
 import type { AddressSpace } from './page-walk.ts';
 import type { PhysicalMemory } from './physical-memory.ts';
 import { BANNER, type SystemMap } from './system-map.ts';
 import { textIn, VirtualMemory } from './virtual-memory.ts';
 
-/** Where 64-bit kernels map their text, before `phys_base` is added. */
-const TEXT_START_64 = 0xffff_ffff_8000_0000n;
-/** Where 32-bit kernels of the usual split map the lowest memory. */
-const PAGE_OFFSET_32 = 0xc000_0000n;
 const UTS_FIELD_BYTES = 65;
 
 /** What `uname -a` prints. */
@@ -99,7 +96,7 @@ export class LinuxKernel {
     };
   }
 
-  /** The kernel's symbols: its System.map's where one was given, else its own, and `unsupported` where the notes do not say where these are. */
+  /** Its System.map's where one was given, else its own. Throws `unsupported` where the notes do not say where these are: before 6.0. */
   symbols(): Promise<Symbols> {
     this.#symbols ??= readSymbols(this);
     return this.#symbols;

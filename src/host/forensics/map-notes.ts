@@ -6,6 +6,7 @@
 // The rest are layouts that kernels have had since 5.10, when their log became a ring.
 
 import { KernelNotes } from './kernel-notes.ts';
+import { PAGE_OFFSET_32, TEXT_START_64 } from './kernel-places.ts';
 import { type AddressSpace, translate } from './page-walk.ts';
 import type { PhysicalMemory } from './physical-memory.ts';
 import { BANNER, type SystemMap } from './system-map.ts';
@@ -17,8 +18,6 @@ const BANNER_BYTES = 256;
 /** What a guest can make us do: for each the tables are walked some thousand times. */
 const MAX_BANNERS = 64;
 
-const TEXT_START_64 = 0xffff_ffff_8000_0000n;
-const PAGE_OFFSET_32 = 0xc000_0000n;
 /** By which a 64-bit kernel may have moved itself, and in which steps. */
 const MOST_DISTANCE_64 = 0x4000_0000n;
 const STEP_64 = 0x20_0000n;

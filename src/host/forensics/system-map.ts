@@ -6,13 +6,14 @@
 import { VitrineError } from '../../base/error.ts';
 import { MIB } from '../../base/limits.ts';
 import type { Symbols } from './kallsyms.ts';
+import { PAGE_OFFSET_32 } from './kernel-places.ts';
 
 /** Those of distributions have some six MiB. */
 export const MAX_MAP_BYTES = 64 * MIB;
 const MAX_SYMBOLS = 1_000_000;
 const LINE = /^([0-9a-f]{8}|[0-9a-f]{16}) [a-zA-Z?] (\S+)$/;
 /** Below are offsets into the memory of each processor, and numbers: the same wherever the kernel is. */
-const LOWEST_ADDRESS = 0xc000_0000n;
+const LOWEST_ADDRESS = PAGE_OFFSET_32;
 
 /** Without it a kernel is not recognized. */
 export const BANNER = 'linux_banner';
