@@ -1,14 +1,15 @@
 // Saves of a QEMU machine that runs on: what is saved is one instant, from which Pulse goes on by its own rules, and it is saved
 // again and again, given up half-way, and killed.
 
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, statfs, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { MIB } from '../../src/base/limits.ts';
 import { loadCodecs } from '../../src/codec/load.ts';
 import { openEngine, type Vitrine } from '../../src/engine/vitrine.ts';
 import { HARD_WRITER, hardWriterFault, hardWriterRom } from '../../src/host/qemu/hard-writer.ts';
+import { streamLive } from '../../src/host/qemu/live-stream.ts';
 import type { QemuProfile } from '../../src/host/qemu/profile.ts';
 import {
   openQemuMachine,
@@ -42,7 +43,7 @@ afterAll(async () => {
 async function openRunning(
   profile: QemuProfile,
   loops: number,
-  options: Pick<QemuMachineOptions, 'mostCopiedBytes'> = {},
+  options: Pick<QemuMachineOptions, 'mostCopiedBytes' | 'root'> = {},
 ): Promise<QemuMachine> {
   const machine = await openQemuMachine('pulse', profile, vitrine, options);
   opened.push(machine);
@@ -155,6 +156,47 @@ for (const { version, program } of QEMUS) {
     } finally {
       await rm(directory, { recursive: true, force: true });
     }
+  });
+
+  it(`QEMU ${version} with RAM on a disk is not asked for what it could only abort at`, async () => {
+    const profile = pulseProfile(program, rom.bios, { memoryBytes: MEMORY_BYTES });
+    // Proven where memory is files in memory, which says nothing of files elsewhere.
+    const usual = await openRunning(profile, 5);
+    expect((await usual.machine.save({ live: {} })).live).toMatchObject({ mode: 'stream' });
+    const root = await mkdtemp(join(tmpdir(), 'vitrine-disk-'));
+    try {
+      const machine = await openRunning(profile, 5, { root });
+      for (let round = 0; round < 2; round++) {
+        const { live } = await machine.machine.save({ live: {} });
+        const isMemory = (await statfs(root)).type === (await statfs(dirname(usual.process.files.ram))).type;
+        if (isMemory) expect(live).toMatchObject({ mode: 'stream' });
+        else
+          expect(live).toMatchObject({
+            mode: 'stopped',
+            reason: expect.stringContaining('background-snapshot: '),
+          });
+        expect(await machine.guest.isRunning()).toBe(true);
+        await letRun(machine, 5);
+      }
+      await machine.close();
+    } finally {
+      await rm(root, { recursive: true, force: true });
+    }
+  });
+
+  it(`QEMU ${version} says itself why it broke a stream off`, async () => {
+    const profile = pulseProfile(program, rom.bios, { memoryBytes: MEMORY_BYTES });
+    const machine = await openRunning(profile, 10);
+    const { qmp, files } = machine.process;
+    // As an operator cuts off what hangs; it is not at its end before that.
+    const atInstant = async () => {
+      await qmp.execute('yank', { instances: [{ type: 'migration' }] });
+    };
+    const streaming = streamLive(qmp, files.directory, 'precopy', { onPage: () => {} }, { atInstant });
+    expect(await codeOf(() => streaming)).toBe('guest-failed');
+    expect(await machine.guest.isRunning()).toBe(true);
+    await letRun(machine, 5);
+    expect((await machine.machine.save({ live: {} })).live).toMatchObject({ mode: 'stream' });
   });
 
   it(`QEMU ${version} is saved at rest when it does not run`, async () => {

@@ -3,7 +3,8 @@
 // QEMU calls a background snapshot completed when its last byte is sent, and then stops to watch memory and clears away, in a thread of its own.
 // What is asked of it in between would find its state half gone.
 
-import { VitrineError } from '../../base/error.ts';
+import { isVitrineError, VitrineError } from '../../base/error.ts';
+import { nextTask } from '../../base/pacing.ts';
 import type { Qmp } from './qmp.ts';
 
 const MIGRATING = ['setup', 'active', 'pre-switchover', 'device', 'cancelling', 'wait-unplug'];
@@ -40,16 +41,35 @@ export async function untilClearedAway(qmp: Qmp): Promise<void> {
   }
 }
 
-/** False where it is under way and nothing more was sent for a minute. */
-async function comesToItsEnd(qmp: Qmp): Promise<boolean> {
+/**
+ * Lets a machine go on whose migration is completed. QEMU says so before it takes a machine for one that may go on: for that moment
+ * it is asked again. Throws `guest-failed`, `guest-lost`.
+ */
+export async function goOnAfter(qmp: Qmp): Promise<void> {
+  const until = Date.now() + END_TIMEOUT_MS;
+  for (let isFinal = false; ; ) {
+    try {
+      await qmp.execute('cont');
+      return;
+    } catch (error) {
+      if (!isVitrineError(error, 'guest-failed') || isFinal || Date.now() > until) throw error;
+      // Once it is one that may, it is asked the last time.
+      isFinal = (await qmp.execute('query-status')).status !== 'finish-migrate';
+      await nextTask();
+    }
+  }
+}
+
+/** False where it is under way and nothing more was sent for so long. Throws `guest-lost`. */
+export async function comesToItsEnd(qmp: Qmp, timeoutMs = END_TIMEOUT_MS): Promise<boolean> {
   let sentBytes: number | undefined;
-  let until = Date.now() + END_TIMEOUT_MS;
+  let until = Date.now() + timeoutMs;
   for (;;) {
     const { status = 'none', ram } = await qmp.execute('query-migrate');
     if (!MIGRATING.includes(status)) return true;
     if (ram?.transferred !== sentBytes) {
       sentBytes = ram?.transferred;
-      until = Date.now() + END_TIMEOUT_MS;
+      until = Date.now() + timeoutMs;
     }
     if (Date.now() > until) return false;
     await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));

@@ -1,6 +1,6 @@
 // Proves, on the QEMU that is here, that what it streams of a running machine is one instant: with a program that writes all its
-// memory all the time, and whose memory says by its own rule whether it is of one instant. Done once a process for each program
-// and accelerator, when the first machine is saved while it runs; a second or two. Memory that a machine shares with us and memory
+// memory all the time, and whose memory says by its own rule whether it is of one instant. Done once a process for each program,
+// accelerator and file system that RAM lies in, when the first machine is saved while it runs; a second or two. Memory that a machine shares with us and memory
 // that it maps privately from an image, as clones do, are two things to a kernel, and are proven each.
 //
 // It is needed: without KVM, QEMU before 9.0 can miss writes to a page that is written over and over, since its processors keep
@@ -8,12 +8,14 @@
 // How often it misses is chance, and a right stream now and then proves nothing; so without KVM that way is not even tried, and
 // background snapshots serve, which watch the pages of the process and not what its processors translated.
 
+import { dirname } from 'node:path';
 import { isVitrineError } from '../../base/error.ts';
 import { MIB } from '../../base/limits.ts';
 import type { PageTold } from '../../guest/guest.ts';
 import { PageSet } from '../../memory/page-set.ts';
 import { HARD_WRITER, hardWriterFault, hardWriterRom } from './hard-writer.ts';
 import type { LiveMethod } from './live-stream.ts';
+import type { QemuProcess } from './process.ts';
 import type { ResolvedProfile } from './profile.ts';
 import { openQemuGuest, type QemuGuest } from './qemu-guest.ts';
 import { writeRamImage } from './ram-image.ts';
@@ -40,10 +42,23 @@ export interface LiveVerdict {
   readonly because: string;
 }
 
-/** Proves a profile's program and accelerator; the second time it knows. Throws `guest-start` when QEMU does not start. */
+/**
+ * Proves it for a machine's program and accelerator, and for where its RAM lies: below the directory that machines of its kind have theirs
+ * in. The second time it knows. Throws `guest-start` when QEMU does not start.
+ */
+export function proveLiveOf({
+  profile,
+  files,
+}: Pick<QemuProcess, 'profile' | 'files'>): Promise<LiveVerdict> {
+  const { ramImage } = profile;
+  const root = dirname(dirname(ramImage ?? files.ram));
+  return ramImage === undefined ? proveLive(profile, root) : provePrivateLive(profile, root);
+}
+
+/** Of machines whose RAM is a file that they write. */
 export const proveLive = onceForEach((tried, root) => prove(tried, root, {}));
 
-/** As `proveLive`, of machines that stand on an image of RAM, and tell what they wrote. */
+/** Of machines that stand on an image of RAM, and tell what they wrote. */
 export const provePrivateLive = onceForEach(async (tried, root) => {
   const files = await makeRunDirectory('live-proof-image', root);
   try {

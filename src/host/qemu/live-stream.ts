@@ -22,7 +22,7 @@ import { join } from 'node:path';
 import { VitrineError } from '../../base/error.ts';
 import { nextTask } from '../../base/pacing.ts';
 import { throwIfAborted } from '../../base/work.ts';
-import { untilClearedAway } from './end-migration.ts';
+import { comesToItsEnd, goOnAfter, untilClearedAway } from './end-migration.ts';
 import type { Qmp } from './qmp.ts';
 import { IGNORE_SHARED } from './state-transfer.ts';
 import { type PageListener, type ParsedStream, type ParseOptions, parseStream } from './stream/index.ts';
@@ -34,6 +34,8 @@ const LONGEST_REST_MS = 4096;
 /** Rounds over what was written, before the rest may be longer. */
 const PATIENT_ROUNDS = 6;
 const POLL_MS = 20;
+/** As long as QEMU may take to say that it broke a stream off. One that nobody reads any more sends nothing for ever. */
+const BROKEN_OFF_MS = 1000;
 /** As fast as it can: without a bound of its own QEMU spares a network that is not there. */
 const BANDWIDTH = 2 ** 40;
 
@@ -108,7 +110,7 @@ export async function streamLive(
       await qmp.execute('migrate', { uri: `unix:${path}` });
       await untilCompleted(qmp, { rest, reading, signal, atInstant, method });
       await first.done;
-      if (method === 'precopy') await qmp.execute('cont');
+      if (method === 'precopy') await goOnAfter(qmp);
       const stream = await reading;
       throwIfAborted(signal);
       return { stream, pauseMs: rest.tookMs };
@@ -206,7 +208,7 @@ async function giveUp(qmp: Qmp, method: LiveMethod): Promise<void> {
   }
   const { running, status } = await qmp.execute('query-status');
   if (!running && (status === 'postmigrate' || status === 'finish-migrate' || status === 'paused'))
-    await qmp.execute('cont');
+    await goOnAfter(qmp);
 }
 
 interface Streaming extends LiveOptions {
@@ -215,7 +217,10 @@ interface Streaming extends LiveOptions {
   readonly method: LiveMethod;
 }
 
-/** Resolves when QEMU has sent everything; the machine rests then. Rejects when the reader fails first. */
+/**
+ * Resolves when QEMU has sent everything; the machine rests then. Where the reader fails first it rejects with what QEMU says of
+ * that, for a stream cut short is most often one that QEMU broke off; with the reader's own error where QEMU has none.
+ */
 async function untilCompleted(
   qmp: Qmp,
   { rest, reading, signal, atInstant, method }: Streaming,
@@ -227,16 +232,18 @@ async function untilCompleted(
   let lengthMs = FIRST_REST_MS;
   let patience = PATIENT_ROUNDS;
   for (;;) {
-    if (failure !== undefined) throw failure.error;
+    const failed: typeof failure = failure;
     if (method === 'precopy') throwIfAborted(signal);
+    if (failed !== undefined && isCutShort(failed.error)) await comesToItsEnd(qmp, BROKEN_OFF_MS);
     const answer = await qmp.execute('query-migrate');
-    if (answer.status === 'completed') return;
+    if (failed === undefined && answer.status === 'completed') return;
     if (answer.status === 'failed' || answer.status === 'cancelled') {
       throw new VitrineError('guest-failed', {
         command: 'migrate',
         said: answer['error-desc'] ?? answer.status,
       });
     }
+    if (failed !== undefined) throw failed.error;
     if (answer.status === 'pre-switchover') {
       await atInstant?.();
       await qmp.execute('migrate-continue', { state: 'pre-switchover' });
@@ -257,6 +264,10 @@ async function untilCompleted(
     }
     await Promise.race([wait(POLL_MS), rest.begins]);
   }
+}
+
+function isCutShort(error: unknown): boolean {
+  return error instanceof VitrineError && error.code === 'format-truncated';
 }
 
 function listen(server: Server, path: string): Promise<void> {

@@ -31,7 +31,7 @@ import { FileScanner } from './file-scanner.ts';
 import { type FreePagesState, freePagesState } from './free-pages.ts';
 import type { QemuGuestOptions } from './guest-options.ts';
 import { launchWith } from './launch-with.ts';
-import { proveLive, provePrivateLive } from './live-proof.ts';
+import { proveLiveOf } from './live-proof.ts';
 import type { LaunchOptions, QemuProcess } from './process.ts';
 import { type QemuProfile, resolveProfile } from './profile.ts';
 import { openQemuGuest, type QemuGuest } from './qemu-guest.ts';
@@ -152,7 +152,7 @@ export async function adoptProcess(
     disks,
     intent,
     ...(options.ram === 'private' ? { ram: 'private', origin: options.origin } : {}),
-    live: () => (options.ram === 'private' ? provePrivateLive : proveLive)(process.profile, options.root),
+    live: () => proveLiveOf(process),
   });
   try {
     const tracker = await openTracker(guest, process, options);

@@ -76,6 +76,7 @@ export interface QmpCommands {
   >;
   /** What could be cut off where it hangs: a migration is there from its order until all of it is cleared away. */
   readonly 'query-yank': Command<None, readonly { readonly type: string; readonly id?: string }[]>;
+  readonly yank: Command<{ readonly instances: readonly { readonly type: 'migration' }[] }, None>;
   readonly 'query-migrate': Command<
     None,
     {

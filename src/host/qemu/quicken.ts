@@ -16,7 +16,7 @@ import { type Disks, openDisks } from './disks.ts';
 import type { GuestAtRest, QemuGuestOptions } from './guest-options.ts';
 import { deviceStream, sendStream } from './incoming-state.ts';
 import { launchWith } from './launch-with.ts';
-import { provePrivateLive } from './live-proof.ts';
+import { proveLiveOf } from './live-proof.ts';
 import { provePageMap } from './page-map-proof.ts';
 import type { QemuProcess } from './process.ts';
 import { ProcessRam } from './process-ram.ts';
@@ -97,7 +97,7 @@ export async function moveMachine(
     let serial: SerialLine | undefined;
     try {
       const intent = new RunIntent(process.files.intent);
-      const live = () => provePrivateLive(process.profile, machine.root);
+      const live = () => proveLiveOf(process);
       const options = { quickSave, restoreFault, disks, intent, ram: 'private', origin, live } as const;
       serial = await connectSerial(process.files);
       const there = await openQemuGuest(process, options);

@@ -1,5 +1,9 @@
 // What QEMU can do is tried, not believed: a machine of a program of ours, started for the trial, ended after it.
+//
+// It comes out as it would for others of its program and accelerator whose RAM lies in the same file system: memory files are told
+// when they are written, files on a disk are not, and QEMU 10.0 that asks for it there aborts.
 
+import { statSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,13 +13,16 @@ import type { QemuProfile, ResolvedProfile } from './profile.ts';
 /** Whose trial it is: another program or accelerator may come out otherwise. */
 export type Tried = Pick<ResolvedProfile, 'program' | 'accelerator'>;
 
-/** A trial that is held once a process for each program and accelerator; one that could not be held is held again. */
+/**
+ * A trial that is held once a process for each program, accelerator and file system of `root`; one that could not be held is held
+ * again.
+ */
 export function onceForEach<Outcome>(
   hold: (tried: Tried, root: string | undefined) => Promise<Outcome>,
 ): (tried: Tried, root?: string) => Promise<Outcome> {
   const outcomes = new Map<string, Promise<Outcome>>();
   return (tried, root) => {
-    const key = `${tried.accelerator} ${tried.program}`;
+    const key = `${tried.accelerator} ${fileSystemOf(root)} ${tried.program}`;
     let outcome = outcomes.get(key);
     if (outcome === undefined) {
       outcome = hold(tried, root);
@@ -24,6 +31,12 @@ export function onceForEach<Outcome>(
     }
     return outcome;
   };
+}
+
+/** Any name of it: no two that are there at one time have the same. */
+function fileSystemOf(root: string | undefined): string {
+  if (root === undefined) return 'usual';
+  return String(statSync(root, { throwIfNoEntry: false })?.dev ?? root);
 }
 
 /** Runs `work` with a machine of this firmware; nothing of it is left behind. Throws `guest-start` when QEMU does not start. */

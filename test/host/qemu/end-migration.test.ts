@@ -1,7 +1,8 @@
 // A migration is over when QEMU has cleared it away, not when it calls it completed.
 
 import { describe, expect, it } from 'vitest';
-import { endMigration, untilClearedAway } from '../../../src/host/qemu/end-migration.ts';
+import { VitrineError } from '../../../src/base/error.ts';
+import { endMigration, goOnAfter, untilClearedAway } from '../../../src/host/qemu/end-migration.ts';
 import type { Qmp } from '../../../src/host/qemu/qmp.ts';
 
 /** A monitor that answers each command by its script, the last line of it again and again. */
@@ -16,7 +17,9 @@ class ScriptedMonitor {
   async execute(command: string): Promise<unknown> {
     this.asked.push(command);
     const script = this.#answers[command] ?? [{}];
-    return script.length > 1 ? script.shift() : script[0];
+    const answer = script.length > 1 ? script.shift() : script[0];
+    if (answer instanceof Error) throw answer;
+    return answer;
   }
 
   /** Safe: nothing else of a monitor is used here. */
@@ -66,5 +69,23 @@ describe('a migration', () => {
     });
     await endMigration(monitor.qmp);
     expect(monitor.asked).not.toContain('migrate_cancel');
+  });
+
+  describe('that is completed', () => {
+    const refused = new VitrineError('guest-failed', { command: 'cont', said: 'not finalized yet' });
+    const taking = { status: 'finish-migrate' };
+    const taken = { status: 'postmigrate' };
+
+    it('lets its machine go on as soon as QEMU takes that', async () => {
+      const monitor = new ScriptedMonitor({ cont: [refused, refused, {}], 'query-status': [taking, taken] });
+      await goOnAfter(monitor.qmp);
+      expect(monitor.asked).toEqual(['cont', 'query-status', 'cont', 'query-status', 'cont']);
+    });
+
+    it('tells of a machine that cannot go on', async () => {
+      const monitor = new ScriptedMonitor({ cont: [refused], 'query-status': [taking, taken] });
+      await expect(goOnAfter(monitor.qmp)).rejects.toBe(refused);
+      expect(monitor.asked.filter((one) => one === 'cont')).toHaveLength(3);
+    });
   });
 });
