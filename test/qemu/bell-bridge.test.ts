@@ -11,7 +11,7 @@ import { openWebSocketChannel } from '../../src/bridge/web-socket-channel.ts';
 import { bearerSocket } from '../../src/host/bridge/bearer-socket.ts';
 import { type RunningCommand, startCommand } from '../host/cli/shell.ts';
 import { LINUX_TIMEOUT_MS, linuxProfile } from './linux-machine.ts';
-import { QEMUS } from './pulse-machine.ts';
+import { NO_PAGE_FAULTS, QEMUS } from './pulse-machine.ts';
 import { pulseShell } from './pulse-shell.ts';
 
 let folder = '';
@@ -125,11 +125,15 @@ describe('a Linux behind a bridge', () => {
     ]);
   });
 
-  it('says restored in a fork, and in a machine that runs before its memory is there', async () => {
+  it('says restored in a fork', async () => {
     // Its kernel has the driver, and the machine the device.
     expect((await vitrine('fork', id, 'copy')).error).toContain('It hears of it (vmgenid)');
     await new Line('copy').until(new RegExp(`restored ${id}\\r\\ngone`));
     await done('stop', 'copy');
+  });
+
+  // Pages that come as they are touched are userfaultfd's, which not everybody may use.
+  it.skipIf(NO_PAGE_FAULTS)('says restored in a machine that runs before its memory is there', async () => {
     await done('restore', 'web', id, '--lazy');
     await new Line('web').until(new RegExp(`restored ${id}\\r\\ngone`));
   });
@@ -141,8 +145,8 @@ describe('a Linux behind a bridge', () => {
     await stopBridge();
     await startBridge();
     const line = new Line('web');
-    line.type('bell save again; echo go""ne');
-    const again = await line.until(/saved ([0-9a-f]{64})\r\ngone/);
+    line.type('bell save again; echo ag""ain');
+    const again = await line.until(/saved ([0-9a-f]{64})\r\nagain/);
     expect((await json('status', 'web')).base).toBe(again);
     await done('stop', 'web');
   });

@@ -16,7 +16,15 @@ import { Random } from '../../src/testing/random.ts';
 import { seedOfRun } from '../support/seed.ts';
 import type { OwnerTask } from './kept-owner.ts';
 import { buildOwner, type OwnerProgram } from './kept-program.ts';
-import { faultOf, letRun, pulseProfile, pulseRomFile, QEMUS, readPulse } from './pulse-machine.ts';
+import {
+  faultOf,
+  letRun,
+  NO_PAGE_FAULTS,
+  pulseProfile,
+  pulseRomFile,
+  QEMUS,
+  readPulse,
+} from './pulse-machine.ts';
 
 const random = new Random(seedOfRun());
 
@@ -30,61 +38,65 @@ afterAll(async () => {
   await rom?.remove();
 });
 
-describe.each(QEMUS)('a machine in QEMU $version whose owner is killed', ({ program }) => {
-  let folder: string;
-  let store: string;
-  let root: string;
-  let vitrine: Vitrine;
-  let adopted: QemuMachine | undefined;
+// Without KVM a machine that runs is watched by userfaultfd, which not everybody may use.
+describe.skipIf(NO_PAGE_FAULTS).each(QEMUS)(
+  'a machine in QEMU $version whose owner is killed',
+  ({ program }) => {
+    let folder: string;
+    let store: string;
+    let root: string;
+    let vitrine: Vitrine;
+    let adopted: QemuMachine | undefined;
 
-  const task = (more: Pick<OwnerTask, 'work'> & Partial<OwnerTask>): Promise<string> =>
-    owner.run({ store, root, ...more });
-  const adopt = async (): Promise<QemuMachine> => {
-    const [found] = await findKeptMachines(store, root);
-    adopted = await adoptKeptMachine(found!, vitrine, { root });
-    return adopted;
-  };
+    const task = (more: Pick<OwnerTask, 'work'> & Partial<OwnerTask>): Promise<string> =>
+      owner.run({ store, root, ...more });
+    const adopt = async (): Promise<QemuMachine> => {
+      const [found] = await findKeptMachines(store, root);
+      adopted = await adoptKeptMachine(found!, vitrine, { root });
+      return adopted;
+    };
 
-  beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'vitrine-heir-'));
-    store = join(folder, 'store');
-    await mkdir(store);
-    // QEMU can watch memory files alone.
-    root = await mkdtemp('/dev/shm/vitrine-heir-');
-    const [kernels, codecs] = await Promise.all([loadKernels(), loadCodecs()]);
-    vitrine = await openEngine({ store: await openFsStore(store), kernels, codecs });
-  });
-  afterAll(async () => {
-    await adopted?.close();
-    await vitrine.close();
-    await rm(folder, { recursive: true, force: true });
-    await rm(root, { recursive: true, force: true });
-  });
+    beforeAll(async () => {
+      folder = await mkdtemp(join(tmpdir(), 'vitrine-heir-'));
+      store = join(folder, 'store');
+      await mkdir(store);
+      // QEMU can watch memory files alone.
+      root = await mkdtemp('/dev/shm/vitrine-heir-');
+      const [kernels, codecs] = await Promise.all([loadKernels(), loadCodecs()]);
+      vitrine = await openEngine({ store: await openFsStore(store), kernels, codecs });
+    });
+    afterAll(async () => {
+      await adopted?.close();
+      await vitrine.close();
+      await rm(folder, { recursive: true, force: true });
+      await rm(root, { recursive: true, force: true });
+    });
 
-  it('while its state comes goes on, wherever in it that was', async () => {
-    const profile = pulseProfile(program, rom.bios, { memoryBytes: 96 * MIB });
-    await task({ work: 'nothing', start: { profile } });
-    const first = await adopt();
-    await first.stop();
-    // More than a connection holds, where Pulse has nothing.
-    const bytes = random.bytes(64 * MIB);
-    const ram = await openFile(first.process.files.ram, 'r+');
-    await ram.write(bytes, 0, bytes.length, 32 * MIB);
-    await ram.close();
-    await first.start();
-    await first.leave();
-    // While the way is prepared, at the beginning, and where most is still to come.
-    for (const when of [{ step: 1 }, { sentBytes: 1 }, { sentBytes: 24 * MIB }]) {
-      expect(await task({ work: 'save live', ...when })).toBe('died at its step');
-      const machine = await adopt();
-      expect(faultOf(await readPulse(machine.guest))).toBe('none');
-      expect(await machine.guest.isRunning()).toBe(true);
-      await letRun(machine, 20);
-      const { snapshot } = await machine.machine.save();
-      expect(await vitrine.verify(snapshot.id)).toMatchObject({ damaged: [] });
-      await letRun(machine, 20);
-      await machine.leave();
-    }
-    await adopt();
-  });
-});
+    it('while its state comes goes on, wherever in it that was', async () => {
+      const profile = pulseProfile(program, rom.bios, { memoryBytes: 96 * MIB });
+      await task({ work: 'nothing', start: { profile } });
+      const first = await adopt();
+      await first.stop();
+      // More than a connection holds, where Pulse has nothing.
+      const bytes = random.bytes(64 * MIB);
+      const ram = await openFile(first.process.files.ram, 'r+');
+      await ram.write(bytes, 0, bytes.length, 32 * MIB);
+      await ram.close();
+      await first.start();
+      await first.leave();
+      // While the way is prepared, at the beginning, and where most is still to come.
+      for (const when of [{ step: 1 }, { sentBytes: 1 }, { sentBytes: 24 * MIB }]) {
+        expect(await task({ work: 'save live', ...when })).toBe('died at its step');
+        const machine = await adopt();
+        expect(faultOf(await readPulse(machine.guest))).toBe('none');
+        expect(await machine.guest.isRunning()).toBe(true);
+        await letRun(machine, 20);
+        const { snapshot } = await machine.machine.save();
+        expect(await vitrine.verify(snapshot.id)).toMatchObject({ damaged: [] });
+        await letRun(machine, 20);
+        await machine.leave();
+      }
+      await adopt();
+    });
+  },
+);

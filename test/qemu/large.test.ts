@@ -12,7 +12,15 @@ import { openQemuMachine, type QemuMachine } from '../../src/host/qemu/qemu-mach
 import { openVitrine } from '../../src/open-vitrine.ts';
 import { openFsStore } from '../../src/store/fs-store.ts';
 import { differingMebibytes, FIRST_MIB, fillRam, missingRoom } from '../support/large-ram.ts';
-import { faultOf, letRun, pulseProfile, pulseRomFile, QEMUS, readPulse } from './pulse-machine.ts';
+import {
+  faultOf,
+  letRun,
+  NO_PAGE_FAULTS,
+  pulseProfile,
+  pulseRomFile,
+  QEMUS,
+  readPulse,
+} from './pulse-machine.ts';
 
 const MEMORY_BYTES = Number(process.env.VITRINE_LARGE_MIB ?? 1280) * MIB;
 const PAGE = 4096;
@@ -83,7 +91,7 @@ describe('a large machine', () => {
     await machine.start();
     await letRun(machine, 20);
     const live = await machine.machine.save({ live: {}, onProgress });
-    expect(live.live).toMatchObject({ mode: 'stream' });
+    expect(live.live).toMatchObject({ mode: NO_PAGE_FAULTS === undefined ? 'stream' : 'stopped' });
     expect(live.pagesChanged).toBeLessThan(MEMORY_BYTES / PAGE / 50);
     told.liveMs = live.totalMs;
     told.livePauseMs = live.pauseMs;

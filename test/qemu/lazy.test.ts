@@ -19,12 +19,13 @@ import { openQemuMachine, type QemuMachine } from '../../src/host/qemu/qemu-mach
 import { loadKernels } from '../../src/kernel/load.ts';
 import { openMemoryStore } from '../../src/store/memory-store.ts';
 import { codeOf } from '../../src/testing/guest-suites/subject.ts';
-import { faultOf, pulseProfile, pulseRomFile, QEMUS, readPulse } from './pulse-machine.ts';
+import { faultOf, NO_PAGE_FAULTS, pulseProfile, pulseRomFile, QEMUS, readPulse } from './pulse-machine.ts';
 
 const MEMORY_BYTES = 64 * MIB;
 const PAGES = MEMORY_BYTES / 4096;
 
-describe.each(QEMUS)('a lazy machine of QEMU $version', ({ program }) => {
+// Pages that come as they are touched are userfaultfd's, which not everybody may use.
+describe.skipIf(NO_PAGE_FAULTS).each(QEMUS)('a lazy machine of QEMU $version', ({ program }) => {
   let rom: Awaited<ReturnType<typeof pulseRomFile>>;
   let folder: string;
   let vitrine: Vitrine;

@@ -16,14 +16,23 @@ import { openQemuMachine, type QemuMachine } from '../../src/host/qemu/qemu-mach
 import { loadKernels } from '../../src/kernel/load.ts';
 import { openMemoryStore } from '../../src/store/memory-store.ts';
 import { codeOf } from '../../src/testing/guest-suites/subject.ts';
-import { letRun, pulseProfile, pulseRomFile, QEMUS, ramOf, readPulse } from './pulse-machine.ts';
+import {
+  letRun,
+  NO_PAGE_FAULTS,
+  pulseProfile,
+  pulseRomFile,
+  QEMUS,
+  ramOf,
+  readPulse,
+} from './pulse-machine.ts';
 
 const MEMORY_BYTES = 32 * MIB;
 const PAGES = MEMORY_BYTES / 4096;
 
 const roundsIn = (ram: Buffer) => ram.readUInt32LE(HARD_WRITER.rounds);
 
-describe.each(QEMUS)('in QEMU $version, saved while it runs,', ({ program }) => {
+// Without KVM a machine that runs is watched by userfaultfd, which not everybody may use.
+describe.skipIf(NO_PAGE_FAULTS).each(QEMUS)('in QEMU $version, saved while it runs,', ({ program }) => {
   let folder: string;
   let root: string;
   let vitrine: Vitrine;

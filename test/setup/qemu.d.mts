@@ -8,3 +8,4 @@ export function ensureQemu(
 ): Promise<string | undefined>;
 export function tellQemus(): string;
 export function kvmFault(program: string): string | undefined;
+export function pageFaultsFault(program: string): string | undefined;

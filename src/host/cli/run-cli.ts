@@ -80,7 +80,11 @@ function wrongField(error: unknown): string | undefined {
 }
 
 function describe(error: unknown): string {
-  // A VitrineError's message begins with its code.
+  // A VitrineError's message begins with its code. A hint in its data is the advice below it.
+  if (error instanceof VitrineError && error.data.hint !== undefined) {
+    const { hint, ...data } = error.data;
+    return new VitrineError(error.code, data).message;
+  }
   if (error instanceof Error) return error.message;
   return String(error);
 }

@@ -46,9 +46,10 @@ Prints the snapshot's id. Ctrl-C gives it up, and nothing of it is kept.
       ...(live === true ? { live: bufferBytes === undefined ? {} : { bufferBytes } } : {}),
     });
     result(report, `${report.snapshot.id}\n`);
-    const { pagesChanged, bytesWritten, pauseMs, totalMs } = report;
+    const { pagesChanged, bytesWritten, pauseMs, totalMs, live: how } = report;
     say(
       `${name}: ${countText(pagesChanged, 'page')} changed, ${bytesText(bytesWritten)} written in ${durationText(totalMs)}; it rested ${durationText(pauseMs)}`,
     );
+    if (how?.mode === 'stopped') say(`it did not run meanwhile: ${how.reason ?? 'it cannot be saved so'}`);
   },
 });

@@ -21,6 +21,7 @@ import { openQemuGuest, type QemuGuest } from './qemu-guest.ts';
 import { writeRamImage } from './ram-image.ts';
 import { discardRunDirectory, makeRunDirectory } from './run-directory.ts';
 import { onceForEach, type Tried, withTrialMachine } from './trial.ts';
+import { USERFAULTFD_HINT, whyNoUserfaultfd } from './userfaultfd.ts';
 
 const MEMORY_BYTES = 8 * MIB;
 const PAGE_BYTES = 4096;
@@ -89,7 +90,10 @@ async function prove(
     seen.push(`${method}: ${fault ?? 'each was one instant'}`);
     if (fault === undefined) return { method, because: seen.join('; ') };
   }
-  return { because: seen.join('; ') };
+  const why = whyNoUserfaultfd();
+  return {
+    because: why === undefined ? seen.join('; ') : `${why}: ${USERFAULTFD_HINT} Tried: ${seen.join('; ')}`,
+  };
 }
 
 async function faultOfMethod(guest: QemuGuest): Promise<string | undefined> {

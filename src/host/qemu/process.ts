@@ -298,7 +298,9 @@ export class QemuProcess {
     if (this.pid === 0) await this.exited;
     const cause = this.#child?.spawnError;
     if (cause !== undefined) {
-      const isMissing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
+      const { code } = cause as NodeJS.ErrnoException;
+      // Where a folder of the path may not be looked into, a program that is nowhere is said to be forbidden.
+      const isMissing = code === 'ENOENT' || (code === 'EACCES' && !program.includes('/'));
       const said = isMissing ? 'there is no such program; install QEMU' : cause.message;
       return new VitrineError('guest-start', { program, said }, { cause });
     }

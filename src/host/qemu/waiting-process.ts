@@ -20,6 +20,7 @@ import { isRefusal, type Qmp } from './qmp.ts';
 import { inMemoryFiles } from './run-directory.ts';
 import { connectSerial, type SerialLine } from './serial-line.ts';
 import { IGNORE_SHARED } from './state-transfer.ts';
+import { USERFAULTFD_HINT, whyNoUserfaultfd } from './userfaultfd.ts';
 
 /** What one is started with: where any of it differs, the process is another one. */
 export interface WaitingShape extends LaunchOptions {
@@ -128,7 +129,9 @@ export async function listen({ qmp, files }: QemuProcess, ram: WaitingShape['ram
   if (able.status === 'rejected') {
     const missing = ram === 'there' ? capability : 'postcopy: userfaultfd, and RAM in memory files';
     const said = isRefusal(able.reason) ? able.reason.data.said : undefined;
-    throw new VitrineError('unsupported', { missing, ...(said && { said }) }, { cause: able.reason });
+    const why = ram === 'there' ? undefined : whyNoUserfaultfd();
+    const data = { missing, ...(said && { said }), ...(why && { why, hint: USERFAULTFD_HINT }) };
+    throw new VitrineError('unsupported', data, { cause: able.reason });
   }
   if (listening.status === 'rejected') throw listening.reason;
 }
