@@ -2,6 +2,7 @@
 // with its console, its snapshots and its memory. Loaded only where a bridge serves the page.
 
 import type { LinkState } from '../bridge/bridge-link.ts';
+import { factRows } from '../bridge/fact-rows.ts';
 import type { Permission } from '../bridge/grant.ts';
 import { button, element, field, form } from './dom.ts';
 import { HostBells } from './host-bells.ts';
@@ -225,7 +226,7 @@ export class HostPane {
     if (status?.description == null || this.model.current.value !== name) return;
     const { kind, architecture, regions } = status.description;
     const memory = regions.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-    const facts = Object.entries(status.facts).map(([fact, value]) => `${fact} ${String(value)}`);
+    const facts = factRows(status.facts, formatBytes).map(([fact, value]) => `${fact} ${value}`);
     this.#facts.textContent = [
       `${name} is ${status.state}`,
       `${kind}, ${architecture}, ${formatBytes(memory)}`,

@@ -1,7 +1,7 @@
 // `vitrine status`: one machine in full.
 
+import { factRows } from '../../bridge/fact-rows.ts';
 import { bellText } from './bells-command.ts';
-import { factRows } from './fact-rows.ts';
 import { bytesText, timeText } from './quantity.ts';
 import { textList } from './text-table.ts';
 import { verbCommand } from './verb-command.ts';
@@ -42,7 +42,7 @@ Tells all that the bridge knows of a machine, also of one that does not run any 
           ? []
           : [['last ring', `${timeText(lastBell.atMs)}, ${bellText(lastBell)}`] as const]),
         // Its regions say how much memory it has.
-        ...factRows(facts).filter(([name]) => name !== 'memory' || description === null),
+        ...factRows(facts, bytesText).filter(([name]) => name !== 'memory' || description === null),
       ]),
     );
   },

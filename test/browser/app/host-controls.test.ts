@@ -63,7 +63,7 @@ describe.skipIf(process.env.VITRINE_WITHOUT_QEMU === '1')('a host machine on the
   it('shows its memory map, its registers, and what the host tells', async () => {
     await host.getByText('Memory map, registers, facts').click();
     await host.getByRole('cell', { name: 'ram', exact: true }).first().waitFor();
-    await host.getByRole('cell', { name: 'restoresInPlace', exact: true }).waitFor();
+    await host.getByRole('cell', { name: 'restores in place', exact: true }).waitFor();
     await button('Read registers').click();
     await host.getByRole('cell', { name: 'rip', exact: true }).waitFor();
     const rip = await host.getByRole('row', { name: /^rip/ }).textContent();
