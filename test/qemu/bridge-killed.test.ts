@@ -1,18 +1,17 @@
 // A bridge as an operator has it, in a process of its own, that is killed and started again: its machines go on, and the next one
 // has them under their names, with their past, their consoles, and what was being done to them ended.
 
-import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { build } from 'vite';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { findKeptMachines } from '../../src/host/qemu/kept-machine.ts';
 import { filesIn } from '../../src/host/qemu/profile.ts';
 import { nameOf, readNote } from '../../src/host/qemu/run-directory.ts';
 import { BareQemu } from './bare-qemu.ts';
+import { OwnBridge } from './own-bridge.ts';
 import { NO_PAGE_FAULTS, pulseRomFile, QEMUS } from './pulse-machine.ts';
 import { pulseShell } from './pulse-shell.ts';
 
@@ -20,7 +19,7 @@ let folder = '';
 let machines = '';
 let environment: NodeJS.ProcessEnv = {};
 let rom: Awaited<ReturnType<typeof pulseRomFile>>;
-let bridge: ChildProcess | undefined;
+let bridge: OwnBridge;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'vitrine-killed-'));
@@ -32,45 +31,18 @@ beforeAll(async () => {
     VITRINE_MACHINES_DIR: machines,
   };
   rom = await pulseRomFile();
-  await build({
-    configFile: false,
-    logLevel: 'error',
-    ssr: { noExternal: true },
-    build: { ssr: 'src/host/cli/vitrine.ts', outDir: join(folder, 'program'), emptyOutDir: false },
-  });
+  bridge = await OwnBridge.build(folder, { environment });
 });
 
 afterAll(async () => {
-  await endBridge('SIGTERM');
+  await bridge?.end('SIGTERM');
   await rom?.remove();
   await rm(folder, { recursive: true, force: true });
   await rm(machines, { recursive: true, force: true });
 });
 
-/** Resolves, when it serves, with what gives its log so far. */
-async function startBridge(...more: string[]): Promise<() => string> {
-  const args = [join(folder, 'program/vitrine.js'), 'serve', '--listen', '127.0.0.1:0', '--json', ...more];
-  const child = spawn(process.execPath, args, {
-    env: { ...process.env, ...environment },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  bridge = child;
-  let said = '';
-  child.stderr.on('data', (text) => {
-    said += String(text);
-  });
-  const early = once(child, 'exit').then(() => Promise.reject(new Error(`the bridge ended: ${said}`)));
-  early.catch(() => {});
-  await Promise.race([once(child.stdout, 'data'), early]);
-  return () => said;
-}
-
-async function endBridge(signal: NodeJS.Signals): Promise<void> {
-  if (bridge?.exitCode !== null || bridge.signalCode !== null) return;
-  const exited = once(bridge, 'exit');
-  bridge.kill(signal);
-  await exited;
-}
+const startBridge = (...more: string[]) => bridge.start(...more);
+const endBridge = (signal: NodeJS.Signals) => bridge.end(signal);
 
 const { vitrine, done, json, pulseOf, untilMore, stateOf } = pulseShell(() => environment);
 
@@ -141,7 +113,7 @@ it('is kept when its bridge is told so, and ends with it otherwise', async () =>
   await done('pause', 'pulse');
   const at = await pulseOf('pulse');
   await endBridge('SIGTERM');
-  expect(bridge!.exitCode).toBe(0);
+  expect(bridge.exitCode).toBe(0);
   expect(await running(...pids)).toEqual([true, true]);
   await startBridge();
   expect(await stateOf('pulse')).toBe('paused');

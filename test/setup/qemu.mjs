@@ -2,13 +2,17 @@
 // allowed to install them, and newer ones that `npm run qemu:backports` unpacked.
 
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants, existsSync } from 'node:fs';
+import { accessSync, constants, existsSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { fetchedQemus } from './qemu-backports.mjs';
 
 const INSTALL_TIMEOUT_MS = 10 * 60_000;
 const TRIAL_TIMEOUT_MS = 60_000;
+const MIB = 2 ** 20;
+/** Where files are memory, and so much that a few machines of tests and what a host keeps free fit in. */
+const MEMORY_FILES = '/dev/shm';
+const ROOM_BYTES = 1024 * MIB;
 const BACKPORTS = fileURLToPath(new URL('qemu-backports.mjs', import.meta.url));
 const INSTALLED = 'qemu-system-x86_64';
 const PACKAGES = ['qemu-system-x86', 'qemu-utils'];
@@ -68,8 +72,10 @@ export function kvmFault(program) {
   return status === 0 ? undefined : stderr.trim().replaceAll('\n', '; ') || 'QEMU did not answer';
 }
 
-/** Why this QEMU may not serve page faults by itself here, which lazy restores and live saves need; undefined where it may. */
+/** Why this QEMU cannot serve page faults of RAM by itself here, as lazy restores and live saves need; undefined where it can. */
 export function pageFaultsFault(program) {
+  const roomBytes = existsSync(MEMORY_FILES) ? freeBytesIn(MEMORY_FILES) : 0;
+  if (roomBytes < ROOM_BYTES) return `${MEMORY_FILES} has room for ${Math.floor(roomBytes / MIB)} MiB`;
   const set = (capability, state) => ({
     execute: 'migrate-set-capabilities',
     arguments: { capabilities: [{ capability, state }] },
@@ -86,6 +92,11 @@ export function pageFaultsFault(program) {
   const { stdout } = spawnSync(program, machine, { input, encoding: 'utf8', timeout: TRIAL_TIMEOUT_MS });
   const answers = stdout.split('\n').filter((line) => line.startsWith('{'));
   return answers.map((line) => JSON.parse(line).error?.desc).find((said) => said !== undefined);
+}
+
+function freeBytesIn(path) {
+  const { bavail, bsize } = statfsSync(path);
+  return bavail * bsize;
 }
 
 function hasNewer() {

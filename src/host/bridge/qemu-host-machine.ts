@@ -237,10 +237,11 @@ export class QemuHostMachine implements HostMachine {
   /** Into a new process. The one that runs ends first: two would fight for one disk. So it is tried before (`rehearse.ts`). */
   async restore(snapshot: SnapshotId, mode: 'fresh' | 'lazy', options: WorkOptions): Promise<RestoreReport> {
     const { profile } = this.recipe;
-    if (this.#qemu === null && this.#lazy === null) await this.#engine.show(snapshot);
+    const directory = this.#lazy?.directory ?? this.#qemu?.process.files.directory;
+    if (directory === undefined) await this.#engine.show(snapshot);
     else {
       const there = { engine: this.#engine, guest: this.#qemu?.guest, options: this.#lazyOptions() };
-      await rehearse({ ...there, snapshot, mode, profile });
+      await rehearse({ ...there, directory, snapshot, mode, profile });
     }
     await this.stop();
     try {

@@ -11,9 +11,9 @@ import { checkSameMachine, type SnapshotId } from '../../engine/snapshot.ts';
 import type { Vitrine } from '../../engine/vitrine.ts';
 import { type LazyMachineOptions, spareLazyMachine } from '../qemu/lazy-machine.ts';
 import { reachesOutside } from '../qemu/outside-arguments.ts';
-import { type QemuProfile, resolveProfile } from '../qemu/profile.ts';
+import { filesIn, type QemuProfile, resolveProfile } from '../qemu/profile.ts';
 import type { QemuGuest } from '../qemu/qemu-guest.ts';
-import { inMemoryFiles, openRunRoot } from '../qemu/run-directory.ts';
+import { inMemoryFiles, memoryFilesOf, openRunRoot } from '../qemu/run-directory.ts';
 import { readSavedMachine } from '../qemu/saved-machine.ts';
 import { launchWaiting } from '../qemu/waiting-process.ts';
 
@@ -27,6 +27,8 @@ export interface RehearsedRestore {
   readonly profile: QemuProfile;
   /** The machine that would end; undefined while its memory is on its way. */
   readonly guest: QemuGuest | undefined;
+  /** Where the files of its process are. */
+  readonly directory: string;
   readonly options: LazyMachineOptions;
 }
 
@@ -35,13 +37,17 @@ export interface RehearsedRestore {
  * `unsupported`, and what reading the snapshot throws.
  */
 export async function rehearse(restore: RehearsedRestore): Promise<void> {
-  const { engine, snapshot, mode, profile, guest, options } = restore;
+  const { engine, snapshot, mode, profile, guest, directory, options } = restore;
   const resolved = resolveProfile(profile);
   const { id, manifest } = await engine.show(snapshot);
   if (guest !== undefined) checkSameMachine(manifest, guest.machine, guest.regions);
   const saved = await readSavedMachine(engine, id, resolved);
   const root = await openRunRoot(options.root);
-  if (mode === 'lazy') await inMemoryFiles(root);
+  if (mode === 'lazy') {
+    // As it will be when the first is gone. Where there is no room, RAM would lie on a disk.
+    const givenBack = await memoryFilesOf(filesIn(directory));
+    await inMemoryFiles(await openRunRoot(options.root, Math.max(0, resolved.memoryBytes - givenBack)));
+  }
   // Two of them would be in each other's way, or there is room for a second one once the first is gone.
   if (reachesOutside(profile.args ?? []) !== undefined) return;
   if (!(await hasRoom(options.root, root, resolved.memoryBytes))) return;

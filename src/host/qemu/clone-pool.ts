@@ -61,7 +61,7 @@ export async function openClonePool(
   const proof = await selfTest(resolved, options.root);
   const pageMap = await provePageMap(resolved, options.root);
   const saved = await readSavedMachine(vitrine, snapshot, resolved);
-  const files = await makeRunDirectory(`${name}-image`, options.root);
+  const files = await makeRunDirectory(`${name}-image`, options.root, saved.ramBytes);
   try {
     const read = async (offset: number, lengthBytes: number) =>
       (await saved.readRam([{ offset, lengthBytes }]))[0]!;

@@ -128,6 +128,8 @@ type Keep = (asked: readonly PageRef[]) => Promise<void> | undefined;
 
 export class LazyMachine {
   readonly serial: SerialLine;
+  /** Where its files are. */
+  readonly directory: string;
   readonly pid: number;
   /** Resolves when the devices are loaded; rejects when the machine is lost before. */
   readonly loaded: Promise<void>;
@@ -147,6 +149,7 @@ export class LazyMachine {
     this.#keep = keep;
     this.serial = parts.serial;
     this.pid = parts.process.pid;
+    this.directory = parts.process.files.directory;
     this.loaded = server.loaded;
     this.whole = this.#becomeWhole(options);
     this.whole.catch(() => {});

@@ -9,7 +9,7 @@
 // goes on where anything fails.
 
 import { copyFile, link, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { VitrineError } from '../../base/error.ts';
 import { CloneRam } from './clone-ram.ts';
 import { type Disks, openDisks } from './disks.ts';
@@ -135,7 +135,7 @@ async function requireMovable({ profile }: QemuProcess, root: string | undefined
 
 /** A process that rests as the machine does, with its RAM, devices and disks. */
 async function startInPlace(
-  { name, profile, root, process: before, disks: disksBefore }: MovingMachine,
+  { name, profile, process: before, disks: disksBefore }: MovingMachine,
   { records, ram }: GuestAtRest,
 ): Promise<{
   process: QemuProcess;
@@ -160,8 +160,9 @@ async function startInPlace(
   try {
     await disks?.standOn(saved.disks);
     const args = [...(profile.args ?? []), '-incoming', 'defer'];
-    const options = root === undefined ? {} : { root };
-    process = await launchWith(disks, name, { ...profile, args, ramImage: image }, options);
+    // Beside the one before, whose files it takes over: another place may be another file system.
+    const root = dirname(before.files.directory);
+    process = await launchWith(disks, name, { ...profile, args, ramImage: image }, { root });
     // What it printed, for its next owner; QEMU appends to it.
     await copyFile(before.files.serialLog, process.files.serialLog);
     await sendStream(process, deviceStream(saved));

@@ -131,9 +131,16 @@ export async function rootsThere(root?: string): Promise<string[]> {
   return found;
 }
 
+/** What becomes free in memory files when a machine's directory goes: its RAM, where that lies there. */
+export async function memoryFilesOf(files: MachineFiles): Promise<number> {
+  if (!(await isMemory(files.directory))) return 0;
+  const { blocks } = await stat(files.ram);
+  return blocks * 512;
+}
+
 /** Throws `unsupported` where files at `path` are not memory: there RAM cannot come as it is touched. */
 export async function inMemoryFiles(path: string): Promise<void> {
-  if ((await statfs(path)).type === TMPFS) return;
+  if (await isMemory(path)) return;
   const missing = `memory files: a machine's RAM has to be in ${MEMORY_FILES} or another tmpfs for this`;
   throw new VitrineError('unsupported', { missing, path });
 }
@@ -253,6 +260,10 @@ async function usualRootFor(ramBytes: number): Promise<string> {
     // There is none on this system.
   }
   return elsewhere;
+}
+
+async function isMemory(path: string): Promise<boolean> {
+  return (await statfs(path)).type === TMPFS;
 }
 
 async function freeBytesIn(path: string): Promise<number> {
