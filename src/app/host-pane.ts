@@ -226,7 +226,9 @@ export class HostPane {
     if (status?.description == null || this.model.current.value !== name) return;
     const { kind, architecture, regions } = status.description;
     const memory = regions.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-    const facts = factRows(status.facts, formatBytes).map(([fact, value]) => `${fact} ${value}`);
+    const facts = factRows(status.facts, formatBytes).map(
+      ([fact, value]) => `${fact} ${value.split(': ')[0]}`,
+    );
     this.#facts.textContent = [
       `${name} is ${status.state}`,
       `${kind}, ${architecture}, ${formatBytes(memory)}`,

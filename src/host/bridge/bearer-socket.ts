@@ -29,7 +29,10 @@ export function bearerSocket(token: string, onRefused: (reason: VitrineError) =>
         followRedirects: false,
       };
       // What is encrypted is copied by that already. Nothing is read before this constructor is over.
-      const createConnection = (wanted: ConnectionOptions) => connectStraight(wanted, () => this.reader);
+      const createConnection = ({ socketPath, ...wanted }: ConnectionOptions) => {
+        const path = socketPath && decodeURIComponent(socketPath);
+        return connectStraight({ ...wanted, socketPath: path }, () => this.reader);
+      };
       super(url, protocols, isPlain(url) ? ({ ...options, createConnection } as ClientOptions) : options);
       this.on('unexpected-response', (_request, answer) => {
         void refusalIn(answer).then((reason) => {
@@ -41,6 +44,11 @@ export function bearerSocket(token: string, onRefused: (reason: VitrineError) =>
   }
   // Safe: ws has the standard's members; its types of events are narrower than what the channel looks at.
   return BearerSocket as unknown as WebSocketConstructor;
+}
+
+/** The address of a bridge's socket of this host: an address has neither spaces nor letters of all languages, and a path may. */
+export function socketAddress(path: string): string {
+  return `ws+unix:${path.split('/').map(encodeURIComponent).join('/')}:/bridge`;
 }
 
 /** Whether bytes go as they are: over a network, or by a socket of this host. */

@@ -9,6 +9,7 @@ import { VitrineError } from '../../base/error.ts';
 import { MIB } from '../../base/limits.ts';
 import type { BellWord } from '../qemu/bell-line.ts';
 import type { DiskOptions } from '../qemu/disks.ts';
+import { optionsIn, unquoted } from '../qemu/option-list.ts';
 import type { QemuProfile } from '../qemu/profile.ts';
 
 /** What a machine is made of. */
@@ -119,7 +120,8 @@ export function recipeOf(args: readonly string[], wishes: MachineWishes = {}): M
 /** A disk to be saved with the machine; undefined for one that is only read. */
 function readDrive(value: string, index: number): DiskOptions | undefined {
   const fields = new Map(
-    value.split(',').map((field): [string, string] => {
+    optionsIn(value).map((text): [string, string] => {
+      const field = unquoted(text);
       const cut = field.indexOf('=');
       return cut < 0 ? [field, 'on'] : [field.slice(0, cut), field.slice(cut + 1)];
     }),

@@ -3,6 +3,7 @@
 
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { optionsIn, quoted, unquoted } from '../qemu/option-list.ts';
 
 /** Options whose value is a file. */
 const FILES = ['kernel', 'initrd', 'bios', 'dtb', 'cdrom', 'option-rom', 'L'];
@@ -17,11 +18,10 @@ export function nameFiles(args: readonly string[]): string[] {
     option = /^--?([A-Za-z][\w-]*)$/.exec(argument)?.[1] ?? '';
     if (option !== '') return argument;
     if (FILES.includes(isValueOf)) return whole(argument);
-    return argument
-      .split(',')
+    return optionsIn(argument)
       .map((part) => {
         const [, field, path] = FIELD.exec(part) ?? [];
-        return field === undefined ? part : `${field}=${whole(path!)}`;
+        return field === undefined ? part : `${field}=${quoted(whole(unquoted(path!)))}`;
       })
       .join(',');
   });

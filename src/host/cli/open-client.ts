@@ -8,7 +8,7 @@ import { fullGrant } from '../../bridge/grant.ts';
 import { serveSession } from '../../bridge/session.ts';
 import { openFsStore } from '../../store/fs-store.ts';
 import type { Store } from '../../store/store.ts';
-import { bearerSocket } from '../bridge/bearer-socket.ts';
+import { bearerSocket, socketAddress } from '../bridge/bearer-socket.ts';
 import { localChannelPair } from '../bridge/local-channel.ts';
 import { type LocalHostOptions, openLocalHost } from '../bridge/local-host.ts';
 import { requireAtRest } from '../bridge/store-holder.ts';
@@ -72,7 +72,7 @@ const PATIENCE = { firstMs: 100, mostMs: 1_000, maxAttempts: 6 };
 
 async function openBridge({ origin, socket, token }: TokenFile): Promise<OpenedClient> {
   // The socket of this host needs no certificate, and no way through a proxy.
-  const address = socket === null ? `${origin.replace(/^http/, 'ws')}/bridge` : `ws+unix:${socket}:/bridge`;
+  const address = socket === null ? `${origin.replace(/^http/, 'ws')}/bridge` : socketAddress(socket);
   const software = `vitrine ${findPackage().version}`;
   let refusal: VitrineError | undefined;
   const Socket = bearerSocket(token, (reason) => {

@@ -15,6 +15,7 @@
 import { join } from 'node:path';
 import { VitrineError } from '../../base/error.ts';
 import { MIB } from '../../base/limits.ts';
+import { quoted } from './option-list.ts';
 
 /** The RAM block, and the object, that holds all of a machine's memory. */
 export const RAM_BLOCK = 'pc.ram';
@@ -217,9 +218,4 @@ function bellArguments(files: MachineFiles): string[] {
 function ramObject({ memoryBytes, ramImage }: ResolvedProfile, files: MachineFiles): string {
   const [path, share] = ramImage === undefined ? [files.ram, 'on'] : [ramImage, 'off'];
   return `memory-backend-file,id=${RAM_BLOCK},size=${memoryBytes},mem-path=${quoted(path)},share=${share}`;
-}
-
-/** QEMU splits option lists at commas; a comma that is meant is written twice. */
-function quoted(value: string): string {
-  return value.replaceAll(',', ',,');
 }

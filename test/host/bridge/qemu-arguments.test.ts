@@ -40,11 +40,14 @@ describe('a command line for QEMU', () => {
   it('has disks that are saved, by format of their names, and others that are only read', () => {
     const { profile, disks } = recipeOf([
       ...['-drive', 'file=/a.qcow2,if=virtio', '-drive', 'if=virtio,file=/b.img,format=raw,id=data'],
+      ...['-drive', 'file=/of,, a/e.qcow2,if=virtio'],
       ...['-drive', 'file=/c.iso,media=cdrom', '-drive', 'file=/d.img,readonly=on'],
     ]);
     expect(disks).toEqual([
       { name: 'disk0', file: '/a.qcow2', format: 'qcow2' },
       { name: 'data', file: '/b.img', format: 'raw' },
+      // As QEMU has a comma that is meant.
+      { name: 'disk2', file: '/of, a/e.qcow2', format: 'qcow2' },
     ]);
     expect(profile.args).toEqual(['-drive', 'file=/c.iso,media=cdrom', '-drive', 'file=/d.img,readonly=on']);
   });

@@ -12,7 +12,9 @@ let before: string;
 beforeAll(async () => {
   before = process.cwd();
   folder = await mkdtemp(join(tmpdir(), 'vitrine-names-'));
-  await Promise.all(['vmlinuz', 'disk.img', 'q35'].map((name) => writeFile(join(folder, name), '')));
+  await Promise.all(
+    ['vmlinuz', 'disk.img', 'q35', 'of, a.img'].map((name) => writeFile(join(folder, name), '')),
+  );
   await mkdir(join(folder, 'user'));
   process.chdir(folder);
   folder = process.cwd();
@@ -30,6 +32,10 @@ it.each([
   [
     ['--drive', 'file=disk.img,if=virtio'],
     ['--drive', 'file={}/disk.img,if=virtio'],
+  ],
+  [
+    ['-drive', 'file=of,, a.img,if=virtio,,'],
+    ['-drive', 'file={}/of,, a.img,if=virtio,,'],
   ],
   [
     ['-netdev', 'user,id=n,tftp=user'],

@@ -2,7 +2,7 @@
 
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { access, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { access, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -55,6 +55,18 @@ describe('vitrine serve', () => {
     await expect(access(tokenFile)).rejects.toThrow('ENOENT');
     expect((await readdir(folder)).sort()).toEqual(['run', 'store', 'store.audit.jsonl']);
   });
+
+  it.each(['o d', 'été', 'a%20b', '100%', 'a,b=c', "it's #1?"])(
+    'is found below a folder %j',
+    async (name) => {
+      const [run, store] = [join(folder, name, 'run'), join(folder, name, 'store')];
+      await mkdir(join(folder, name));
+      environment = { VITRINE_RUN_DIR: run, VITRINE_STORE: store };
+      await serve();
+      expect(await runCommand(['ls', '--json'], environment)).toMatchObject({ code: 0 });
+      expect(await runCommand(['log', '--store', store], environment)).toMatchObject({ code: 0 });
+    },
+  );
 
   it('has its store alone, also where it is not seen by its run directory', async () => {
     const { command } = await serve();
