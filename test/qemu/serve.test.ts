@@ -67,6 +67,17 @@ describe('a machine of QEMU', () => {
     expect(await json('diff', 'pulse', snapshot)).toMatchObject({ regions: [{ name: 'ram' }] });
   });
 
+  it('has told by which way it is saved, and why', async () => {
+    const status = async () => (await json('status', 'pulse')).facts;
+    expect(await status()).toMatchObject({ savedLiveBy: 'not known yet' });
+    const { live } = await json('save', 'pulse', '--live');
+    const { savedLiveBy, savedLiveByBecause } = await status();
+    expect(savedLiveBy).toBe(live.mode === 'stream' ? 'background-snapshot' : 'a rest');
+    expect(savedLiveByBecause).toContain(live.reason ?? 'each was one instant');
+    // Of what it writes: what tells it, or why nothing does.
+    expect(await done('status', 'pulse')).toMatch(/^tracking +\w+, \w+: .{10}/m);
+  });
+
   it('has its memory map and registers told, and bytes written', async () => {
     await done('pause', 'pulse');
     expect(await done('peek', 'pulse', '--map')).toMatch(/^ram +ram +0x0 +0x.*ffff +/m);

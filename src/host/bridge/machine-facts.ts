@@ -2,6 +2,8 @@
 
 import type { MachineFacts } from '../../bridge/host.ts';
 import { countLazySpares, type LazyMachineOptions } from '../qemu/lazy-machine.ts';
+import { knownLiveOf } from '../qemu/live-proof.ts';
+import type { QemuProcess } from '../qemu/process.ts';
 import type { QemuProfile } from '../qemu/profile.ts';
 import type { QemuGuest } from '../qemu/qemu-guest.ts';
 import type { QemuMachineStatus } from '../qemu/qemu-machine.ts';
@@ -41,6 +43,16 @@ export function bellFacts({ doorbell: words }: MachineRecipe, { doorbell }: Qemu
   const { rings, saves, resets, refused } = doorbell.counts;
   const allowed = words?.join(', ') ?? 'nobody serves it';
   return { doorbell: allowed, bellRings: rings, bellSaves: saves, bellResets: resets, bellRefused: refused };
+}
+
+/** How it would be saved while it runs. */
+export function liveFacts(process: QemuProcess): MachineFacts {
+  const known = knownLiveOf(process);
+  if (known === undefined)
+    return { savedLiveBy: 'not known yet', savedLiveByBecause: 'the first save while it runs tries it' };
+  // Of the way itself it need not be said again.
+  const because = known.because.replace(`${known.method}: `, '');
+  return { savedLiveBy: known.method ?? 'a rest', savedLiveByBecause: because };
 }
 
 /** What its process says of itself. */

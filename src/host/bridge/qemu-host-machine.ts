@@ -29,7 +29,7 @@ import type { QuickenReport } from '../qemu/quicken.ts';
 import { discardRunDirectory, endProcess, isAlive, readNote } from '../qemu/run-directory.ts';
 import type { SerialLine } from '../qemu/serial-line.ts';
 import type { ClonePools } from './clone-pools.ts';
-import { becauseOf, bellFacts, recipeFacts, spareFacts, statusFacts } from './machine-facts.ts';
+import { becauseOf, bellFacts, liveFacts, recipeFacts, spareFacts, statusFacts } from './machine-facts.ts';
 import { namedRegisters } from './named-registers.ts';
 import { pokeGuest } from './poke-guest.ts';
 import type { MachineRecipe } from './qemu-arguments.ts';
@@ -126,6 +126,7 @@ export class QemuHostMachine implements HostMachine {
       ...becauseOf(this.recipe),
       ...bellFacts(this.recipe, this.#qemu.guest),
       ...statusFacts(await this.#qemu.status()),
+      ...liveFacts(this.#qemu.process),
     };
   }
 

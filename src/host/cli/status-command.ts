@@ -36,7 +36,7 @@ Tells all that the bridge knows of a machine, also of one that does not run any 
           : ([
               ['kind', `${description.kind} ${description.architecture}`],
               ['memory', regions.join(', ')],
-              ['tracking', `${description.tracking}, ${description.tier}`],
+              ['tracking', trackingText(description)],
             ] as const)),
         ...(lastBell == null
           ? []
@@ -47,3 +47,16 @@ Tells all that the bridge knows of a machine, also of one that does not run any 
     );
   },
 });
+
+/** By what its changed pages are found, and why so. */
+function trackingText({
+  tracking,
+  tier,
+  tierReason,
+}: {
+  readonly tracking: string;
+  readonly tier: string;
+  readonly tierReason: string | null;
+}): string {
+  return `${tracking}, ${tier}${tierReason === null ? '' : `: ${tierReason}`}`;
+}

@@ -36,6 +36,8 @@ const METHODS: Readonly<Record<ResolvedProfile['accelerator'], readonly LiveMeth
   tcg: ['background-snapshot'],
 };
 
+type WhereRamLies = Pick<QemuProcess, 'profile' | 'files'>;
+
 /** Which method was seen to be right; none where `method` is absent. */
 export interface LiveVerdict {
   readonly method?: LiveMethod;
@@ -47,13 +49,20 @@ export interface LiveVerdict {
  * Proves it for a machine's program and accelerator, and for where its RAM lies: below the directory that machines of its kind have theirs
  * in. The second time it knows. Throws `guest-start` when QEMU does not start.
  */
-export function proveLiveOf({
-  profile,
-  files,
-}: Pick<QemuProcess, 'profile' | 'files'>): Promise<LiveVerdict> {
-  const { ramImage } = profile;
+export function proveLiveOf(process: WhereRamLies): Promise<LiveVerdict> {
+  const { trial, root } = trialOf(process);
+  return trial(process.profile, root);
+}
+
+/** What was seen already; undefined before the first one is saved while it runs. */
+export function knownLiveOf(process: WhereRamLies): LiveVerdict | undefined {
+  const { trial, root } = trialOf(process);
+  return trial.known(process.profile, root);
+}
+
+function trialOf({ profile: { ramImage }, files }: WhereRamLies) {
   const root = dirname(dirname(ramImage ?? files.ram));
-  return ramImage === undefined ? proveLive(profile, root) : provePrivateLive(profile, root);
+  return { trial: ramImage === undefined ? proveLive : provePrivateLive, root };
 }
 
 /** Of machines whose RAM is a file that they write. */

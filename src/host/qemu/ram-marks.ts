@@ -222,6 +222,8 @@ function sizeOf(ranges: readonly RamRange[]): number {
   return Math.max(...ranges.map(({ offsetBytes, sizeBytes }) => offsetBytes + sizeBytes));
 }
 
+/** What a trial saw of another machine with such RAM says so already. */
 function ofFile(reason: string): string {
-  return `its RAM is a file that it shares with us, and ${reason}`;
+  const isFile = 'its RAM is a file that it shares with us';
+  return reason.startsWith(isFile) ? reason : `${isFile}, and ${reason}`;
 }

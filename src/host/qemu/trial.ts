@@ -13,24 +13,40 @@ import type { QemuProfile, ResolvedProfile } from './profile.ts';
 /** Whose trial it is: another program or accelerator may come out otherwise. */
 export type Tried = Pick<ResolvedProfile, 'program' | 'accelerator'>;
 
+/** A trial, and how it came out. */
+export interface Trial<Outcome> {
+  (tried: Tried, root?: string): Promise<Outcome>;
+  /** Undefined where it was not held yet; nothing is tried for it. */
+  known(tried: Tried, root?: string): Outcome | undefined;
+}
+
 /**
  * A trial that is held once a process for each program, accelerator and file system of `root`; one that could not be held is held
  * again.
  */
 export function onceForEach<Outcome>(
   hold: (tried: Tried, root: string | undefined) => Promise<Outcome>,
-): (tried: Tried, root?: string) => Promise<Outcome> {
+): Trial<Outcome> {
   const outcomes = new Map<string, Promise<Outcome>>();
-  return (tried, root) => {
-    const key = `${tried.accelerator} ${fileSystemOf(root)} ${tried.program}`;
+  const settled = new Map<string, Outcome>();
+  const trial = (tried: Tried, root?: string): Promise<Outcome> => {
+    const key = keyOf(tried, root);
     let outcome = outcomes.get(key);
     if (outcome === undefined) {
       outcome = hold(tried, root);
       outcomes.set(key, outcome);
-      outcome.catch(() => outcomes.delete(key));
+      outcome.then(
+        (known) => settled.set(key, known),
+        () => outcomes.delete(key),
+      );
     }
     return outcome;
   };
+  return Object.assign(trial, { known: (tried: Tried, root?: string) => settled.get(keyOf(tried, root)) });
+}
+
+function keyOf({ accelerator, program }: Tried, root: string | undefined): string {
+  return `${accelerator} ${fileSystemOf(root)} ${program}`;
 }
 
 /** Any name of it: no two that are there at one time have the same. */
