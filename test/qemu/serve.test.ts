@@ -154,6 +154,14 @@ describe('a machine of QEMU', () => {
   });
 
   // Pages that come as they are touched are userfaultfd's, which not everybody may use.
+  it.skipIf(NO_PAGE_FAULTS)('that was forked runs before its memory is there', async () => {
+    await done('fork', snapshot, 'pulse-4');
+    await done('restore', 'pulse-4', snapshot, '--lazy');
+    await untilMore('pulse-4', loops + 5);
+    await done('stop', 'pulse-4');
+  });
+
+  // Pages that come as they are touched are userfaultfd's, which not everybody may use.
   it.skipIf(NO_PAGE_FAULTS)('runs before its memory is there, and is then like every other one', async () => {
     await done('restore', 'pulse', snapshot, '--lazy');
     expect(await stateOf('pulse')).toBe('running');

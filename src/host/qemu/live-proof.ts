@@ -1,7 +1,7 @@
 // Proves, on the QEMU that is here, that what it streams of a running machine is one instant: with a program that writes all its
 // memory all the time, and whose memory says by its own rule whether it is of one instant. Done once a process for each program,
-// accelerator and file system that RAM lies in, when the first machine is saved while it runs; a second or two. Memory that a machine shares with us and memory
-// that it maps privately from an image, as clones do, are two things to a kernel, and are proven each.
+// accelerator and file system that RAM lies in, when the first machine is saved while it runs; a second or two. Memory that a machine
+// shares with us and memory that it maps privately from an image, as clones do, are two things to a kernel, and are proven each.
 //
 // It is needed: without KVM, QEMU before 9.0 can miss writes to a page that is written over and over, since its processors keep
 // the translation of its address from before its first copy was sent. Snapshots of such a stream would be wrong without a word.

@@ -134,8 +134,9 @@ export async function rootsThere(root?: string): Promise<string[]> {
 /** What becomes free in memory files when a machine's directory goes: its RAM, where that lies there. */
 export async function memoryFilesOf(files: MachineFiles): Promise<number> {
   if (!(await isMemory(files.directory))) return 0;
-  const { blocks } = await stat(files.ram);
-  return blocks * 512;
+  // One that stands on an image of others has no file of its own.
+  const found = await stat(files.ram).catch(() => undefined);
+  return (found?.blocks ?? 0) * 512;
 }
 
 /** Throws `unsupported` where files at `path` are not memory: there RAM cannot come as it is touched. */
