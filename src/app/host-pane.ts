@@ -140,9 +140,11 @@ export class HostPane {
     );
     if (report === undefined) return;
     this.#label.value = '';
+    const { live } = report;
     this.#notices.tell(
       `${name} is saved on the host: paused ${formatMs(report.pauseMs)}, ${formatCount(report.pagesChanged, 'page')} ` +
-        `changed, ${formatBytes(report.bytesWritten)} written.`,
+        `changed, ${formatBytes(report.bytesWritten)} written.` +
+        (live?.mode === 'stopped' ? ` Not live: ${live.reason ?? 'it cannot be saved so'}.` : ''),
     );
   }
 

@@ -6,6 +6,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { Page } from 'playwright';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type RunningCommand, startCommand } from '../../host/cli/shell.ts';
@@ -13,7 +14,7 @@ import { type Harness, openHarness } from '../harness.ts';
 import { PageDriver } from './page-driver.ts';
 import { buildPage } from './page-server.ts';
 
-const OUT = new URL('../.out/', import.meta.url).pathname;
+const OUT = fileURLToPath(new URL('../.out/', import.meta.url));
 
 let folder = '';
 let command: RunningCommand;

@@ -1,12 +1,13 @@
 // The built page in a browser, for a test file: built and served before its tests, closed after them.
 
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll } from 'vitest';
 import { type Harness, openHarness } from '../harness.ts';
 import { PageDriver } from './page-driver.ts';
 import { buildPage, type PageServer, servePage } from './page-server.ts';
 
 /** Where pictures go. */
-export const OUT = new URL('../.out/', import.meta.url).pathname;
+export const OUT = fileURLToPath(new URL('../.out/', import.meta.url));
 
 export interface BuiltPage {
   /** Of the server, once the tests run. */

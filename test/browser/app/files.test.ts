@@ -3,6 +3,7 @@
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { Locator, Page } from 'playwright';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type LocalBridge, openLocalBridge } from '../../../src/host/bridge/local-bridge.ts';
@@ -13,7 +14,7 @@ import { PageDriver } from './page-driver.ts';
 import { buildPage } from './page-server.ts';
 import { PULSE_LAUNCHER } from './pulse-launcher.ts';
 
-const ROOT = new URL('../../..', import.meta.url).pathname;
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 
 let folder = '';
 let bridge: LocalBridge;

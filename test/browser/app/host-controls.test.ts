@@ -79,6 +79,10 @@ describe.skipIf(process.env.VITRINE_WITHOUT_QEMU === '1')('a host machine on the
     await button('Pause').click();
     await button('Resume').waitFor();
     expect(used.bridge.host.machine('desk')?.state).toBe('paused');
+    await host.getByLabel('Live').check();
+    await button('Save desk').click();
+    await told(/desk is saved on the host: .* written\. Not live: it does not run\./);
+    await host.getByLabel('Live').uncheck();
     await button('Resume').click();
     await button('Pause').waitFor();
     await button('Stop').click();

@@ -4,6 +4,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { Locator, Page } from 'playwright';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { VitrineError } from '../../../src/base/error.ts';
@@ -15,8 +16,8 @@ import { PageDriver } from './page-driver.ts';
 import { buildPage } from './page-server.ts';
 import { PULSE_LAUNCHER } from './pulse-launcher.ts';
 
-const ROOT = new URL('../../..', import.meta.url).pathname;
-const OUT = new URL('../.out/', import.meta.url).pathname;
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
+const OUT = fileURLToPath(new URL('../.out/', import.meta.url));
 
 let folder = '';
 let bridge: LocalBridge;

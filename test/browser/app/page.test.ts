@@ -1,12 +1,13 @@
 // The page in Chromium, built, as a person uses it; served isolated and not, since an embedder may be able to do neither
 // or only one.
 
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Harness, openHarness } from '../harness.ts';
 import { PageDriver } from './page-driver.ts';
 import { buildPage, type PageServer, servePage } from './page-server.ts';
 
-const OUT = new URL('../.out/', import.meta.url).pathname;
+const OUT = fileURLToPath(new URL('../.out/', import.meta.url));
 
 beforeAll(buildPage);
 

@@ -3,6 +3,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll } from 'vitest';
 import type { RunRequest } from '../../../src/bridge/host.ts';
 import { type LocalBridge, openLocalBridge } from '../../../src/host/bridge/local-bridge.ts';
@@ -11,7 +12,7 @@ import { configOf, type ServeSettings } from '../../../src/host/bridge/serve-con
 import { type Harness, openHarness } from '../harness.ts';
 import { buildPage } from './page-server.ts';
 
-const ROOT = new URL('../../..', import.meta.url).pathname;
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 
 export interface QemuBridge {
   /** The one that runs at the moment, once the tests run. */
