@@ -117,7 +117,7 @@ describe.skipIf(missing !== undefined).each(QEMUS)('KVM in QEMU $version', ({ pr
     expect(await selfTest(tried)).toMatchObject({ quickSave: { works: true }, inPlace: { works: true } });
     expect(await provePageMap(tried)).toMatchObject({ works: true });
     // The kernel tells what its processors wrote; nothing else has to watch them.
-    expect(await proveLive(tried)).toEqual({
+    expect(await proveLive(tried, root)).toEqual({
       method: 'precopy',
       because: 'precopy: each was one instant',
     });

@@ -72,8 +72,15 @@ describe('a machine of QEMU', () => {
     expect(await status()).toMatchObject({ savedLiveBy: 'not known yet' });
     const { live } = await json('save', 'pulse', '--live');
     const { savedLiveBy, savedLiveByBecause } = await status();
-    expect(savedLiveBy).toBe(live.mode === 'stream' ? 'background-snapshot' : 'a rest');
-    expect(savedLiveByBecause).toContain(live.reason ?? 'each was one instant');
+    if (NO_PAGE_FAULTS === undefined) {
+      expect({ savedLiveBy, savedLiveByBecause }).toEqual({
+        savedLiveBy: 'background-snapshot',
+        savedLiveByBecause: 'each was one instant',
+      });
+    } else {
+      expect(live).toMatchObject({ mode: 'stopped', reason: expect.any(String) });
+      expect(['a rest', 'not known yet']).toContain(savedLiveBy);
+    }
     // Of what it writes: what tells it, or why nothing does.
     expect(await done('status', 'pulse')).toMatch(/^tracking +\w+, \w+: .{10}/m);
   });
