@@ -28,7 +28,7 @@ export class RemoteStore implements Store {
     this.#lifetime = new Lifetime(this.traits.kind);
   }
 
-  put(key: Key, bytes: OwnedBytes): Promise<void> {
+  put(key: Key, bytes: Uint8Array): Promise<void> {
     return this.#lifetime.use(async () => {
       checkObjectKey(key);
       checkSize(this.traits, key, bytes);

@@ -14,8 +14,11 @@ export interface Codec {
   readonly id: number;
   readonly name: string;
 
-  /** The encoded bytes, which may be more than were given; undefined for bytes of a kind that the codec is not for. */
-  encode(bytes: Uint8Array, effort: Effort): OwnedBytes | undefined;
+  /**
+   * The encoded bytes, which may be more than were given; undefined for bytes of a kind that the codec is not for. Valid until the
+   * codec's next call.
+   */
+  encode(bytes: Uint8Array, effort: Effort): Uint8Array | undefined;
 
   /**
    * Exactly `plainLength` bytes, at most a frame's.
@@ -30,7 +33,10 @@ export interface Codecs extends FrameCodecs {
   /** Throws `codec-unknown` when no codec has that id, `wrong-state` when it was not prepared. */
   byId(id: number): Codec;
 
-  /** The smallest encoding of those an effort tries, or a good one. Throws `wrong-state` when they were not prepared. */
+  /**
+   * The smallest encoding of those an effort tries, or a good one: `bytes` themselves where none is smaller. Valid until the next call.
+   * Throws `wrong-state` when they were not prepared.
+   */
   encodeSmallest(bytes: Uint8Array, effort: Effort): EncodedFrame;
 
   /** Loads codecs that are not loaded yet: of frames that are to be read. Throws `codec-unknown`. */

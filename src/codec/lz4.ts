@@ -8,7 +8,7 @@
 // The library puts the plain length in front of a block and allocates what it says. A pack has that length in its
 // index, so here it is cut off on the way out and put back on the way in: no foreign length gets to the library.
 
-import { fromHex, type OwnedBytes } from '../base/bytes.ts';
+import { copyBytes, fromHex, type OwnedBytes } from '../base/bytes.ts';
 import { VitrineError } from '../base/error.ts';
 import { LIMITS } from '../base/limits.ts';
 import { type Codec, MAX_ENCODED_BYTES } from './codec.ts';
@@ -43,6 +43,8 @@ class Lz4 implements Codec {
   readonly name = 'lz4';
   readonly #module: WebAssembly.Module;
   #exports: Lz4Exports;
+  /** What the last call gave out, in the library's memory. */
+  #lent: { readonly at: number; readonly lengthBytes: number } | undefined;
 
   constructor(module: WebAssembly.Module) {
     this.#module = module;
@@ -50,7 +52,7 @@ class Lz4 implements Codec {
   }
 
   /** There is one way of encoding here: the effort makes no difference. */
-  encode(bytes: Uint8Array): OwnedBytes {
+  encode(bytes: Uint8Array): Uint8Array {
     // Safe: compressing does not fail.
     return this.#call('compress', bytes, 0, bytes.length)!;
   }
@@ -60,26 +62,32 @@ class Lz4 implements Codec {
     if (bytes.length > MAX_ENCODED_BYTES || plainLength > LIMITS.frameBytes) {
       throw new VitrineError('codec-damaged', data);
     }
-    let plain: OwnedBytes | undefined;
+    let plain: Uint8Array | undefined;
     try {
       plain = this.#call('decompress', bytes, LENGTH_BYTES, plainLength);
     } catch (cause) {
       // A trap, which 200,000 damaged blocks did not cause. It would leave the module half way: it is made anew.
       this.#exports = instantiate(this.#module);
+      this.#lent = undefined;
       throw new VitrineError('codec-damaged', data, { cause });
     }
     if (plain?.length !== plainLength) throw new VitrineError('codec-damaged', data);
-    return plain;
+    return copyBytes(plain);
   }
 
-  /** Calls the library on `bytes`, after a prefix of the plain length if any; undefined when it says no. */
+  /**
+   * Calls the library on `bytes`, after a prefix of the plain length if any; undefined when it says no. What it gives is valid until the
+   * next call.
+   */
   #call(
     name: 'compress' | 'decompress',
     bytes: Uint8Array,
     prefixBytes: 0 | typeof LENGTH_BYTES,
     plainLength: number,
-  ): OwnedBytes | undefined {
+  ): Uint8Array | undefined {
     const exports = this.#exports;
+    if (this.#lent !== undefined) exports.__wbindgen_free(this.#lent.at, this.#lent.lengthBytes);
+    this.#lent = undefined;
     const argumentBytes = prefixBytes + bytes.length;
     // The library frees its argument itself.
     const at = exports.__wbindgen_malloc(argumentBytes);
@@ -95,9 +103,8 @@ class Lz4 implements Codec {
     if (name === 'decompress' && failed !== 0) return undefined;
     // What compressing puts in front of the block is left out.
     const skipped = LENGTH_BYTES - prefixBytes;
-    const out = new Uint8Array(exports.memory.buffer, outAt + skipped, outBytes - skipped).slice();
-    exports.__wbindgen_free(outAt, outBytes);
-    return out;
+    this.#lent = { at: outAt, lengthBytes: outBytes };
+    return new Uint8Array(exports.memory.buffer, outAt + skipped, outBytes - skipped);
   }
 }
 

@@ -9,7 +9,7 @@ export const RAW_ID = 1;
 export const RAW: Codec = {
   id: RAW_ID,
   name: 'raw',
-  encode: copyBytes,
+  encode: (bytes) => bytes,
   decode(bytes, plainLength) {
     if (bytes.length !== plainLength) {
       throw new VitrineError('codec-damaged', {

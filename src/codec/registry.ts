@@ -1,7 +1,6 @@
 // Codecs by id, each loaded when it is first prepared for, and which of them each effort tries. After that everything is
 // synchronous.
 
-import { copyBytes } from '../base/bytes.ts';
 import { VitrineError } from '../base/error.ts';
 import type { Effort, EncodedFrame } from '../format/frame-codecs.ts';
 import type { Codec, Codecs } from './codec.ts';
@@ -74,7 +73,7 @@ class CodecRegistry implements Codecs {
         if (encoded.length <= bytes.length * SMALL_ENOUGH) break;
       }
     }
-    return smallest ?? { codec: RAW_ID, bytes: copyBytes(bytes) };
+    return smallest ?? { codec: RAW_ID, bytes };
   }
 
   #load(id: number): Promise<void> {

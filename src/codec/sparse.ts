@@ -72,7 +72,7 @@ class SparseCodec implements Codec {
   }
 
   /** Undefined for bytes that are not sparse: less than a half of their words is zero. */
-  encode(bytes: Uint8Array, effort: Effort): OwnedBytes | undefined {
+  encode(bytes: Uint8Array, effort: Effort): Uint8Array | undefined {
     const { kernels, plain, packed } = this.#area;
     const lineBytes = wholeLines(bytes.length);
     const lines = kernels.arena.bytes(plain, lineBytes);

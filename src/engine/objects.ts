@@ -124,11 +124,11 @@ export class Objects {
   }
 
   /**
-   * Whether an object is here and all that it is told from is too. `broken` is one that lost its base, as media can
+   * Whether the object with the digest at `offset` is here and all that it is told from is too. `broken` is one that lost its base, as media can
    * lose it: it is as good as absent, but a new copy must stand alone, or the old one would be read instead.
    */
-  presence(digest: Digest): 'present' | 'absent' | 'broken' {
-    let place = this.#index.find(digest);
+  presence(digest: Uint8Array, offset = 0): 'present' | 'absent' | 'broken' {
+    let place = this.#index.find(digest, offset);
     if (place === undefined) return 'absent';
     for (let depth = 0; depth <= LIMITS.maxDeltaDepth; depth++) {
       if (place.index.transformAt(place.entry) !== 'xor') return 'present';

@@ -4,6 +4,7 @@
 //
 // A few packs are on their way to the store at a time: while the medium makes one durable, the next one is encoded.
 
+import { assert } from '../base/assert.ts';
 import { type OwnedBytes, toHex } from '../base/bytes.ts';
 import { isVitrineError } from '../base/error.ts';
 import { KIB, LIMITS, MIB } from '../base/limits.ts';
@@ -13,10 +14,12 @@ import { DigestSet } from '../format/digest-set.ts';
 import type { Effort } from '../format/frame-codecs.ts';
 import type { PackIndex } from '../format/pack-index.ts';
 import { type AssembledPack, type FinishedPack, PackWriter } from '../format/pack-writer.ts';
+import type { PlacedPack } from '../format/placed-pack.ts';
 import type { Store } from '../store/store.ts';
 import type { Digester } from './digester.ts';
 import { INDEX_PREFIX, type Objects, PACK_PREFIX } from './objects.ts';
-import type { PageEncoder, PageFrame } from './page-encoder.ts';
+import type { PackMemory, PageEncoder, PagesAtHand } from './page-encoder.ts';
+import { PlacedPacks } from './placed-packs.ts';
 
 /**
  * A pack up to this length is read whole for its index: that is one request as for a record of its own, which would be a
@@ -27,8 +30,8 @@ const SMALL_PACK_BYTES = 256 * KIB;
 /** Packs on their way at a time, each of which takes 4 MiB: a disk is busy then while the next one is put together. */
 const MOST_PUTS = 3;
 
-/** Shorter packs are put together sooner than another thread hears of them. */
-const JOINED_BYTES = MIB;
+/** Shorter packs are digested sooner than another thread hears of them. */
+const FEWEST_DIGESTED_BYTES = MIB;
 
 /** An object on its way into the store. */
 export interface NewObject {
@@ -40,6 +43,9 @@ export interface NewObject {
   /** Content it resembles, already in the store and of the same length: it is kept as a delta if that is smaller. */
   readonly base?: { readonly digest: Digest; readonly bytes: Uint8Array };
 }
+
+/** As `FinishedPack`, in memory of any kind. */
+type NamedPack = Omit<FinishedPack, 'bytes'> & { readonly bytes: Uint8Array };
 
 /** What a sink has taken; `bytesWritten` counts what is on its way. */
 export interface SinkReport {
@@ -56,6 +62,8 @@ export class PackSink {
   readonly #effort: Effort;
   readonly #encoder: PageEncoder | undefined;
   readonly #added = new DigestSet();
+  /** What threads put pages into, where there are any. */
+  readonly #placed: PlacedPacks | undefined;
   readonly #packs = new Set<string>();
   #writer: PackWriter;
   /** Packs on their way; they never reject, and tell the first failure here. */
@@ -73,6 +81,10 @@ export class PackSink {
     encoder: PageEncoder | undefined,
   ) {
     this.#encoder = encoder?.takes(effort) ? encoder : undefined;
+    if (this.#encoder !== undefined) {
+      const send = (pack: PlacedPack): Promise<void> => this.#sendPlaced(pack);
+      this.#placed = new PlacedPacks({ encoder: this.#encoder, effort, send });
+    }
     this.#store = store;
     this.#objects = objects;
     this.#codecs = codecs;
@@ -94,7 +106,7 @@ export class PackSink {
     return this.#packs;
   }
 
-  /** Loads the codecs that the effort needs. An encoder puts packs together, where it takes the effort. Throws `kernel-unavailable`. */
+  /** Loads the codecs that the effort needs. An encoder's threads encode and digest, where it takes the effort. Throws `kernel-unavailable`. */
   static async open(
     store: Store,
     objects: Objects,
@@ -135,13 +147,13 @@ export class PackSink {
     return this.#take(object);
   }
 
-  /** Whether an object is to be taken: the store has it not, nor this sink. It must then be given, as it is or in a frame. */
-  wants(digest: Digest): boolean {
-    if (this.#objects.presence(digest) === 'present') {
+  /** Whether the object with the digest at `offset` is to be taken: the store has it not, nor this sink. It must then be given. */
+  wants(digest: Uint8Array, offset: number): boolean {
+    if (this.#objects.presence(digest, offset) === 'present') {
       this.#objectsKnown++;
       return false;
     }
-    return this.#added.add(digest);
+    return this.#added.add(digest, offset);
   }
 
   /** Takes an object that it said it wants. */
@@ -149,12 +161,13 @@ export class PackSink {
     return this.#take(object);
   }
 
-  /** Takes pages that it said it wants, encoded by others: all of one length, one after another. */
-  async addFrame(frame: PageFrame, digests: readonly Digest[]): Promise<void> {
-    // Its entries take room in the index: twice the usual margin holds those of the smallest pages, too.
-    if (!this.#writer.hasRoomFor(2 * LIMITS.frameBytes)) await this.#flush();
-    this.#writer.addFrame(frame, digests);
-    await this.#flushFull();
+  /**
+   * Takes pages that it said it wants, and lets the encoder's threads put them into frames: `pages` are indices, a whole number of frames
+   * of them, and `digests` are theirs. Resolves when they are in packs. Throws what `Store.put` threw, and `worker-lost`.
+   */
+  addEncoded(at: PagesAtHand, pageBytes: number, pages: Uint32Array, digests: OwnedBytes): Promise<void> {
+    assert(this.#placed !== undefined, 'there are threads that encode');
+    return this.#placed.add(at, pageBytes, pages, digests);
   }
 
   /** As `add`, an object that the store may have in a pack that is to go: it is told from its base or from nothing. */
@@ -164,6 +177,7 @@ export class PackSink {
 
   /** Sends what is left on its way; the report counts it. Nothing is added after it. */
   async seal(): Promise<SinkReport> {
+    await this.#placed?.finish();
     await this.#flush();
     return this.report;
   }
@@ -218,11 +232,21 @@ export class PackSink {
   /** Sends the pack on its way; resolves when there is room for another one there. */
   async #flush(): Promise<void> {
     if (this.#writer.objectCount === 0) return;
-    const isJoined = this.#encoder !== undefined && this.#writer.encodedBytes >= JOINED_BYTES;
-    const put = isJoined
-      ? this.#putJoined(this.#encoder!, this.#writer.assemble())
-      : this.#put(this.#writer.finish());
+    const writer = this.#writer;
     this.#writer = this.#newWriter();
+    const isLarge = this.#encoder !== undefined && writer.encodedBytes >= FEWEST_DIGESTED_BYTES;
+    await this.#send(
+      isLarge ? this.#putAssembled(this.#encoder!, writer.assemble()) : this.#put(writer.finish()),
+    );
+  }
+
+  /** As `#flush`, a pack that threads have filled. */
+  #sendPlaced(pack: PlacedPack): Promise<void> {
+    const { lengthBytes, index } = pack.finish();
+    return this.#send(this.#putDigested(this.#encoder!, pack.memory, lengthBytes, index));
+  }
+
+  async #send(put: Promise<void>): Promise<void> {
     this.#onItsWay(put);
     if (this.#puts.size >= MOST_PUTS) await Promise.race(this.#puts);
     this.#throwFailure();
@@ -244,13 +268,31 @@ export class PackSink {
 
   /** Resolves when nothing is on its way. */
   async #settled(): Promise<void> {
+    await this.#placed?.settled();
     await Promise.all(this.#puts);
   }
 
-  async #putJoined(encoder: PageEncoder, { parts, index }: AssembledPack): Promise<void> {
-    this.#count(lengthOf(parts), index);
-    const { bytes, digest } = await encoder.join(parts, parts.length - 2);
-    await this.#putPack({ name: digest, bytes, index });
+  async #putAssembled(encoder: PageEncoder, { parts, index }: AssembledPack): Promise<void> {
+    const memory = encoder.takeMemory();
+    let lengthBytes = 0;
+    for (const part of parts) {
+      memory.set(part, lengthBytes);
+      lengthBytes += part.length;
+    }
+    await this.#putDigested(encoder, memory, lengthBytes, index);
+  }
+
+  /** Puts the pack that the first bytes of a memory are, and gives the memory back. */
+  async #putDigested(
+    encoder: PageEncoder,
+    memory: PackMemory,
+    lengthBytes: number,
+    index: PackIndex,
+  ): Promise<void> {
+    this.#count(lengthBytes, index);
+    const name = await encoder.digest(memory, lengthBytes);
+    await this.#putPack({ name, bytes: memory.subarray(0, lengthBytes), index });
+    encoder.giveBack(memory);
   }
 
   #put(pack: FinishedPack): Promise<void> {
@@ -262,7 +304,7 @@ export class PackSink {
     this.#bytesWritten += packBytes + (packBytes > SMALL_PACK_BYTES ? bytes.length : 0);
   }
 
-  async #putPack({ name, bytes, index }: FinishedPack): Promise<void> {
+  async #putPack({ name, bytes, index }: NamedPack): Promise<void> {
     const hex = toHex(name);
     const puts = [this.#putObject(`${PACK_PREFIX}${hex}`, bytes)];
     // At once, so that the medium is waited for once: a record whose pack never came is passed over.
@@ -273,7 +315,7 @@ export class PackSink {
   }
 
   /** Its failure is in the promise, also of a store that throws before it has one: what is on its way beside it is awaited. */
-  async #putObject(key: string, bytes: OwnedBytes): Promise<void> {
+  async #putObject(key: string, bytes: Uint8Array): Promise<void> {
     await this.#store.put(key, bytes);
   }
 
@@ -281,8 +323,4 @@ export class PackSink {
     const { digest, delta } = this.#digester;
     return new PackWriter({ codecs: this.#codecs, effort: this.#effort, digest, delta });
   }
-}
-
-function lengthOf(parts: readonly OwnedBytes[]): number {
-  return parts.reduce((sum, { length }) => sum + length, 0);
 }

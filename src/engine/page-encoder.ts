@@ -3,7 +3,8 @@
 
 import type { OwnedBytes } from '../base/bytes.ts';
 import type { Digest } from '../format/digest.ts';
-import type { Effort, EncodedFrame } from '../format/frame-codecs.ts';
+import type { Effort } from '../format/frame-codecs.ts';
+import type { FrameEntry } from '../format/pack-entry.ts';
 import type { SharedPages } from '../tracking/tracker.ts';
 
 /** Pages to be looked at: their bytes, one after another, or places in memory that other threads see. */
@@ -28,10 +29,20 @@ export interface InspectedPages {
   readonly past?: PagesBefore & { readonly different: Uint32Array };
 }
 
-/** A frame of pages as it lies in a pack. */
-export interface PageFrame extends EncodedFrame {
-  readonly plainLengthBytes: number;
-  readonly checksum: number;
+/** Memory that other threads see, as much as a pack takes. One of them writes at a time. */
+export type PackMemory = Uint8Array;
+
+/** Where in it the next frame is to lie. */
+export interface PackPlace {
+  readonly memory: PackMemory;
+  readonly offsetBytes: number;
+}
+
+export interface EncodedPages {
+  /** The pages, given back. */
+  readonly at: PagesAtHand;
+  /** What the index says of the frames, which lie one after another from that place on. */
+  readonly frames: readonly FrameEntry[];
 }
 
 /** Where a frame lies among bytes that were read, and what its index says of it. */
@@ -60,24 +71,23 @@ export interface PageEncoder {
   takes(effort: Effort): boolean;
   /** As `Digester.inspectPages`. Takes bytes of ours away until it has answered. Throws `worker-lost`. */
   inspect(at: PagesAtHand, pageBytes: number, past?: PagesBefore): Promise<InspectedPages>;
+  /** Memory for a pack, with anything in it. Throws `memory-exhausted`. */
+  takeMemory(): PackMemory;
+  /** Takes back memory that nobody will read or write. What is not given back goes when nobody has it any more. */
+  giveBack(memory: PackMemory): void;
   /**
-   * Frames of some of the pages, in order, each of them full: `pages` are indices, a whole number of frames of them. Takes
-   * bytes of ours away for good. Throws `worker-lost`.
+   * Makes frames of some of the pages, in order, each of them full: `pages` are indices, a whole number of frames of them, for which
+   * there is room even if none becomes smaller. Takes bytes of ours away until it has answered. Throws `worker-lost`.
    */
   encode(
     at: PagesAtHand,
     pageBytes: number,
     pages: Uint32Array,
     effort: Effort,
-  ): Promise<readonly PageFrame[]>;
-  /**
-   * Puts the parts of a pack together and digests the whole. Takes the buffers of the first `ours` parts away
-   * for good. Throws `worker-lost`.
-   */
-  join(
-    parts: readonly OwnedBytes[],
-    ours: number,
-  ): Promise<{ readonly bytes: OwnedBytes; readonly digest: Digest }>;
+    into: PackPlace,
+  ): Promise<EncodedPages>;
+  /** The digest of the first bytes of such memory. Throws `worker-lost`. */
+  digest(memory: PackMemory, lengthBytes: number): Promise<Digest>;
   /** Whether it has that codec. */
   decodes(codec: number): boolean;
   /**

@@ -1,21 +1,19 @@
-// Batches of pages on their way through other threads, several at a time, and back in the order in which they came:
+// Batches of pages on their way through other threads, several at a time; they are looked at in the order in which they came:
 //
-//   pages ─inspect─▶ digests ─which are new?─▶ encode ─▶ frames ─▶ sink
+//   pages ─inspect─▶ digests ─which are new?─▶ encode ─▶ packs of the sink
 //
 // What is new is decided here, since only here it is known what the store and this save have. Pages that fill no whole frame
 // go into the sink's own, and so do those that are kept as deltas of what they held before: that is little to encode.
 
 import type { OwnedBytes } from '../base/bytes.ts';
 import { LIMITS } from '../base/limits.ts';
-import { compareDigests, type Digest, isZeroDigest } from '../format/digest.ts';
-import type { Effort } from '../format/frame-codecs.ts';
+import { compareDigests, DIGEST_BYTES, type Digest, isZeroDigest } from '../format/digest.ts';
 import { isWorthwhileDelta } from '../format/pack-writer.ts';
 import type { Table } from '../format/table.ts';
 import type { NewObject, PackSink } from './pack-sink.ts';
 import {
   type InspectedPages,
   type PageEncoder,
-  type PageFrame,
   type PagesAtHand,
   type PagesBefore,
   pageAt,
@@ -37,7 +35,6 @@ export type LaneListener = (
 
 export interface LaneParts {
   readonly encoder: PageEncoder;
-  readonly effort: Effort;
   readonly sink: PackSink;
   readonly tables: TableReader;
   readonly listener: LaneListener;
@@ -46,10 +43,7 @@ export interface LaneParts {
 export class PageLanes {
   readonly #parts: LaneParts;
   readonly #inspecting: { readonly batch: LaneBatch; readonly inspected: Promise<InspectedPages> }[] = [];
-  readonly #encoding: {
-    readonly digests: readonly Digest[];
-    readonly frames: Promise<readonly PageFrame[]>;
-  }[] = [];
+  readonly #encoding = new Set<Promise<void>>();
 
   constructor(parts: LaneParts) {
     this.#parts = parts;
@@ -70,11 +64,11 @@ export class PageLanes {
   /** Waits until all batches are in the sink. Throws what the threads and the sink throw. */
   async drain(): Promise<void> {
     while (this.#inspecting.length > 0) await this.#takeInspected();
-    while (this.#encoding.length > 0) await this.#takeEncoded();
+    await Promise.all(this.#encoding);
   }
 
   async #takeInspected(): Promise<void> {
-    const { encoder, effort, sink, tables, listener } = this.#parts;
+    const { encoder, sink, tables, listener } = this.#parts;
     const { batch, inspected } = this.#inspecting.shift()!;
     const { at, digests, patterns, past } = await inspected;
     const { before, pages } = batch;
@@ -105,7 +99,7 @@ export class PageLanes {
         await sink.add({ digest: digestAt(index), kind: 'page', bytes: bytesAt(index), base });
         continue;
       }
-      if (isZero || !sink.wants(digestAt(index))) continue;
+      if (isZero || !sink.wants(digests, index * DIGEST_BYTES)) continue;
       if (pattern === undefined) kept.push(index);
       else await sink.addWanted({ digest: digestAt(index), kind: 'page', bytes: bytesAt(index), pattern });
     }
@@ -115,19 +109,17 @@ export class PageLanes {
       await sink.addWanted({ digest: digestAt(index), kind: 'page', bytes: bytesAt(index) });
     }
     if (inFrames === 0) return;
-    const chosen = kept.slice(0, inFrames);
-    const frames = encoder.encode(at, pageBytes, Uint32Array.from(chosen), effort);
-    frames.catch(() => {});
-    this.#encoding.push({ digests: chosen.map(digestAt), frames });
-    if (this.#encoding.length >= encoder.lanes) await this.#takeEncoded();
-  }
-
-  async #takeEncoded(): Promise<void> {
-    const { digests, frames } = this.#encoding.shift()!;
-    const encoded = await frames;
-    const count = digests.length / encoded.length;
-    for (const [number, frame] of encoded.entries()) {
-      await this.#parts.sink.addFrame(frame, digests.slice(number * count, (number + 1) * count));
+    const chosen = Uint32Array.from(kept.slice(0, inFrames));
+    const ofChosen = new Uint8Array(chosen.length * DIGEST_BYTES);
+    let place = 0;
+    for (const index of chosen) {
+      for (let byte = 0; byte < DIGEST_BYTES; byte++)
+        ofChosen[place++] = digests[index * DIGEST_BYTES + byte]!;
     }
+    const encoding = sink.addEncoded(at, pageBytes, chosen, ofChosen);
+    // Its failure is told by whoever awaits it: the next batch that finds as many under way, or the end.
+    encoding.then(() => this.#encoding.delete(encoding)).catch(() => {});
+    this.#encoding.add(encoding);
+    if (this.#encoding.size >= encoder.lanes) await Promise.race(this.#encoding);
   }
 }

@@ -59,7 +59,8 @@ export class SavePass {
     const lanes = await this.#openLanes(region, changed);
     for (let first = 0; first < candidates.length; first += batchPages) {
       throwIfAborted(options.signal);
-      const pages = candidates.subarray(first, first + batchPages);
+      // Not a view: what is sent to a thread takes all that it is a view on with it.
+      const pages = candidates.slice(first, first + batchPages);
       const places = lanes === undefined ? undefined : tracker.sharedPages?.(region.id, pages);
       if (lanes !== undefined && places !== undefined) {
         await lanes.add({ before, pages }, { kind: 'shared', places, pages });
@@ -105,7 +106,7 @@ export class SavePass {
       if (tellStored === true) await tracker.storedAhead?.(region.id, pages, digests);
     };
     const { PageLanes } = await loadPart('lanes', () => import('./page-lanes.ts'));
-    return new PageLanes({ encoder, effort, sink: this.#sink, tables, listener });
+    return new PageLanes({ encoder, sink: this.#sink, tables, listener });
   }
 
   /** Stores a device record as a table of its own. */

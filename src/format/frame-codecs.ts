@@ -9,13 +9,13 @@ export type Effort = 'fast' | 'balanced' | 'small';
 export interface EncodedFrame {
   /** The codec's id: 1 to 255. */
   readonly codec: number;
-  readonly bytes: OwnedBytes;
+  readonly bytes: Uint8Array;
 }
 
 export interface FrameCodecs {
   /** Throws `codec-unknown` when there is none, `wrong-state` when it was not prepared. */
   byId(id: number): FrameDecoder;
-  /** The smallest encoding among those the effort allows; never larger than `bytes`. */
+  /** The smallest encoding among those the effort allows; `bytes` themselves where none is smaller. Valid until the next call. */
   encodeSmallest(bytes: Uint8Array, effort: Effort): EncodedFrame;
 }
 

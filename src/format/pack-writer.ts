@@ -5,7 +5,6 @@
 // at once: callers may reuse their arrays. A digest that the pack has already is passed over.
 
 import { assert } from '../base/assert.ts';
-import { ByteWriter } from '../base/byte-writer.ts';
 import { concatBytes, copyBytes, type OwnedBytes } from '../base/bytes.ts';
 import { LIMITS } from '../base/limits.ts';
 import { crc32c } from './crc32c.ts';
@@ -24,7 +23,7 @@ import {
 import { encodeFooter } from './pack-footer.ts';
 import { encodeIndex, ownIndex, type PackIndex } from './pack-index.ts';
 import { FOOTER_BYTES, FRAME_BYTES, indexLengthBytes, OPENING_BYTES, PLACE_BYTES } from './pack-layout.ts';
-import { writeOpening } from './prefix.ts';
+import { openingOf } from './prefix.ts';
 
 export interface PackWriterOptions {
   readonly codecs: FrameCodecs;
@@ -58,7 +57,6 @@ export interface DeltaBase {
 
 /** A pack that is not put together yet: its bytes are these parts, one after another. */
 export interface AssembledPack {
-  /** The last but one is the index, whose bytes stay in use; the others are nobody's any more. */
   readonly parts: readonly OwnedBytes[];
   readonly index: PackIndex;
 }
@@ -96,7 +94,7 @@ export class PackWriter {
   readonly #known = new DigestSet();
   readonly #objects: ObjectEntry[] = [];
   readonly #frames: FrameEntry[] = [];
-  readonly #parts: OwnedBytes[] = [opening()];
+  readonly #parts: OwnedBytes[] = [openingOf('pack')];
   readonly #open: Record<ObjectKind, OpenFrame> = { page: new OpenFrame(), node: new OpenFrame() };
   #closedBytes = OPENING_BYTES;
   #plainBytes = 0;
@@ -150,33 +148,6 @@ export class PackWriter {
       frame: 0,
       offsetBytes: this.#place(kind, object.bytes),
     });
-  }
-
-  /** Adds a frame of pages that was encoded elsewhere: plain objects of one length, one after another. */
-  addFrame(
-    frame: Omit<FrameEntry, 'lengthBytes'> & { readonly bytes: OwnedBytes },
-    digests: readonly Uint8Array[],
-  ): void {
-    const { codec, bytes, plainLengthBytes, checksum } = frame;
-    const lengthBytes = plainLengthBytes / digests.length;
-    assert(Number.isInteger(lengthBytes), 'a frame is a whole number of pages');
-    assert(bytes.length <= plainLengthBytes, 'a frame never grows');
-    const number = this.#frames.length;
-    this.#frames.push({ codec, lengthBytes: bytes.length, plainLengthBytes, checksum });
-    for (const [index, digest] of digests.entries()) {
-      const isNew = this.#learn(digest, lengthBytes);
-      assert(isNew, 'a frame from elsewhere holds what the pack has not');
-      const place = { frame: number, offsetBytes: index * lengthBytes };
-      this.#objects.push({
-        digest: copyBytes(digest),
-        kind: 'page',
-        lengthBytes,
-        transform: 'plain',
-        ...place,
-      });
-    }
-    this.#parts.push(bytes);
-    this.#closedBytes += bytes.length;
   }
 
   /** Adds an object that repeats an 8-byte pattern; it takes no room outside the index. */
@@ -304,17 +275,11 @@ export class PackWriter {
       entry.frame = frame;
       this.#objects.push(entry);
     }
-    this.#parts.push(encoded.bytes);
+    this.#parts.push(copyBytes(encoded.bytes));
     this.#closedBytes += encoded.bytes.length;
     open.entries = [];
     open.length = 0;
   }
-}
-
-function opening(): OwnedBytes {
-  const writer = new ByteWriter();
-  writeOpening(writer, 'pack');
-  return writer.finish();
 }
 
 /** As kernels do it, a byte at a time. */

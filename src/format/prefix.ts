@@ -49,6 +49,13 @@ export function writeOpening(writer: ByteWriter, record: RecordName): void {
   writer.u32(KNOWN_FEATURES);
 }
 
+/** What `writeOpening` writes. */
+export function openingOf(record: RecordName): OwnedBytes {
+  const writer = new ByteWriter();
+  writeOpening(writer, record);
+  return writer.finish();
+}
+
 /** Reads what `writeOpening` wrote. Throws `format-magic`, `format-version`, `format-range`, `format-truncated`. */
 export function readOpening(reader: ByteReader, record: RecordName): void {
   const magic = reader.bytes(MAGIC_BYTES);

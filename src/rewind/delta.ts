@@ -5,7 +5,7 @@
 //
 // A unit is a region, or a device record, which has pages too: `units.ts`. A delta is never changed once it is made.
 
-import type { OwnedBytes } from '../base/bytes.ts';
+import { copyBytes, type OwnedBytes } from '../base/bytes.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Codecs } from '../codec/codec.ts';
 import type { DeviceRecord } from '../guest/guest.ts';
@@ -88,8 +88,7 @@ export class DeltaWriter {
 
   #encode(): void {
     const { codec, bytes } = this.#codecs.encodeSmallest(this.#plain.subarray(0, this.#used), 'fast');
-    // A raw frame may be a view on what is used again.
-    const owned = bytes.buffer === this.#plain.buffer ? bytes.slice() : bytes;
+    const owned = copyBytes(bytes);
     this.#frames.push({ codec, bytes: owned, plainBytes: this.#used });
     this.#sizeBytes += owned.length + OBJECT_BYTES;
     this.#used = 0;

@@ -34,7 +34,7 @@ export function checkPrefix(prefix: string): void {
 }
 
 /** Throws `store-object-too-large` when a store does not take so many bytes. */
-export function checkSize(traits: StoreTraits, key: Key, bytes: OwnedBytes): void {
+export function checkSize(traits: StoreTraits, key: Key, bytes: Uint8Array): void {
   const { maxObjectBytes } = traits;
   if (bytes.length > maxObjectBytes) {
     throw new VitrineError('store-object-too-large', { key, lengthBytes: bytes.length, maxObjectBytes });

@@ -41,7 +41,7 @@ export interface OpenFile {
   /** Reads up to all of `into` from an offset. Returns how many bytes it read: 0 at the end of the file. */
   read(into: OwnedBytes, offsetBytes: number): Promise<number>;
   /** Writes some of `bytes` at an offset. Returns how many. */
-  write(bytes: OwnedBytes, offsetBytes: number): Promise<number>;
+  write(bytes: Uint8Array, offsetBytes: number): Promise<number>;
   /** When it resolves, the bytes survive a power cut. */
   sync(): Promise<void>;
   close(): Promise<void>;
@@ -57,7 +57,7 @@ export function codeOfError(error: unknown): string {
 const PAST_CACHE_BYTES = MIB;
 
 /** Writes a whole file that did not exist, and has it on the medium when it resolves. */
-export async function writeDurably(files: FileSystem, path: string, bytes: OwnedBytes): Promise<void> {
+export async function writeDurably(files: FileSystem, path: string, bytes: Uint8Array): Promise<void> {
   const past = bytes.length < PAST_CACHE_BYTES ? undefined : await files.createPastCache?.(path);
   if (past === undefined) return writeAndClose(await files.create(path), bytes);
   try {
@@ -69,7 +69,7 @@ export async function writeDurably(files: FileSystem, path: string, bytes: Owned
   }
 }
 
-async function writeAndClose(file: OpenFile, bytes: OwnedBytes): Promise<void> {
+async function writeAndClose(file: OpenFile, bytes: Uint8Array): Promise<void> {
   try {
     for (let at = 0; at < bytes.length; ) {
       const count = await file.write(bytes.subarray(at), at);

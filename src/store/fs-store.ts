@@ -102,7 +102,7 @@ class FsStore implements Store {
     });
   }
 
-  put(key: Key, bytes: OwnedBytes): Promise<void> {
+  put(key: Key, bytes: Uint8Array): Promise<void> {
     return this.#lifetime.use(async () => {
       checkObjectKey(key);
       checkSize(this.traits, key, bytes);
@@ -161,7 +161,7 @@ class FsStore implements Store {
   }
 
   /** Puts a whole file in its place, after `before`, while which it is written aside. */
-  async #write(key: Key, bytes: OwnedBytes, before: () => Promise<void> = async () => {}): Promise<void> {
+  async #write(key: Key, bytes: Uint8Array, before: () => Promise<void> = async () => {}): Promise<void> {
     const path = this.#pathOf(key);
     const directory = parentOf(path);
     await this.#makeDirectories(directory);

@@ -17,7 +17,7 @@
 // (seen with strace), and `traits.durability` says so.
 
 import { deleteDB } from 'idb';
-import type { OwnedBytes } from '../base/bytes.ts';
+import { type OwnedBytes, ownBytes } from '../base/bytes.ts';
 import { VitrineError } from '../base/error.ts';
 import { KIB, MIB } from '../base/limits.ts';
 import {
@@ -72,14 +72,14 @@ class IdbStore implements Store {
     this.#connection = connection;
   }
 
-  put(key: Key, bytes: OwnedBytes): Promise<void> {
+  put(key: Key, bytes: Uint8Array): Promise<void> {
     return this.#lifetime.use(async () => {
       checkObjectKey(key);
       checkSize(TRAITS, key, bytes);
       const stores = ['lengths', 'parts'] as const;
       const about = { key, lengthBytes: bytes.length };
       await this.#connection.transact({ stores, mode: 'readwrite', repeatable: true, about }, (transaction) =>
-        writeObject(transaction, key, bytes),
+        writeObject(transaction, key, ownBytes(bytes)),
       );
     });
   }

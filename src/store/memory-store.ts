@@ -60,7 +60,7 @@ class MapStore implements MemoryStore {
     return usedBytes;
   }
 
-  put(key: Key, bytes: OwnedBytes): Promise<void> {
+  put(key: Key, bytes: Uint8Array): Promise<void> {
     return this.#lifetime.use(async () => {
       checkObjectKey(key);
       checkSize(this.traits, key, bytes);
@@ -109,7 +109,7 @@ class MapStore implements MemoryStore {
   }
 
   /** Replaces an object too: putting it again mends a damaged one, in all stores. */
-  #set(key: Key, bytes: OwnedBytes): void {
+  #set(key: Key, bytes: Uint8Array): void {
     if (this.#capacityBytes !== Number.POSITIVE_INFINITY) {
       const neededBytes = this.usedBytes - (this.#contents.get(key)?.length ?? 0) + bytes.length;
       if (neededBytes > this.#capacityBytes) {

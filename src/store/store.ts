@@ -30,12 +30,13 @@ export interface Store {
   readonly traits: StoreTraits;
 
   /**
-   * Keeps an object. Its bytes are not kept by reference: the caller may reuse them.
+   * Keeps an object. Its bytes are not kept by reference: the caller may reuse them when this has ended. They may lie in memory that
+   * threads share, which nobody writes until then.
    *
    * On failure the object is absent or complete, never partial. Throws `store-full`, `store-io`, `store-closed`,
    * `store-object-too-large`, `store-key-invalid`.
    */
-  put(key: Key, bytes: OwnedBytes): Promise<void>;
+  put(key: Key, bytes: Uint8Array): Promise<void>;
 
   /**
    * The bytes of an object or ref, or of a range of it; undefined when there is none.

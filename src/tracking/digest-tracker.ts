@@ -30,6 +30,7 @@ import { LeftPages } from './left-pages.ts';
 import { restReport, streamReport } from './live-reports.ts';
 import { peekGuest } from './peek.ts';
 import { Phase } from './phase.ts';
+import { type RunsToRead, readRuns } from './read-runs.ts';
 import { emptySets, fullSets, instantOf } from './region-sets.ts';
 import { INSTANT, Rest, whileAtRest } from './rest.ts';
 import { StagedSwap } from './staged-swap.ts';
@@ -183,16 +184,16 @@ export class DigestTracker implements Tracker {
     if (this.#live.hasPart) return withoutPast(this.#live.read(region, pages, pageBytes));
     const bytes = new Uint8Array(pages.length * pageBytes);
     if (this.#phase.is('ahead')) {
-      for (const [index, page] of pages.entries()) await this.#readPage(region, page, index, bytes);
+      await this.#readRuns(region, { pages }, bytes);
       return withoutPast(bytes);
     }
-    const toRead: number[] = [];
+    const wanted = new Set<number>();
     for (const [index, page] of pages.entries()) {
       const kept = this.#scanner.kept(region, page);
       if (kept !== undefined) bytes.set(kept, index * pageBytes);
-      else if (!this.#scanner.isZero(region, page)) toRead.push(index);
+      else if (!this.#scanner.isZero(region, page)) wanted.add(index);
     }
-    if (toRead.length > 0) await this.#readLeft(region, pages, toRead, bytes);
+    if (wanted.size > 0) await this.#readLeft(region, pages, wanted, bytes);
     return { ...withoutPast(bytes), pauseMs: this.#rest.ms };
   }
 
@@ -355,29 +356,23 @@ export class DigestTracker implements Tracker {
   async #readLeft(
     region: number,
     pages: Uint32Array,
-    indices: readonly number[],
+    wanted: ReadonlySet<number>,
     into: OwnedBytes,
   ): Promise<void> {
     // Without a copy, and the guest ran on: what the page held at that instant is gone.
     assert(this.#rest.isOn, 'pages that were not captured are read of a guest that is held');
-    for (const index of indices) {
-      const page = pages[index]!;
-      await this.#readPage(region, page, index, into);
-      this.#left.drop(region, page);
-    }
+    await this.#readRuns(region, { pages, wanted }, into);
+    for (const index of wanted) this.#left.drop(region, pages[index]!);
     if (this.#left.isEmpty && !this.#isHeld) await this.#rest.end();
   }
 
   /** Of a guest that runs, a page is what was read of it. */
-  async #readPage(region: number, page: number, index: number, into: OwnedBytes): Promise<void> {
-    const { pageBytes, sizeBytes } = this.#guest.regions[region]!;
-    const offsetBytes = page * pageBytes;
-    const lengthBytes = Math.min(pageBytes, sizeBytes - offsetBytes);
-    const target = into.subarray(index * pageBytes, index * pageBytes + lengthBytes);
-    const span = { region, offsetBytes, lengthBytes };
-    if (!this.#phase.is('ahead')) return this.#guest.readPages(span, target);
-    if (this.#guest.readTorn === undefined) refuse('reading a guest that runs');
-    return this.#guest.readTorn(span, target);
+  #readRuns(region: number, runs: Omit<RunsToRead, 'region'>, into: OwnedBytes): Promise<void> {
+    return readRuns({ region: this.#guest.regions[region]!, ...runs }, into, (span, target) => {
+      if (!this.#phase.is('ahead')) return this.#guest.readPages(span, target);
+      if (this.#guest.readTorn === undefined) refuse('reading a guest that runs');
+      return this.#guest.readTorn(span, target);
+    });
   }
 
   async #endCapture(): Promise<void> {

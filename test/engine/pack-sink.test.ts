@@ -3,17 +3,20 @@
 import { describe, expect, it } from 'vitest';
 import { VitrineError } from '../../src/base/error.ts';
 import { MIB } from '../../src/base/limits.ts';
+import { ThreadEncoder } from '../../src/host/pages/thread-encoder.ts';
+import { ThreadPool } from '../../src/host/pages/thread-pool.ts';
 import { openMemoryStore } from '../../src/store/memory-store.ts';
 import type { Store } from '../../src/store/store.ts';
 import { codeOf } from '../../src/testing/guest-suites/subject.ts';
 import { Random } from '../../src/testing/random.ts';
 import { adoptFlat, openTestEngine } from '../support/engine.ts';
+import { expectSame } from '../support/same.ts';
 import { seedOfRun } from '../support/seed.ts';
 
 const PAGES = (18 * MIB) / 4096;
 
 /** A store whose puts of packs do what `put` says. */
-function withPuts(put: (inner: Store, key: string, bytes: Uint8Array<ArrayBuffer>) => Promise<void>): Store {
+function withPuts(put: (inner: Store, key: string, bytes: Uint8Array) => Promise<void>): Store {
   const inner = openMemoryStore();
   return {
     traits: inner.traits,
@@ -73,5 +76,47 @@ describe('packs of a save', () => {
     expect(await engine.log()).toEqual([]);
     const { snapshot } = await machine.save();
     expect((await engine.verify(snapshot.id)).damaged).toEqual([]);
+  });
+
+  it('stay as they are in memory of threads until the store has them', async () => {
+    // A store that is slow to look at what it was given.
+    const store = withPuts(async (inner, key, bytes) => {
+      await new Promise((resolve) => setImmediate(resolve));
+      for (let turn = 0; turn < 200; turn++) await Promise.resolve();
+      await inner.put(key, bytes);
+    });
+    const threads = new ThreadPool(2);
+    const engine = await openTestEngine(store, undefined, new ThreadEncoder({ threads }));
+    const { machine, memory } = await adoptFlat(engine, 'machine', PAGES);
+    const random = new Random(seedOfRun());
+    const saved: { readonly id: string; readonly content: Uint8Array }[] = [];
+    for (let round = 0; round < 3; round++) {
+      memory.set(random.bytes(memory.length));
+      const { snapshot } = await machine.save();
+      saved.push({ id: snapshot.id, content: memory.slice() });
+    }
+    for (const { id, content } of saved) {
+      expect((await engine.verify(id)).damaged).toEqual([]);
+      const [bytes] = await engine.peek(id, [{ address: 0, lengthBytes: content.length }]);
+      expectSame(bytes!, content);
+    }
+    await threads.close();
+  });
+
+  it('fail with the thread that encodes one of them, and the others do not wait for it', async () => {
+    const threads = new ThreadPool(2);
+    const encoder = new ThreadEncoder({ threads });
+    const encode = encoder.encode.bind(encoder);
+    let calls = 0;
+    encoder.encode = (...call) =>
+      ++calls === 3 ? Promise.reject(new VitrineError('worker-lost')) : encode(...call);
+    const engine = await openTestEngine(openMemoryStore(), undefined, encoder);
+    const { machine, memory } = await adoptFlat(engine, 'machine', PAGES);
+    memory.set(new Random(seedOfRun()).bytes(memory.length));
+    expect(await codeOf(() => machine.save())).toBe('worker-lost');
+    expect(await engine.log()).toEqual([]);
+    const { snapshot } = await machine.save();
+    expect((await engine.verify(snapshot.id)).damaged).toEqual([]);
+    await threads.close();
   });
 });

@@ -4,6 +4,7 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { sharedAlignedBytes } from '../../src/base/aligned-bytes.ts';
 import { MIB } from '../../src/base/limits.ts';
 import type { FileSystem, OpenFile } from '../../src/store/fs-files.ts';
 import { NODE_FILES } from '../../src/store/fs-node.ts';
@@ -38,7 +39,7 @@ async function putAll(files: FileSystem): Promise<void> {
 /** Tells of each such file, whose writes go through `write`. */
 function seen(
   opened: string[],
-  write: (file: OpenFile, bytes: Uint8Array<ArrayBuffer>, at: number) => Promise<number>,
+  write: (file: OpenFile, bytes: Uint8Array, at: number) => Promise<number>,
 ): FileSystem {
   return {
     ...NODE_FILES,
@@ -72,5 +73,32 @@ describe('objects written past the page cache', () => {
   it('go through the cache where that shows at the first write only', async () => {
     const refuse = () => Promise.reject(Object.assign(new Error('refused'), { code: 'EINVAL' }));
     await putAll(seen([], refuse));
+  });
+
+  it('are written from where they lie where that is at a page, and copied where it is not', async () => {
+    const written: Uint8Array[] = [];
+    const files = seen([], (file, bytes, at) => {
+      written.push(bytes);
+      return file.write(bytes, at);
+    });
+    const store = await openFsStore(directory, { files });
+    const memory = sharedAlignedBytes(4 * MIB);
+    const content = new Random(seedOfRun()).bytes(memory.length);
+    memory.set(content);
+    for (const [start, end] of [
+      [0, 4 * MIB],
+      [4096, 2 * MIB + 17],
+      [1, MIB + 1],
+    ] as const) {
+      await store.put(`packs/${start}`, memory.subarray(start, end));
+      expectSame(memory, content);
+      expectSame(await readFile(join(directory, `packs/${start}=`)), content.subarray(start, end));
+    }
+    await store.close();
+    // Blocks and the rest of one, each in a write; where temporary files lie in memory there may be no such files at all.
+    if (written.length > 0) {
+      const lengths = written.map(({ length }) => length);
+      expect(lengths).toEqual([4 * MIB, 2 * MIB + 17 - 4096, 17, MIB]);
+    }
   });
 });

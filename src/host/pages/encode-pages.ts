@@ -1,7 +1,7 @@
-// A thread's part of saves and restores: pages digested, pages encoded as full frames, and frames decoded and digested, by the codecs
-// of the `fast` effort.
+// A thread's part of saves and restores: pages digested, pages encoded as full frames where their pack is, packs digested, and frames
+// decoded and digested, by the codecs of the `fast` effort.
 
-import { concatBytes, type OwnedBytes } from '../../base/bytes.ts';
+import type { OwnedBytes } from '../../base/bytes.ts';
 import { LIMITS } from '../../base/limits.ts';
 import type { Codecs } from '../../codec/codec.ts';
 import { LZ4_ID, loadLz4 } from '../../codec/lz4.ts';
@@ -11,15 +11,16 @@ import { loadSparseLz4, SPARSE_LZ4_ID } from '../../codec/sparse.ts';
 import type { Digester, InspectedPagesOf } from '../../engine/digester.ts';
 import {
   type DecodedFrame,
+  type EncodedPages,
   type FramePlace,
   type InspectedPages,
-  type PageFrame,
+  type PackPlace,
   type PagesAtHand,
   type PagesBefore,
   pageAt,
 } from '../../engine/page-encoder.ts';
-import type { Digest } from '../../format/digest.ts';
 import type { Effort } from '../../format/frame-codecs.ts';
+import type { FrameEntry } from '../../format/pack-entry.ts';
 import { decodeChecked } from '../../format/pack-reader.ts';
 import type { Checksum } from './checksum.ts';
 
@@ -39,6 +40,13 @@ export interface EncodeTask {
   readonly pageBytes: number;
   /** Indices of pages, a whole number of frames of them. */
   readonly pages: Uint32Array;
+  readonly into: PackPlace;
+}
+
+/** The digest of what memory begins with. */
+export interface DigestTask {
+  readonly kind: 'digest';
+  readonly bytes: Uint8Array;
 }
 
 export interface DecodeTask {
@@ -46,17 +54,6 @@ export interface DecodeTask {
   /** Of which each frame is a part. */
   readonly bytes: OwnedBytes;
   readonly frames: readonly FramePlace[];
-}
-
-export interface JoinTask {
-  readonly kind: 'join';
-  readonly parts: readonly OwnedBytes[];
-}
-
-/** The parts one after another, and the digest of that. */
-export interface JoinedParts {
-  readonly bytes: OwnedBytes;
-  readonly digest: Digest;
 }
 
 /** The codecs that a thread has. */
@@ -89,11 +86,12 @@ function inspect(at: PagesAtHand, pageBytes: number, digester: Digester): Inspec
 }
 
 export function encodePages(
-  { at, pageBytes, pages }: EncodeTask,
+  { at, pageBytes, pages, into }: EncodeTask,
   codecs: Codecs,
   checksum: Checksum,
-): PageFrame[] {
-  const frames: PageFrame[] = [];
+): EncodedPages {
+  const frames: FrameEntry[] = [];
+  let { offsetBytes } = into;
   const plain = new Uint8Array(LIMITS.frameBytes);
   const perFrame = LIMITS.frameBytes / pageBytes;
   for (let first = 0; first < pages.length; first += perFrame) {
@@ -101,14 +99,12 @@ export function encodePages(
       plain.set(pageAt(at, pageBytes, pages[first + index]!), index * pageBytes);
     }
     const { codec, bytes: encoded } = codecs.encodeSmallest(plain, THREAD_EFFORT);
-    frames.push({ codec, bytes: encoded, plainLengthBytes: plain.length, checksum: checksum(encoded) });
+    into.memory.set(encoded, offsetBytes);
+    offsetBytes += encoded.length;
+    const lengths = { lengthBytes: encoded.length, plainLengthBytes: plain.length };
+    frames.push({ codec, ...lengths, checksum: checksum(encoded) });
   }
-  return frames;
-}
-
-export function joinParts({ parts }: JoinTask, digester: Digester): JoinedParts {
-  const bytes = concatBytes(parts);
-  return { bytes, digest: digester.digest(bytes) };
+  return { at, frames };
 }
 
 export function decodeFrames(

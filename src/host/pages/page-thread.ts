@@ -4,34 +4,33 @@ import { parentPort } from 'node:worker_threads';
 import { isVitrineError } from '../../base/error.ts';
 import type { Codecs } from '../../codec/codec.ts';
 import { Digester } from '../../engine/digester.ts';
-import type { DecodedFrame, InspectedPages, PageFrame } from '../../engine/page-encoder.ts';
+import type { DecodedFrame, EncodedPages, InspectedPages, PagesAtHand } from '../../engine/page-encoder.ts';
+import type { Digest } from '../../format/digest.ts';
 import { loadKernels } from '../../kernel/load.ts';
 import { type Checksum, loadChecksum } from './checksum.ts';
 import { type CompareTask, compareChunks } from './compare-chunks.ts';
 import {
   type DecodeTask,
+  type DigestTask,
   decodeFrames,
   type EncodeTask,
   encodePages,
   type InspectTask,
   inspectPages,
-  type JoinedParts,
-  type JoinTask,
-  joinParts,
   loadThreadCodecs,
 } from './encode-pages.ts';
 import { openScanWorkArea, type ScanTask, type ScanWorkArea, scanChunks } from './scan-chunks.ts';
 
 /** What a thread can be asked for. */
-export type PageTask = ScanTask | CompareTask | InspectTask | EncodeTask | JoinTask | DecodeTask;
+export type PageTask = ScanTask | CompareTask | InspectTask | EncodeTask | DigestTask | DecodeTask;
 
 /** What it answers with. */
 export type PageResult<Task extends PageTask> = Task extends InspectTask
   ? InspectedPages
   : Task extends EncodeTask
-    ? PageFrame[]
-    : Task extends JoinTask
-      ? JoinedParts
+    ? EncodedPages
+    : Task extends DigestTask
+      ? Digest
       : Task extends DecodeTask
         ? DecodedFrame[]
         : undefined;
@@ -86,22 +85,22 @@ async function doCompare(task: CompareTask) {
 function doTask(task: Exclude<PageTask, CompareTask>, { scanning, digester, codecs, checksum }: Parts) {
   if (task.kind === 'scan') return { result: scanChunks(task, scanning), transfer: [] };
   if (task.kind === 'encode') {
-    const result = encodePages(task, codecs, checksum);
-    return { result, transfer: result.map(({ bytes }) => bytes.buffer) };
+    return { result: encodePages(task, codecs, checksum), transfer: ownOf(task.at) };
   }
-  if (task.kind === 'join') {
-    const result = joinParts(task, digester);
-    return { result, transfer: [result.bytes.buffer] };
-  }
+  if (task.kind === 'digest') return { result: digester.digest(task.bytes), transfer: [] };
   if (task.kind === 'decode') {
     const result = decodeFrames(task, codecs, digester);
     return { result, transfer: result.map(({ bytes }) => bytes.buffer) };
   }
   const result = inspectPages(task, digester);
   const { at, past, digests } = result;
-  const own = at.kind === 'own' ? [at.bytes.buffer] : [];
   const before = past === undefined ? [] : [past.bytes.buffer];
-  return { result, transfer: [...own, ...before, digests.buffer] };
+  return { result, transfer: [...ownOf(at), ...before, digests.buffer] };
+}
+
+/** What goes back. */
+function ownOf(at: PagesAtHand): ArrayBuffer[] {
+  return at.kind === 'own' ? [at.bytes.buffer] : [];
 }
 
 function told(error: unknown) {

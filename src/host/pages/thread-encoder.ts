@@ -3,15 +3,19 @@
 import type { OwnedBytes } from '../../base/bytes.ts';
 import type {
   DecodedFrame,
+  EncodedPages,
   FramePlace,
   InspectedPages,
+  PackMemory,
+  PackPlace,
   PageEncoder,
-  PageFrame,
   PagesAtHand,
   PagesBefore,
 } from '../../engine/page-encoder.ts';
+import type { Digest } from '../../format/digest.ts';
 import type { Effort } from '../../format/frame-codecs.ts';
-import { type JoinedParts, THREAD_CODECS, THREAD_EFFORT } from './encode-pages.ts';
+import { THREAD_CODECS, THREAD_EFFORT } from './encode-pages.ts';
+import { PackMemories } from './pack-memories.ts';
 import { pageThreads, type ThreadPool } from './thread-pool.ts';
 
 /** Batches a thread: one that it works on, and one that waits so that it need not. */
@@ -29,6 +33,7 @@ export class ThreadEncoder implements PageEncoder {
   readonly lanes: number;
   readonly fewestPages: number;
   readonly #threads: ThreadPool;
+  readonly #memories = new PackMemories();
 
   constructor({ threads = pageThreads(), fewestPages = FEWEST_PAGES }: ThreadEncoderOptions = {}) {
     this.fewestPages = fewestPages;
@@ -47,13 +52,26 @@ export class ThreadEncoder implements PageEncoder {
     return this.#threads.run({ kind: 'inspect', at, pageBytes, past }, [...buffersOf(at), past.bytes.buffer]);
   }
 
-  encode(at: PagesAtHand, pageBytes: number, pages: Uint32Array): Promise<readonly PageFrame[]> {
-    return this.#threads.run({ kind: 'encode', at, pageBytes, pages }, buffersOf(at));
+  takeMemory(): PackMemory {
+    return this.#memories.take();
   }
 
-  join(parts: readonly OwnedBytes[], ours: number): Promise<JoinedParts> {
-    const buffers = new Set(parts.slice(0, ours).map(({ buffer }) => buffer));
-    return this.#threads.run({ kind: 'join', parts }, [...buffers]);
+  giveBack(memory: PackMemory): void {
+    this.#memories.giveBack(memory);
+  }
+
+  encode(
+    at: PagesAtHand,
+    pageBytes: number,
+    pages: Uint32Array,
+    _effort: Effort,
+    into: PackPlace,
+  ): Promise<EncodedPages> {
+    return this.#threads.run({ kind: 'encode', at, pageBytes, pages, into }, buffersOf(at));
+  }
+
+  digest(memory: PackMemory, lengthBytes: number): Promise<Digest> {
+    return this.#threads.run({ kind: 'digest', bytes: memory.subarray(0, lengthBytes) });
   }
 
   decodes(codec: number): boolean {

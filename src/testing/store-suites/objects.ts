@@ -46,6 +46,18 @@ export function objectsSuite({ test, expect, expectHeld, random }: StoreSuite): 
     await expectHeld(store, 'packs/large', bytes.subarray(1));
   });
 
+  test('takes bytes of memory that threads share', async ({ store, reopen }) => {
+    // A page that is not isolated has no such memory.
+    if (typeof SharedArrayBuffer === 'undefined') return;
+    const shared = new Uint8Array(new SharedArrayBuffer(3000));
+    shared.set(random.bytes(3000));
+    const content = Uint8Array.from(shared.subarray(500, 1500));
+    await store.put('packs/one', shared.subarray(500, 1500));
+    shared.fill(0xee);
+    await expectHeld(store, 'packs/one', content);
+    await expectHeld(await reopen(), 'packs/one', content);
+  });
+
   test('keeps nothing by reference', async ({ store }) => {
     const bytes = random.bytes(3000);
     const view = bytes.subarray(500, 1500);
