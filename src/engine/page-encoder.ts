@@ -5,12 +5,19 @@ import type { OwnedBytes } from '../base/bytes.ts';
 import type { Digest } from '../format/digest.ts';
 import type { Effort } from '../format/frame-codecs.ts';
 import type { FrameEntry } from '../format/pack-entry.ts';
-import type { SharedPages } from '../tracking/tracker.ts';
+import type { PageFile, SharedPages } from '../tracking/tracker.ts';
 
 /** Pages to be looked at: their bytes, one after another, or places in memory that other threads see. */
 export type PagesAtHand =
   | { readonly kind: 'own'; readonly bytes: OwnedBytes }
   | { readonly kind: 'shared'; readonly places: SharedPages; readonly pages: Uint32Array };
+
+/** Pages to be read first, each as the file has it then: at most a MiB. */
+export interface PagesInFile {
+  readonly kind: 'file';
+  readonly file: PageFile;
+  readonly pages: Uint32Array;
+}
 
 /** What some of the pages held before: page `i` of `bytes` is what page `of[i]` of theirs held. `of` ascends. */
 export interface PagesBefore {
@@ -19,7 +26,7 @@ export interface PagesBefore {
 }
 
 export interface InspectedPages {
-  /** The pages, given back. */
+  /** The pages, given back, or where they were read to. */
   readonly at: PagesAtHand;
   /** 32 bytes a page. */
   readonly digests: OwnedBytes;
@@ -69,8 +76,13 @@ export interface PageEncoder {
   readonly fewestPages: number;
   /** Whether it has the codecs that an effort tries. */
   takes(effort: Effort): boolean;
-  /** As `Digester.inspectPages`. Takes bytes of ours away until it has answered. Throws `worker-lost`. */
-  inspect(at: PagesAtHand, pageBytes: number, past?: PagesBefore): Promise<InspectedPages>;
+  /**
+   * As `Digester.inspectPages`. Takes bytes of ours away until it has answered. Throws `worker-lost`, and of a file `guest-failed` and
+   * `memory-exhausted`.
+   */
+  inspect(at: PagesAtHand | PagesInFile, pageBytes: number, past?: PagesBefore): Promise<InspectedPages>;
+  /** Takes back memory that pages of a file were read to, which nobody reads any more; of other pages there is none. */
+  release(at: PagesAtHand): void;
   /** Memory for a pack, with anything in it. Throws `memory-exhausted`. */
   takeMemory(): PackMemory;
   /** Takes back memory that nobody will read or write. What is not given back goes when nobody has it any more. */

@@ -16,6 +16,7 @@ import {
   type PageEncoder,
   type PagesAtHand,
   type PagesBefore,
+  type PagesInFile,
   pageAt,
 } from './page-encoder.ts';
 import type { TableReader } from './table-reader.ts';
@@ -53,7 +54,7 @@ export class PageLanes {
    * Takes a batch and its pages, bytes of its own or shared ones; waits while there are as many as are worth having. What pages held
    * before must be what the batch's table names.
    */
-  async add(batch: LaneBatch, at: PagesAtHand, past?: PagesBefore): Promise<void> {
+  async add(batch: LaneBatch, at: PagesAtHand | PagesInFile, past?: PagesBefore): Promise<void> {
     const inspected = this.#parts.encoder.inspect(at, batch.before.pageBytes, past);
     // Whoever waits for it hears of its failure; nobody may, where another one failed before.
     inspected.catch(() => {});
@@ -108,7 +109,7 @@ export class PageLanes {
     for (const index of kept.slice(inFrames)) {
       await sink.addWanted({ digest: digestAt(index), kind: 'page', bytes: bytesAt(index) });
     }
-    if (inFrames === 0) return;
+    if (inFrames === 0) return encoder.release(at);
     const chosen = Uint32Array.from(kept.slice(0, inFrames));
     const ofChosen = new Uint8Array(chosen.length * DIGEST_BYTES);
     let place = 0;
@@ -116,7 +117,7 @@ export class PageLanes {
       for (let byte = 0; byte < DIGEST_BYTES; byte++)
         ofChosen[place++] = digests[index * DIGEST_BYTES + byte]!;
     }
-    const encoding = sink.addEncoded(at, pageBytes, chosen, ofChosen);
+    const encoding = sink.addEncoded(at, pageBytes, chosen, ofChosen).then(() => encoder.release(at));
     // Its failure is told by whoever awaits it: the next batch that finds as many under way, or the end.
     encoding.then(() => this.#encoding.delete(encoding)).catch(() => {});
     this.#encoding.add(encoding);

@@ -67,6 +67,12 @@ export class SavePass {
         this.#told(pages.length);
         continue;
       }
+      const file = lanes === undefined ? undefined : tracker.fileAhead?.(region.id);
+      if (lanes !== undefined && file !== undefined) {
+        await lanes.add({ before, pages }, { kind: 'file', file, pages });
+        this.#told(pages.length);
+        continue;
+      }
       const { bytes, previous, previousOf, pauseMs } = await tracker.readPages(region.id, pages);
       if (lanes !== undefined && (isOfBase || previousOf.length === 0))
         await lanes.add({ before, pages }, { kind: 'own', bytes }, { bytes: previous, of: previousOf });

@@ -15,9 +15,9 @@ export class AheadPages {
     this.#stored[region]!.add(page);
   }
 
-  /** A new set a region: what was planned and not stored. */
-  left(): PageSet[] {
-    return this.#planned.map((planned, region) => {
+  /** A new set a region: what was planned and not stored, or that of others. */
+  left(of: readonly PageSet[] = this.#planned): PageSet[] {
+    return of.map((planned, region) => {
       const pages = planned.clone();
       pages.deleteAll(this.#stored[region]!);
       return pages;

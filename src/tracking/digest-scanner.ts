@@ -3,7 +3,7 @@
 
 import type { OwnedBytes } from '../base/bytes.ts';
 import type { PageSet } from '../memory/page-set.ts';
-import type { TrackerDescription } from './tracker.ts';
+import type { PageFile, TrackerDescription } from './tracker.ts';
 
 /** Pages, and the digests of them, 32 bytes each. */
 export interface DigestedPages {
@@ -30,6 +30,12 @@ export interface DigestScanner {
    * that do. The guest may run.
    */
   soundOut(changed: readonly PageSet[]): Promise<number>;
+
+  /** Adds to `found` the pages that hold something, of a guest that may run. What is known of them stays as it is. */
+  findNonZero(found: readonly PageSet[]): Promise<void>;
+
+  /** Where threads read a region of a guest that may run; undefined where that is no file. */
+  fileOf(region: number): PageFile | undefined;
 
   /** The copy of a page; undefined when there is none. Valid until the next scan. */
   kept(region: number, page: number): Uint8Array | undefined;

@@ -41,6 +41,7 @@ import type {
   CaptureOptions,
   CheckpointReport,
   GatheredPages,
+  PageFile,
   PeekedBytes,
   PeekOptions,
   ResetReport,
@@ -121,7 +122,7 @@ export class DigestTracker implements Tracker {
     if (!isWorthIt && !live) return null;
     const look = async (): Promise<CapturedInstant | null> => {
       try {
-        return isWorthIt ? await this.#lookAhead(full) : await this.#nextStreamed(full);
+        return isWorthIt ? await this.#lookAhead(full, live) : await this.#nextStreamed(full);
       } catch (error) {
         await this.#endAhead();
         throw error;
@@ -155,7 +156,7 @@ export class DigestTracker implements Tracker {
           for (const [region, pages] of changed.entries()) this.#pending[region]!.addAll(pages);
         }
         const devices = await this.#guest.saveDevices();
-        const captured = ahead === null ? this.#different(full) : ahead.left();
+        const captured = ahead?.left(this.#different(full)) ?? this.#different(full);
         if (ahead !== null) for (const [region, pages] of captured.entries()) pages.addAll(changed[region]!);
         this.#left.note(captured);
         this.#isHeld = hold;
@@ -193,8 +194,18 @@ export class DigestTracker implements Tracker {
       if (kept !== undefined) bytes.set(kept, index * pageBytes);
       else if (!this.#scanner.isZero(region, page)) wanted.add(index);
     }
-    if (wanted.size > 0) await this.#readLeft(region, pages, wanted, bytes);
+    if (wanted.size > 0) {
+      // Without a copy, and the guest ran on: what the page held at that instant is gone.
+      assert(this.#rest.isOn, 'pages that were not captured are read of a guest that is held');
+      await this.#readRuns(region, { pages, wanted }, bytes);
+      for (const index of wanted) this.#left.drop(region, pages[index]!);
+      if (this.#left.isEmpty && !this.#isHeld) await this.#rest.end();
+    }
     return { ...withoutPast(bytes), pauseMs: this.#rest.ms };
+  }
+
+  fileAhead(region: number): PageFile | undefined {
+    return this.#phase.is('ahead') && !this.#live.hasPart ? this.#scanner.fileOf(region) : undefined;
   }
 
   async commit(): Promise<void> {
@@ -312,9 +323,12 @@ export class DigestTracker implements Tracker {
   }
 
   /** What the running guest holds in pages that differ. */
-  async #lookAhead(full: boolean): Promise<CapturedInstant> {
-    await this.#scanner.scan(this.#pending);
-    const planned = this.#different(full);
+  async #lookAhead(full: boolean, live: boolean): Promise<CapturedInstant> {
+    // Digests are made of what is stored, and of all in the pause, unless marks shorten that: more of them would be in vain.
+    const isEnough = full && !live && this.#scanner.tier?.tier !== 'marks';
+    const nonZero = emptySets(this.#guest.regions);
+    await (isEnough ? this.#scanner.findNonZero(nonZero) : this.#scanner.scan(this.#pending));
+    const planned = isEnough ? nonZero : this.#different(full);
     this.#ahead = new AheadPages(planned);
     return { ...instantOf(planned), devices: [], pauseMs: 0, epoch: this.#epoch };
   }
@@ -350,20 +364,6 @@ export class DigestTracker implements Tracker {
       }
       return pages;
     });
-  }
-
-  /** Reads pages out of the guest at rest, which goes on once the last of them has been read. */
-  async #readLeft(
-    region: number,
-    pages: Uint32Array,
-    wanted: ReadonlySet<number>,
-    into: OwnedBytes,
-  ): Promise<void> {
-    // Without a copy, and the guest ran on: what the page held at that instant is gone.
-    assert(this.#rest.isOn, 'pages that were not captured are read of a guest that is held');
-    await this.#readRuns(region, { pages, wanted }, into);
-    for (const index of wanted) this.#left.drop(region, pages[index]!);
-    if (this.#left.isEmpty && !this.#isHeld) await this.#rest.end();
   }
 
   /** Of a guest that runs, a page is what was read of it. */

@@ -13,7 +13,7 @@ import type { DigestedPages, DigestScanner } from './digest-scanner.ts';
 import { MarkAudit } from './mark-audit.ts';
 import { emptySets } from './region-sets.ts';
 import { SuspectPages } from './suspect-pages.ts';
-import type { TrackerDescription } from './tracker.ts';
+import type { PageFile, TrackerDescription } from './tracker.ts';
 
 export class MarkedScanner implements DigestScanner {
   readonly #guest: Guest;
@@ -75,6 +75,14 @@ export class MarkedScanner implements DigestScanner {
   /** Marks are not taken for it: what they tell, and why where they do not, is for the scan. */
   soundOut(changed: readonly PageSet[]): Promise<number> {
     return this.#scanner.soundOut(changed);
+  }
+
+  findNonZero(found: readonly PageSet[]): Promise<void> {
+    return this.#scanner.findNonZero(found);
+  }
+
+  fileOf(region: number): PageFile | undefined {
+    return this.#scanner.fileOf(region);
   }
 
   kept(region: number, page: number): Uint8Array | undefined {

@@ -165,6 +165,12 @@ export interface SharedPages {
   readonly atBytes: number;
 }
 
+/** A file that other threads read, whose bytes may change meanwhile: page `p` of a region lies from byte `atBytes + p * pageBytes` on. */
+export interface PageFile {
+  readonly path: string;
+  readonly atBytes: number;
+}
+
 export interface Tracker {
   /** Its guest's doorbell; nobody serves at first. */
   readonly doorbell: TrackerDoorbell;
@@ -199,6 +205,9 @@ export interface Tracker {
    * them, and where `readPages` has more to say of them than their bytes there.
    */
   sharedPages?(region: number, pages: Uint32Array): SharedPages | undefined;
+
+  /** Where pages that `captureAhead` told can be read in place of `readPages`; undefined of an instant, and where there is no such file. */
+  fileAhead?(region: number): PageFile | undefined;
 
   /** The captured instant is safe: later captures are told from it. */
   commit(): Promise<void>;

@@ -26,6 +26,12 @@ class ByteScanner implements DigestScanner {
     this.#parts = parts;
   }
 
+  async findNonZero(): Promise<void> {
+    throw new Error('nobody asks here');
+  }
+
+  fileOf(): undefined {}
+
   async scan(
     changed: readonly PageSet[],
     keep?: readonly PageSet[],

@@ -1,6 +1,7 @@
 // A thread's part of saves and restores: pages digested, pages encoded as full frames where their pack is, packs digested, and frames
 // decoded and digested, by the codecs of the `fast` effort.
 
+import { closeSync } from 'node:fs';
 import type { OwnedBytes } from '../../base/bytes.ts';
 import { LIMITS } from '../../base/limits.ts';
 import type { Codecs } from '../../codec/codec.ts';
@@ -17,12 +18,15 @@ import {
   type PackPlace,
   type PagesAtHand,
   type PagesBefore,
+  type PagesInFile,
   pageAt,
 } from '../../engine/page-encoder.ts';
 import type { Effort } from '../../format/frame-codecs.ts';
 import type { FrameEntry } from '../../format/pack-entry.ts';
 import { decodeChecked } from '../../format/pack-reader.ts';
 import type { Checksum } from './checksum.ts';
+import { openRam, readFully } from './read-ram.ts';
+import type { SharedBytes } from './shared-memories.ts';
 
 /** zstd is not among them: it would be in the text of every thread, and is for saves that need not be fast. */
 export const THREAD_EFFORT = 'fast' satisfies Effort;
@@ -32,6 +36,15 @@ export interface InspectTask {
   readonly at: PagesAtHand;
   readonly pageBytes: number;
   readonly past?: PagesBefore;
+}
+
+/** Pages to be read and then inspected. */
+export interface ReadTask {
+  readonly kind: 'read';
+  readonly at: PagesInFile;
+  readonly pageBytes: number;
+  /** They are read to where this begins, one after another. */
+  readonly into: SharedBytes;
 }
 
 export interface EncodeTask {
@@ -67,6 +80,26 @@ export function loadThreadCodecs(): Promise<Codecs> {
       [SPARSE_LZ4_ID, loadSparseLz4],
     ]),
   );
+}
+
+/** Throws `guest-failed` when the file cannot be read or became shorter. */
+export function readPages({ at, pageBytes, into }: ReadTask, digester: Digester): InspectedPages {
+  const { file, pages } = at;
+  const ram = openRam(file.path);
+  try {
+    for (let index = 0; index < pages.length; ) {
+      let end = index + 1;
+      while (pages[end] === pages[index]! + end - index) end++;
+      const run = into.subarray(index * pageBytes, end * pageBytes);
+      readFully(ram, file.path, run, file.atBytes + pages[index]! * pageBytes);
+      index = end;
+    }
+  } finally {
+    closeSync(ram);
+  }
+  const found = digester.inspectPages(into.subarray(0, pages.length * pageBytes), pageBytes);
+  const places = { buffer: into.buffer, atBytes: into.byteOffset };
+  return { at: { kind: 'shared', places, pages: Uint32Array.from(pages.keys()) }, ...found };
 }
 
 export function inspectPages({ at, pageBytes, past }: InspectTask, digester: Digester): InspectedPages {

@@ -18,14 +18,16 @@ import {
   type InspectTask,
   inspectPages,
   loadThreadCodecs,
+  type ReadTask,
+  readPages,
 } from './encode-pages.ts';
 import { openScanWorkArea, type ScanTask, type ScanWorkArea, scanChunks } from './scan-chunks.ts';
 
 /** What a thread can be asked for. */
-export type PageTask = ScanTask | CompareTask | InspectTask | EncodeTask | DigestTask | DecodeTask;
+export type PageTask = ScanTask | CompareTask | InspectTask | ReadTask | EncodeTask | DigestTask | DecodeTask;
 
 /** What it answers with. */
-export type PageResult<Task extends PageTask> = Task extends InspectTask
+export type PageResult<Task extends PageTask> = Task extends InspectTask | ReadTask
   ? InspectedPages
   : Task extends EncodeTask
     ? EncodedPages
@@ -83,6 +85,10 @@ async function doCompare(task: CompareTask) {
 }
 
 function doTask(task: Exclude<PageTask, CompareTask>, { scanning, digester, codecs, checksum }: Parts) {
+  if (task.kind === 'read') {
+    const result = readPages(task, digester);
+    return { result, transfer: [result.digests.buffer] };
+  }
   if (task.kind === 'scan') return { result: scanChunks(task, scanning), transfer: [] };
   if (task.kind === 'encode') {
     return { result: encodePages(task, codecs, checksum), transfer: ownOf(task.at) };

@@ -7,10 +7,12 @@ import type { PagesAtHand } from '../../engine/page-encoder.ts';
 import { PageSet } from '../../memory/page-set.ts';
 import { pageCountOf, type Region } from '../../memory/region.ts';
 import type { DigestedPages, DigestScanner } from '../../tracking/digest-scanner.ts';
+import type { PageFile } from '../../tracking/tracker.ts';
 import {
   CHUNK_PAGES,
   CURSOR,
   DIGEST_BYTES,
+  IS_FOR_ZEROS,
   IS_PARTIAL,
   KEPT,
   openScanMemory,
@@ -59,6 +61,7 @@ export class RamScanner implements DigestScanner {
     const memory = this.#memory;
     memory.changed.fill(0);
     memory.wanted.fill(0);
+    Atomics.store(memory.control, IS_FOR_ZEROS, 0);
     Atomics.store(memory.control, CURSOR, 0);
     // Without room, no copy is made.
     Atomics.store(memory.control, KEPT, keep === undefined ? memory.keptPages.length : 0);
@@ -75,6 +78,20 @@ export class RamScanner implements DigestScanner {
     if (keep === undefined) return;
     const count = Math.min(Atomics.load(memory.control, KEPT), memory.keptPages.length);
     for (let place = 0; place < count; place++) this.#places.set(memory.keptPages[place]!, place);
+  }
+
+  async findNonZero(found: readonly PageSet[]): Promise<void> {
+    const memory = this.#memory;
+    memory.changed.fill(0);
+    Atomics.store(memory.control, CURSOR, 0);
+    Atomics.store(memory.control, IS_PARTIAL, 0);
+    Atomics.store(memory.control, IS_FOR_ZEROS, 1);
+    await this.#threads.runOnAll({ kind: 'scan', path: this.#path, memory });
+    for (const [region, pages] of found.entries()) this.#copyBits(region, pages, memory.changed, 'out');
+  }
+
+  fileOf(region: number): PageFile {
+    return { path: this.#path, atBytes: this.#firstPages[region]! * PAGE_BYTES };
   }
 
   async soundOut(changed: readonly PageSet[]): Promise<number> {

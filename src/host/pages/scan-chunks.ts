@@ -9,6 +9,7 @@ import {
   CHUNK_PAGES,
   CURSOR,
   DIGEST_BYTES,
+  IS_FOR_ZEROS,
   IS_PARTIAL,
   KEPT,
   PAGE_BYTES,
@@ -56,7 +57,8 @@ export function scanChunks({ path, memory }: ScanTask, work: ScanWorkArea): void
       if (count === 0) continue;
       const bytes = work.kernels.arena.bytes(work.pages, count * PAGE_BYTES);
       readFully(file, path, bytes, first * PAGE_BYTES);
-      compareChunk(memory, work, first, count, bytes);
+      if (Atomics.load(memory.control, IS_FOR_ZEROS) === 1) findNonZero(memory, work, first, count);
+      else compareChunk(memory, work, first, count, bytes);
     }
   } finally {
     closeSync(file);
@@ -76,6 +78,20 @@ function partOf(memory: ScanMemory, chunk: number): { readonly first: number; re
   while (first < end && !isAsked(first)) first++;
   while (first < end && !isAsked(end - 1)) end--;
   return { first, count: end - first };
+}
+
+function findNonZero(
+  memory: ScanMemory,
+  { kernels, pages, bits }: ScanWorkArea,
+  first: number,
+  count: number,
+): void {
+  if (kernels.zeroPages(pages, PAGE_BYTES, count, bits) === count) return;
+  const zeros = kernels.arena.bytes(bits, CHUNK_PAGES / 8);
+  for (let index = 0; index < count; index++) {
+    const page = first + index;
+    if (((zeros[index >> 3]! >> (index & 7)) & 1) === 0) memory.changed[page >>> 5]! |= 1 << (page & 31);
+  }
 }
 
 function compareChunk(

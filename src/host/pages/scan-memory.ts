@@ -26,7 +26,9 @@ export const CURSOR = 0;
 export const KEPT = 1;
 /** 1 where `only` counts. */
 export const IS_PARTIAL = 2;
-const CONTROL_WORDS = 3;
+/** 1 where `changed` is to say which pages hold something, and no more is asked. */
+export const IS_FOR_ZEROS = 3;
+const CONTROL_WORDS = 4;
 
 /** The shared arrays; they are sent to threads as they are. */
 export interface ScanMemory {

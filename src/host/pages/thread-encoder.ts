@@ -1,6 +1,8 @@
 // The engine's PageEncoder over the threads of this process.
 
+import { assert } from '../../base/assert.ts';
 import type { OwnedBytes } from '../../base/bytes.ts';
+import { LIMITS, MIB } from '../../base/limits.ts';
 import type {
   DecodedFrame,
   EncodedPages,
@@ -11,12 +13,20 @@ import type {
   PageEncoder,
   PagesAtHand,
   PagesBefore,
+  PagesInFile,
 } from '../../engine/page-encoder.ts';
 import type { Digest } from '../../format/digest.ts';
 import type { Effort } from '../../format/frame-codecs.ts';
 import { THREAD_CODECS, THREAD_EFFORT } from './encode-pages.ts';
-import { PackMemories } from './pack-memories.ts';
+import { type SharedBytes, SharedMemories } from './shared-memories.ts';
 import { pageThreads, type ThreadPool } from './thread-pool.ts';
+
+/** What a save on two cores uses. */
+const MOST_IDLE_PACKS = 8;
+const MOST_IDLE_BATCHES = 16;
+
+/** Pages of a file that are read at a time, at most. */
+const BATCH_BYTES = MIB;
 
 /** Batches a thread: one that it works on, and one that waits so that it need not. */
 const LANES_PER_THREAD = 2;
@@ -33,7 +43,10 @@ export class ThreadEncoder implements PageEncoder {
   readonly lanes: number;
   readonly fewestPages: number;
   readonly #threads: ThreadPool;
-  readonly #memories = new PackMemories();
+  readonly #packs = new SharedMemories(LIMITS.packBytes, MOST_IDLE_PACKS);
+  readonly #batches = new SharedMemories(BATCH_BYTES, MOST_IDLE_BATCHES);
+  /** Where pages of a file are, until they are released. */
+  readonly #lent = new WeakMap<SharedArrayBuffer, SharedBytes>();
 
   constructor({ threads = pageThreads(), fewestPages = FEWEST_PAGES }: ThreadEncoderOptions = {}) {
     this.fewestPages = fewestPages;
@@ -45,19 +58,32 @@ export class ThreadEncoder implements PageEncoder {
     return effort === THREAD_EFFORT;
   }
 
-  inspect(at: PagesAtHand, pageBytes: number, past?: PagesBefore): Promise<InspectedPages> {
+  async inspect(
+    at: PagesAtHand | PagesInFile,
+    pageBytes: number,
+    past?: PagesBefore,
+  ): Promise<InspectedPages> {
+    if (at.kind === 'file') return this.#read(at, pageBytes);
     if (past === undefined || past.of.length === 0) {
       return this.#threads.run({ kind: 'inspect', at, pageBytes }, buffersOf(at));
     }
     return this.#threads.run({ kind: 'inspect', at, pageBytes, past }, [...buffersOf(at), past.bytes.buffer]);
   }
 
+  release(at: PagesAtHand): void {
+    const memory = at.kind === 'shared' ? this.#lent.get(at.places.buffer) : undefined;
+    if (memory === undefined) return;
+    this.#lent.delete(memory.buffer);
+    this.#batches.giveBack(memory);
+  }
+
   takeMemory(): PackMemory {
-    return this.#memories.take();
+    return this.#packs.take();
   }
 
   giveBack(memory: PackMemory): void {
-    this.#memories.giveBack(memory);
+    // Safe: it was taken here.
+    this.#packs.giveBack(memory as SharedBytes);
   }
 
   encode(
@@ -80,6 +106,16 @@ export class ThreadEncoder implements PageEncoder {
 
   decode(bytes: OwnedBytes, frames: readonly FramePlace[]): Promise<readonly DecodedFrame[]> {
     return this.#threads.run({ kind: 'decode', bytes, frames });
+  }
+
+  async #read(at: PagesInFile, pageBytes: number): Promise<InspectedPages> {
+    assert(at.pages.length * pageBytes <= BATCH_BYTES, 'a batch has its room');
+    const into = this.#batches.take();
+    const read = await this.#threads.run({ kind: 'read', at, pageBytes, into });
+    this.#lent.set(into.buffer, into);
+    // What came back is another view on the same memory.
+    const places = { buffer: into.buffer, atBytes: 0 };
+    return { ...read, at: { kind: 'shared', places, pages: Uint32Array.from(at.pages.keys()) } };
   }
 }
 
