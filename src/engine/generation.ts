@@ -12,7 +12,8 @@
 import { equalBytes, fromHex, type OwnedBytes, toHex } from '../base/bytes.ts';
 import { VitrineError } from '../base/error.ts';
 import type { Store } from '../store/store.ts';
-import { INDEX_PREFIX, PACK_PREFIX } from './objects.ts';
+import { PACK_PREFIX } from './frame-reader.ts';
+import { INDEX_PREFIX } from './objects.ts';
 
 const GENERATION_REF = 'refs/generation';
 const COUNT_BYTES = 4;

@@ -10,63 +10,45 @@ import { type OwnedBytes, toHex } from '../base/bytes.ts';
 import { isVitrineError, VitrineError } from '../base/error.ts';
 import { LIMITS, MIB } from '../base/limits.ts';
 import type { Codecs } from '../codec/codec.ts';
-import { compareDigests, DIGEST_BYTES, type Digest, digestKey } from '../format/digest.ts';
-import { ObjectIndex } from '../format/object-index.ts';
+import { compareDigests, DIGEST_BYTES, type Digest, digestKey, isZeroDigest } from '../format/digest.ts';
+import { ObjectIndex, type ObjectPlace } from '../format/object-index.ts';
 import {
   fillContent,
   type ObjectEntry,
   objectPayload,
+  type PayloadPlace,
   type PlainEntry,
   xorContent,
 } from '../format/pack-entry.ts';
 import { decodeIndex, type PackIndex } from '../format/pack-index.ts';
-import { decodeFrame, frameRange, readPackIndex } from '../format/pack-reader.ts';
+import { readPackIndex } from '../format/pack-reader.ts';
 import { isPageBytes } from '../memory/region.ts';
 import type { Store } from '../store/store.ts';
 import { ByteCache } from './byte-cache.ts';
 import type { Digester } from './digester.ts';
-import type { DecodedFrame, FramePlace, PageEncoder } from './page-encoder.ts';
+import { FrameReader, type Frames, PACK_PREFIX, WantedFrames } from './frame-reader.ts';
+import type { DecodedFrame, PageEncoder } from './page-encoder.ts';
 
-export const PACK_PREFIX = 'packs/';
 export const INDEX_PREFIX = 'indexes/';
 
-/** Decoded frames kept: those of a peek, a restore's neighbours, the nodes of a table. */
-const FRAME_CACHE_BYTES = 16 * MIB;
 /** Objects kept in full: nodes mostly, read at each save. */
 const OBJECT_CACHE_BYTES = 8 * MIB;
-/** Neighbouring frames read in one range. */
-const MAX_READ_BYTES = 2 * MIB;
-/** Frames: half a MiB. With fewer, threads take longer to hear of them than they save. */
-const WORTH_THREADS = 8;
-
 interface Location {
   readonly pack: string;
   readonly index: PackIndex;
   readonly entry: ObjectEntry;
 }
 
-/** Frames that were decoded, of each pack. */
-type Frames = Map<PackIndex, Map<number, DecodedFrame>>;
-
-/** Frames of a pack that are to be read, and the length of what each holds where that is a page's. */
-interface MissingFrames {
-  readonly pack: string;
-  readonly pageBytes: Map<number, number>;
-}
-
 export class Objects {
   readonly #store: Store;
-  readonly #codecs: Codecs;
   readonly #digester: Digester;
-  readonly #encoder: PageEncoder | undefined;
   readonly #index = new ObjectIndex();
-  readonly #frames = new ByteCache(FRAME_CACHE_BYTES);
+  readonly #frames: FrameReader;
   readonly #plain = new ByteCache(OBJECT_CACHE_BYTES);
 
   private constructor(store: Store, codecs: Codecs, digester: Digester, encoder?: PageEncoder) {
-    this.#encoder = encoder;
+    this.#frames = new FrameReader(store, codecs, encoder);
     this.#store = store;
-    this.#codecs = codecs;
     this.#digester = digester;
   }
 
@@ -179,6 +161,66 @@ export class Objects {
     }
   }
 
+  /**
+   * The contents of pages whose digests lie one after another, proven as by `readMany`, which would take three times as long for many;
+   * undefined for zeros.
+   */
+  async readPages(digests: Uint8Array): Promise<(Uint8Array | undefined)[]> {
+    const contents: (Uint8Array | undefined)[] = new Array(digests.length / DIGEST_BYTES).fill(undefined);
+    const places = new Map<number, ObjectPlace>();
+    const others: number[] = [];
+    const wanted = new WantedFrames();
+    for (let page = 0; page < contents.length; page++) {
+      if (isZeroDigest(digests, page * DIGEST_BYTES)) continue;
+      const place = this.#index.find(digests, page * DIGEST_BYTES);
+      if (place === undefined || place.index.transformAt(place.entry) !== 'plain') others.push(page);
+      else {
+        const { pack, index, entry } = place;
+        const lengthBytes = index.lengthAt(entry);
+        wanted.add(pack, index, index.frameAt(entry), isPageBytes(lengthBytes) ? lengthBytes : 0);
+        places.set(page, place);
+      }
+    }
+    const frames = await this.#framesIfThere(wanted);
+    const toDigest: number[] = [];
+    if (frames === undefined) others.push(...places.keys());
+    else {
+      for (const [page, { index, entry }] of places) {
+        const frame = frames.get(index)!.get(index.frameAt(entry))!;
+        const place = {
+          ...{ frame: index.frameAt(entry), offsetBytes: index.offsetAt(entry) },
+          lengthBytes: index.lengthAt(entry),
+        };
+        const digest = digests.subarray(page * DIGEST_BYTES, (page + 1) * DIGEST_BYTES);
+        contents[page] = asDamage(digest, () => objectPayload(frame.bytes, place));
+        const offset = digestOffset(frame, place);
+        if (offset === undefined) toDigest.push(page);
+        else if (compareDigests(frame.digests!, digest, offset) !== 0)
+          throw damaged(digest, 'digest differs');
+      }
+    }
+    const proofs = this.#digester.digestAll(toDigest.map((page) => contents[page]!));
+    for (const [number, page] of toDigest.entries()) {
+      if (compareDigests(proofs, digests, number * DIGEST_BYTES, page * DIGEST_BYTES) !== 0)
+        throw damaged(digests.subarray(page * DIGEST_BYTES, (page + 1) * DIGEST_BYTES), 'digest differs');
+    }
+    const named = others.map(
+      (page) => digests.slice(page * DIGEST_BYTES, (page + 1) * DIGEST_BYTES) as Digest,
+    );
+    for (const [number, bytes] of (await this.readMany(named)).entries()) contents[others[number]!] = bytes;
+    return contents;
+  }
+
+  /** Undefined where a pack is gone: another engine may have collected it, and `readMany` looks for where its objects are now. */
+  async #framesIfThere(wanted: WantedFrames): Promise<Frames | undefined> {
+    try {
+      return await this.#frames.read(wanted);
+    } catch (error) {
+      if (isVitrineError(error, 'object-missing')) return undefined;
+      throw error;
+    }
+  }
+
   async #readAll(digests: readonly Digest[]): Promise<OwnedBytes[]> {
     const found = new Map<string, OwnedBytes>();
     const keys = digests.map((digest) => digestKey(digest));
@@ -240,115 +282,16 @@ export class Objects {
     return { pack: place.pack, index: place.index, entry: place.index.entry(place.entry) };
   }
 
-  /** Decodes the frames of `locations`, neighbours of one pack read together. */
-  async #readFrames(locations: readonly Location[]): Promise<Frames> {
-    const frames: Frames = new Map();
-    const missing = new Map<PackIndex, MissingFrames>();
-    let last: Location | undefined;
-    for (const location of locations) {
-      const { pack, index, entry } = location;
+  /** Decodes the frames of `locations`. */
+  #readFrames(locations: readonly Location[]): Promise<Frames> {
+    const wanted = new WantedFrames();
+    for (const { pack, index, entry } of locations) {
       if (entry.transform === 'fill') continue;
-      // Pages that were saved together lie together.
-      const isSame =
-        last?.index === index && last.entry.transform !== 'fill' && last.entry.frame === entry.frame;
-      last = location;
-      if (isSame) continue;
-      const ofPack = frames.get(index) ?? new Map<number, DecodedFrame>();
-      frames.set(index, ofPack);
-      const toRead = missing.get(index) ?? { pack, pageBytes: new Map() };
-      if (ofPack.has(entry.frame) || toRead.pageBytes.has(entry.frame)) continue;
-      const cached = this.#frames.get(frameKey(pack, entry.frame));
-      if (cached !== undefined) ofPack.set(entry.frame, { bytes: cached });
-      else {
-        const isPage = entry.transform === 'plain' && isPageBytes(entry.lengthBytes);
-        toRead.pageBytes.set(entry.frame, isPage ? entry.lengthBytes : 0);
-        missing.set(index, toRead);
-      }
+      const isPage = entry.transform === 'plain' && isPageBytes(entry.lengthBytes);
+      wanted.add(pack, index, entry.frame, isPage ? entry.lengthBytes : 0);
     }
-    for (const [index, { pack, pageBytes }] of missing) {
-      const numbers = [...pageBytes.keys()].sort((a, b) => a - b);
-      await this.#codecs.prepare(numbers.map((frame) => index.frame(frame).codec));
-      for (const run of neighbours(index, numbers)) {
-        await this.#readRun(pack, index, run, pageBytes, frames.get(index)!);
-      }
-    }
-    return frames;
+    return this.#frames.read(wanted);
   }
-
-  async #readRun(
-    pack: string,
-    index: PackIndex,
-    run: readonly number[],
-    pageBytes: ReadonlyMap<number, number>,
-    frames: Map<number, DecodedFrame>,
-  ): Promise<void> {
-    const first = frameRange(index, run[0]!);
-    const last = frameRange(index, run.at(-1)!);
-    const lengthBytes = last.offsetBytes + last.lengthBytes - first.offsetBytes;
-    const bytes = await this.#store.get(`${PACK_PREFIX}${pack}`, {
-      offsetBytes: first.offsetBytes,
-      lengthBytes,
-    });
-    if (bytes === undefined) throw new VitrineError('object-missing', { pack });
-    const places = run.map((frame) => {
-      const { offsetBytes, lengthBytes } = frameRange(index, frame);
-      const at = { lengthBytes, offsetBytes: offsetBytes - first.offsetBytes };
-      return { ...index.frame(frame), ...at, pageBytes: pageBytes.get(frame)! };
-    });
-    const decoded = await this.#decodeElsewhere(bytes, places);
-    for (const [number, frame] of run.entries()) {
-      const { offsetBytes: at, lengthBytes: length } = places[number]!;
-      const plain = decoded?.[number] ?? {
-        bytes: this.#decode(pack, index, frame, bytes.subarray(at, at + length)),
-      };
-      frames.set(frame, plain);
-      this.#frames.set(frameKey(pack, frame), plain.bytes);
-    }
-  }
-
-  /** The frames' contents by other threads, where there are some and enough to do; undefined where this one has to. */
-  async #decodeElsewhere(
-    bytes: OwnedBytes,
-    places: readonly FramePlace[],
-  ): Promise<readonly DecodedFrame[] | undefined> {
-    const encoder = this.#encoder;
-    if (encoder === undefined || places.length < WORTH_THREADS) return undefined;
-    if (!places.every(({ codec }) => encoder.decodes(codec))) return undefined;
-    try {
-      return await encoder.decode(bytes, places);
-    } catch (error) {
-      // Which frame it is, decoding them one by one tells; and a thread that ended is no reason not to read.
-      if (isVitrineError(error)) return undefined;
-      throw error;
-    }
-  }
-
-  #decode(pack: string, index: PackIndex, frame: number, bytes: OwnedBytes): OwnedBytes {
-    try {
-      return decodeFrame(index, frame, bytes, this.#codecs);
-    } catch (cause) {
-      if (!isVitrineError(cause)) throw cause;
-      throw new VitrineError('object-damaged', { pack, frame }, { cause });
-    }
-  }
-}
-
-/** Runs of frames that lie one after another, none longer than one read. */
-function* neighbours(index: PackIndex, frames: readonly number[]): Generator<number[]> {
-  let run: number[] = [];
-  let start = 0;
-  let end = -1;
-  for (const frame of frames) {
-    const { offsetBytes, lengthBytes } = frameRange(index, frame);
-    if (run.length > 0 && (offsetBytes !== end || offsetBytes + lengthBytes - start > MAX_READ_BYTES)) {
-      yield run;
-      run = [];
-    }
-    if (run.length === 0) start = offsetBytes;
-    run.push(frame);
-    end = offsetBytes + lengthBytes;
-  }
-  if (run.length > 0) yield run;
 }
 
 function materialise(
@@ -358,17 +301,24 @@ function materialise(
 ): OwnedBytes {
   if (entry.transform === 'fill') return fillContent(entry);
   const { bytes } = frames.get(index)!.get(entry.frame)!;
-  try {
+  return asDamage(entry.digest, () => {
     const payload = objectPayload(bytes, entry);
     return entry.transform === 'plain' ? payload : xorContent(payload, found.get(digestKey(entry.base))!);
+  });
+}
+
+/** What `read` gives; what it refuses is damage of the object. */
+function asDamage(digest: Uint8Array, read: () => OwnedBytes): OwnedBytes {
+  try {
+    return read();
   } catch (cause) {
     if (!isVitrineError(cause)) throw cause;
-    throw new VitrineError('object-damaged', { object: toHex(entry.digest) }, { cause });
+    throw new VitrineError('object-damaged', { object: toHex(digest) }, { cause });
   }
 }
 
 /** Where the digest of an object's payload is among those of its frame; undefined where it is not. */
-function digestOffset({ bytes, digests }: DecodedFrame, entry: PlainEntry): number | undefined {
+function digestOffset({ bytes, digests }: DecodedFrame, entry: PayloadPlace): number | undefined {
   if (digests === undefined || bytes.length * DIGEST_BYTES !== digests.length * entry.lengthBytes)
     return undefined;
   return entry.offsetBytes % entry.lengthBytes === 0
@@ -376,10 +326,6 @@ function digestOffset({ bytes, digests }: DecodedFrame, entry: PlainEntry): numb
     : undefined;
 }
 
-function frameKey(pack: string, frame: number): string {
-  return `${pack}:${frame}`;
-}
-
-function damaged(digest: Digest, reason: string): VitrineError {
+function damaged(digest: Uint8Array, reason: string): VitrineError {
   return new VitrineError('object-damaged', { object: toHex(digest), reason });
 }

@@ -17,7 +17,8 @@ import { type AssembledPack, type FinishedPack, PackWriter } from '../format/pac
 import type { PlacedPack } from '../format/placed-pack.ts';
 import type { Store } from '../store/store.ts';
 import type { Digester } from './digester.ts';
-import { INDEX_PREFIX, type Objects, PACK_PREFIX } from './objects.ts';
+import { PACK_PREFIX } from './frame-reader.ts';
+import { INDEX_PREFIX, type Objects } from './objects.ts';
 import type { PackMemory, PageEncoder, PagesAtHand } from './page-encoder.ts';
 import { PlacedPacks } from './placed-packs.ts';
 

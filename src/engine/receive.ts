@@ -11,7 +11,8 @@ import { fillContent, objectPayload } from '../format/pack-entry.ts';
 import type { PackIndex } from '../format/pack-index.ts';
 import { decodeFrame, frameRange, readPackIndex } from '../format/pack-reader.ts';
 import type { EngineParts } from './engine-parts.ts';
-import { INDEX_PREFIX, PACK_PREFIX } from './objects.ts';
+import { PACK_PREFIX } from './frame-reader.ts';
+import { INDEX_PREFIX } from './objects.ts';
 import { infoOf, manifestKey, type SnapshotId, type SnapshotInfo, snapshotRef } from './snapshot.ts';
 import { MAX_OFFERED, type SnapshotReceiver, TRANSFER_BATCH } from './transfer.ts';
 

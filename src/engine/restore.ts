@@ -5,7 +5,6 @@
 import { MIB } from '../base/limits.ts';
 import { Pacing } from '../base/pacing.ts';
 import { throwIfAborted, type WorkOptions } from '../base/work.ts';
-import { type Digest, isZeroDigest } from '../format/digest.ts';
 import type { Table } from '../format/table.ts';
 import type { DeviceRecord } from '../guest/guest.ts';
 import { PageSet } from '../memory/page-set.ts';
@@ -136,18 +135,7 @@ interface ReadPages {
 /** Reads pages, proven. */
 async function readPages(parts: EngineParts, table: Table, pages: readonly number[]): Promise<ReadPages> {
   const digests = await parts.tables.pageDigests(table, pages);
-  const wanted: Digest[] = [];
-  const places: number[] = [];
-  for (const index of pages.keys()) {
-    const digest = digests.slice(index * 32, index * 32 + 32) as Digest;
-    if (isZeroDigest(digest)) continue;
-    wanted.push(digest);
-    places.push(index);
-  }
-  const contents: (Uint8Array | undefined)[] = new Array(pages.length).fill(undefined);
-  for (const [at, content] of (await parts.objects.readMany(wanted)).entries())
-    contents[places[at]!] = content;
-  return { contents, digests };
+  return { contents: await parts.objects.readPages(digests), digests };
 }
 
 /** Reads a few batches ahead of the one that is in hand: the medium has something to do meanwhile. */

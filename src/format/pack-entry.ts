@@ -48,6 +48,9 @@ export interface XorEntry extends Named, Placed {
 
 export type ObjectEntry = PlainEntry | FillEntry | XorEntry;
 
+/** Where an object's payload lies. */
+export type PayloadPlace = Pick<PlainEntry, 'frame' | 'offsetBytes' | 'lengthBytes'>;
+
 /** A frame as the index describes it. */
 export interface FrameEntry {
   readonly codec: number;
@@ -60,7 +63,7 @@ export interface FrameEntry {
 }
 
 /** The payload of an object in its decoded frame, in place. */
-export function objectPayload(frameBytes: OwnedBytes, entry: PlainEntry | XorEntry): OwnedBytes {
+export function objectPayload(frameBytes: OwnedBytes, entry: PayloadPlace): OwnedBytes {
   const end = entry.offsetBytes + entry.lengthBytes;
   if (end > frameBytes.length) {
     throw new VitrineError('format-truncated', { record: 'frame', frame: entry.frame, end });
