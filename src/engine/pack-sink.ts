@@ -8,6 +8,7 @@ import { assert } from '../base/assert.ts';
 import { type OwnedBytes, toHex } from '../base/bytes.ts';
 import { isVitrineError } from '../base/error.ts';
 import { KIB, LIMITS, MIB } from '../base/limits.ts';
+import { loadPart } from '../base/part.ts';
 import type { Codecs } from '../codec/codec.ts';
 import type { Digest } from '../format/digest.ts';
 import { DigestSet } from '../format/digest-set.ts';
@@ -20,7 +21,7 @@ import type { Digester } from './digester.ts';
 import { PACK_PREFIX } from './frame-reader.ts';
 import { INDEX_PREFIX, type Objects } from './objects.ts';
 import type { PackMemory, PageEncoder, PagesAtHand } from './page-encoder.ts';
-import { PlacedPacks } from './placed-packs.ts';
+import type { PlacedPacks } from './placed-packs.ts';
 
 /**
  * A pack up to this length is read whole for its index: that is one request as for a record of its own, which would be a
@@ -64,7 +65,7 @@ export class PackSink {
   readonly #encoder: PageEncoder | undefined;
   readonly #added = new DigestSet();
   /** What threads put pages into, where there are any. */
-  readonly #placed: PlacedPacks | undefined;
+  #placed: PlacedPacks | undefined;
   readonly #packs = new Set<string>();
   #writer: PackWriter;
   /** Packs on their way; they never reject, and tell the first failure here. */
@@ -79,13 +80,9 @@ export class PackSink {
     codecs: Codecs,
     digester: Digester,
     effort: Effort,
-    encoder: PageEncoder | undefined,
+    encoder?: PageEncoder,
   ) {
-    this.#encoder = encoder?.takes(effort) ? encoder : undefined;
-    if (this.#encoder !== undefined) {
-      const send = (pack: PlacedPack): Promise<void> => this.#sendPlaced(pack);
-      this.#placed = new PlacedPacks({ encoder: this.#encoder, effort, send });
-    }
+    this.#encoder = encoder;
     this.#store = store;
     this.#objects = objects;
     this.#codecs = codecs;
@@ -117,7 +114,11 @@ export class PackSink {
     encoder?: PageEncoder,
   ): Promise<PackSink> {
     await codecs.prepareEffort(effort);
-    return new PackSink(store, objects, codecs, digester, effort, encoder);
+    if (!encoder?.takes(effort)) return new PackSink(store, objects, codecs, digester, effort);
+    const sink = new PackSink(store, objects, codecs, digester, effort, encoder);
+    const { PlacedPacks } = await loadPart('lanes', () => import('./placed-packs.ts'));
+    sink.#placed = new PlacedPacks({ encoder, effort, send: (pack) => sink.#sendPlaced(pack) });
+    return sink;
   }
 
   /** Runs `work` with a sink, which has nothing on its way when this ends, however it ends. Throws as `open`. */
