@@ -86,13 +86,15 @@ class Lz4 implements Codec {
     plainLength: number,
   ): Uint8Array | undefined {
     const exports = this.#exports;
+    // What was lent and comes back, as when it is decoded at once.
+    const given = bytes.buffer === exports.memory.buffer ? copyBytes(bytes) : bytes;
     if (this.#lent !== undefined) exports.__wbindgen_free(this.#lent.at, this.#lent.lengthBytes);
     this.#lent = undefined;
     const argumentBytes = prefixBytes + bytes.length;
     // The library frees its argument itself.
     const at = exports.__wbindgen_malloc(argumentBytes);
     const argument = new Uint8Array(exports.memory.buffer, at, argumentBytes);
-    argument.set(bytes, prefixBytes);
+    argument.set(given, prefixBytes);
     if (prefixBytes !== 0) new DataView(exports.memory.buffer).setUint32(at, plainLength, true);
     const result = exports.__wbindgen_add_to_stack_pointer(-RESULT_BYTES);
     exports[name](result, at, argumentBytes);

@@ -78,6 +78,13 @@ describe.each(ALL)('%s', (name, codec) => {
     );
   });
 
+  test('takes what it gave', () => {
+    const bytes = sampleOf(codec, 60_000);
+    for (let round = 0; round < 3; round++) {
+      expect(same(codec.decode(codec.encode(bytes, 'fast')!, bytes.length), bytes)).toBe(true);
+    }
+  });
+
   test('takes views, and gives arrays of its own', () => {
     const whole = sampleOf(codec, 1000);
     const encoded = encode(codec, whole.subarray(100, 900), 'fast');
