@@ -116,7 +116,8 @@ function timed(fn: () => void): () => number {
 function encodeGroup(codec: Codec, group: Uint8Array): Uint8Array {
   const encoded = codec.encode(group, 'fast');
   if (encoded === undefined) throw new Error('LZ4 declined a group');
-  return encoded;
+  // It is valid until the codec's next call.
+  return Uint8Array.from(encoded);
 }
 
 function checkDecoded(codec: Codec, encoded: readonly Uint8Array[], groups: readonly Uint8Array[]): void {
