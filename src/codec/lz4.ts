@@ -62,7 +62,7 @@ class Lz4 implements Codec {
     if (bytes.length > MAX_ENCODED_BYTES || plainLength > LIMITS.frameBytes) {
       throw new VitrineError('codec-damaged', data);
     }
-    let plain: OwnedBytes | undefined;
+    let plain: Uint8Array | undefined;
     try {
       plain = this.#call('decompress', bytes, LENGTH_BYTES, plainLength);
     } catch (cause) {
@@ -85,7 +85,7 @@ class Lz4 implements Codec {
     bytes: Uint8Array,
     prefixBytes: 0 | typeof LENGTH_BYTES,
     plainLength: number,
-  ): OwnedBytes | undefined {
+  ): Uint8Array | undefined {
     const exports = this.#exports;
     // What was lent and comes back, as when it is decoded at once.
     const given = bytes.buffer === exports.memory.buffer ? copyBytes(bytes) : bytes;
