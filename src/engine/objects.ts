@@ -162,8 +162,8 @@ export class Objects {
   }
 
   /**
-   * The contents of pages whose digests lie one after another, proven as by `readMany`, which would take three times as long for many;
-   * undefined for zeros.
+   * The contents of pages whose digests lie one after another, proven as by `readMany`, without a text and a record for each; undefined
+   * for zeros.
    */
   async readPages(digests: Uint8Array): Promise<(Uint8Array | undefined)[]> {
     const contents: (Uint8Array | undefined)[] = new Array(digests.length / DIGEST_BYTES).fill(undefined);

@@ -79,14 +79,28 @@ describe('packs of a save', () => {
   });
 
   it('stay as they are in memory of threads until the store has them', async () => {
-    // A store that is slow to look at what it was given.
+    /** Memory that others may write to, by now. */
+    const free = new Set<ArrayBufferLike>();
+    let puts = 0;
     const store = withPuts(async (inner, key, bytes) => {
-      await new Promise((resolve) => setImmediate(resolve));
-      for (let turn = 0; turn < 200; turn++) await Promise.resolve();
+      for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
       await inner.put(key, bytes);
+      puts++;
+      expect(free.has(bytes.buffer)).toBe(false);
     });
     const threads = new ThreadPool(2);
-    const engine = await openTestEngine(store, undefined, new ThreadEncoder({ threads }));
+    const encoder = new ThreadEncoder({ threads });
+    const [takeMemory, giveBack] = [encoder.takeMemory.bind(encoder), encoder.giveBack.bind(encoder)];
+    encoder.takeMemory = () => {
+      const memory = takeMemory();
+      free.delete(memory.buffer);
+      return memory;
+    };
+    encoder.giveBack = (memory) => {
+      free.add(memory.buffer);
+      giveBack(memory);
+    };
+    const engine = await openTestEngine(store, undefined, encoder);
     const { machine, memory } = await adoptFlat(engine, 'machine', PAGES);
     const random = new Random(seedOfRun());
     const saved: { readonly id: string; readonly content: Uint8Array }[] = [];
@@ -100,6 +114,9 @@ describe('packs of a save', () => {
       const [bytes] = await engine.peek(id, [{ address: 0, lengthBytes: content.length }]);
       expectSame(bytes!, content);
     }
+    // It is used again.
+    expect(free.size).toBeGreaterThan(0);
+    expect(free.size).toBeLessThan(puts);
     await threads.close();
   });
 

@@ -81,7 +81,12 @@ describe('objects written past the page cache', () => {
       written.push(bytes);
       return file.write(bytes, at);
     });
-    const store = await openFsStore(directory, { files });
+    let throughCache = 0;
+    const create: FileSystem['create'] = (path) => {
+      throughCache++;
+      return files.create(path);
+    };
+    const store = await openFsStore(directory, { files: { ...files, create } });
     const memory = sharedAlignedBytes(4 * MIB);
     const content = new Random(seedOfRun()).bytes(memory.length);
     memory.set(content);
@@ -99,6 +104,8 @@ describe('objects written past the page cache', () => {
     if (written.length > 0) {
       const lengths = written.map(({ length }) => length);
       expect(lengths).toEqual([4 * MIB, 2 * MIB + 17 - 4096, 17, MIB]);
+      // None was refused.
+      expect(throughCache).toBe(0);
     }
   });
 });
