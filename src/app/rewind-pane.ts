@@ -86,6 +86,7 @@ export class RewindPane {
     );
     workspace.current.watch((machine) => void this.#follow(machine));
     workspace.engine.watch(() => void this.#follow(workspace.current.value));
+    workspace.snapshots.watch(() => void this.#offerKept());
     document.addEventListener('visibilitychange', () => {
       void this.#rewind?.setSuspended(document.hidden).catch(() => {});
     });
@@ -108,9 +109,19 @@ export class RewindPane {
     if (client === null || this.#machine !== machine) return;
     this.#rewind = client.rewind;
     await this.#refreshQuietly();
-    const isAsked = this.#stats === null && this.#keeper.mayHaveKept(machine.name);
-    const isStored = isAsked && (await client.rewind.isStored().catch(() => false));
-    if (this.#machine === machine) this.#reopen.hidden = !isStored;
+    await this.#offerKept();
+  }
+
+  /** A machine may be open before the list of snapshots was read. */
+  async #offerKept(): Promise<void> {
+    const [rewind, machine] = [this.#rewind, this.#machine];
+    const mayBe = () =>
+      this.#rewind === rewind &&
+      this.#stats === null &&
+      machine !== null &&
+      this.#keeper.mayHaveKept(machine.name);
+    const isStored = rewind !== null && mayBe() && (await rewind.isStored().catch(() => false));
+    if (this.#rewind === rewind) this.#reopen.hidden = !(isStored && mayBe());
   }
 
   async #start(): Promise<void> {

@@ -10,7 +10,7 @@
 import { ByteReader } from '../base/byte-reader.ts';
 import { ByteWriter } from '../base/byte-writer.ts';
 import { concatBytes, type OwnedBytes } from '../base/bytes.ts';
-import { VitrineError } from '../base/error.ts';
+import { isVitrineError, VitrineError } from '../base/error.ts';
 import { MIB } from '../base/limits.ts';
 import { crc32c } from '../format/crc32c.ts';
 import type { Region } from '../memory/region.ts';
@@ -78,7 +78,7 @@ export class RewindStore {
 
   /** The snapshot that the stored history is anchored at; null when there is none. Throws `format-*`. */
   async anchor(): Promise<string | null> {
-    return (await this.#readIndex())?.index.anchor ?? null;
+    return (await this.#latest((ref) => this.#readIndex(ref)))?.anchor ?? null;
   }
 
   /**
@@ -87,7 +87,7 @@ export class RewindStore {
    * Throws what the store throws, `store-conflict` when another tab wrote meanwhile.
    */
   async flush(image: HistoryImage): Promise<FlushReport> {
-    const before = await this.#readIndex().catch((error: unknown) => {
+    const before = await this.#latest((ref) => this.#readIndex(ref)).catch((error: unknown) => {
       // One that cannot be read is replaced.
       if (error instanceof VitrineError && error.code.startsWith('format-')) return null;
       throw error;
@@ -119,15 +119,24 @@ export class RewindStore {
     await this.#store.compareAndSwap(this.#ref, expected, ref);
     this.#lastRef = new TextDecoder().decode(ref);
     await this.#removeOthers(new Set([...objects, ...segments.flatMap((one) => this.#objectsOf(one))]));
-    return { bytesWritten: written + index.length, anchorBefore: before?.index.anchor ?? null };
+    return { bytesWritten: written + index.length, anchorBefore: before?.anchor ?? null };
   }
 
   /** Reads the history; undefined when there is none. Throws `format-*`, `object-missing`, `guest-mismatch`. */
-  async open(regions: readonly Region[]): Promise<OpenedHistory | undefined> {
-    const found = await this.#readIndex();
-    if (found === undefined) return undefined;
-    const { index } = found;
-    this.#lastRef = found.ref;
+  open(regions: readonly Region[]): Promise<OpenedHistory | undefined> {
+    return this.#latest((ref) => this.#open(ref, regions));
+  }
+
+  /** Removes the history. */
+  async remove(): Promise<void> {
+    const ref = await this.#store.get(this.#ref);
+    if (ref !== undefined) await this.#store.compareAndSwap(this.#ref, ref, null);
+    await this.#removeOthers(new Set());
+  }
+
+  async #open(ref: string, regions: readonly Region[]): Promise<OpenedHistory> {
+    const index = await this.#readIndex(ref);
+    this.#lastRef = ref;
     checkRegionsAre(index, regions);
     const segments = await Promise.all(
       index.segments.map(async (segment) => ({
@@ -157,21 +166,29 @@ export class RewindStore {
     return { index, records: read(index.records), deltas };
   }
 
-  /** Removes the history. */
-  async remove(): Promise<void> {
-    const ref = await this.#store.get(this.#ref);
-    if (ref !== undefined) await this.#store.compareAndSwap(this.#ref, ref, null);
-    await this.#removeOthers(new Set());
+  /** Reads the history that the ref names; once more when another tab replaced it meanwhile, and what it named is gone. */
+  async #latest<T>(read: (ref: string) => Promise<T>): Promise<T | undefined> {
+    for (;;) {
+      const ref = await this.#readRef();
+      if (ref === null) return undefined;
+      try {
+        return await read(ref);
+      } catch (error) {
+        if (!isVitrineError(error, 'object-missing') || (await this.#readRef()) === ref) throw error;
+      }
+    }
   }
 
-  async #readIndex(): Promise<{ readonly index: StoredIndex; readonly ref: string } | undefined> {
+  async #readRef(): Promise<string | null> {
     const ref = await this.#store.get(this.#ref);
-    if (ref === undefined) return undefined;
-    const text = new TextDecoder().decode(ref);
-    const match = /^([0-9a-f]{32}) (\d{1,9})$/.exec(text);
+    return ref === undefined ? null : new TextDecoder().decode(ref);
+  }
+
+  async #readIndex(ref: string): Promise<StoredIndex> {
+    const match = /^([0-9a-f]{32}) (\d{1,9})$/.exec(ref);
     if (match === null) throw new VitrineError('format-range', { record: 'rewind ref' });
     const bytes = await this.#getAll(`${match[1]}-index`, Number(match[2]));
-    return { index: decodeStoredIndex(bytes), ref: text };
+    return decodeStoredIndex(bytes);
   }
 
   /** Deltas that are to be written: new ones, and those of segments that are mostly dead. */

@@ -209,6 +209,39 @@ describe('a stored history', () => {
     await expectAll(again, guest, copies);
   });
 
+  it.each(['anchor', 'open'] as const)(
+    'is the newer one when another process replaces it while it is read: %s',
+    async (call) => {
+      const store = openMemoryStore();
+      const codecs = await loadCodecs();
+      const [one, two] = [await begin(store), await begin(store)];
+      const write = async (process: typeof one, rewind: Rewind, epochs: number) => {
+        await record(process, rewind, epochs);
+        await rewind.flush(process.kept, saver(process.machine));
+      };
+      const [first, second] = [
+        await openRewind(one.tracker, { codecs }),
+        await openRewind(two.tracker, { codecs }),
+      ];
+      await write(one, first, 2);
+      let replaces = 0;
+      const get: Store['get'] = async (key, range) => {
+        const isObject = key.startsWith('rewind/');
+        // Of the second history that is read the index is there, and what it names is not.
+        if (isObject && (replaces === 0 || (replaces === 1 && !key.includes('-index-')))) {
+          replaces++;
+          await (replaces === 1 ? write(two, second, 3) : write(one, first, 2));
+        }
+        return store.get(key, range);
+      };
+      const reader = new RewindStore({ ...dying(store, Infinity), get }, 'flat');
+      const { regions } = await one.tracker.describe();
+      const anchor = call === 'anchor' ? await reader.anchor() : (await reader.open(regions))?.index.anchor;
+      expect(anchor).toBe(await one.kept.anchor());
+      expect(replaces).toBe(call === 'anchor' ? 1 : 2);
+    },
+  );
+
   it('is told from a snapshot that holds free pages too, and from no other', async () => {
     const store = openMemoryStore();
     const first = await begin(store);

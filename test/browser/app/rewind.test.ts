@@ -105,7 +105,19 @@ describe.each([
 
     await page.reload();
     await driver.waitForOutput('pulse', 'MEMORY OK');
-    await pane.getByRole('button', { name: 'Open the past that was kept' }).click();
+    const reopen = pane.getByRole('button', { name: 'Open the past that was kept' });
+    await reopen.waitFor();
+    // A machine that was open before the list of snapshots was read.
+    await page.evaluate(() => {
+      const { workspace } = window.vitrine;
+      const machine = workspace.current.value;
+      workspace.snapshots.set([]);
+      workspace.current.set(null);
+      workspace.current.set(machine);
+    });
+    await reopen.waitFor({ state: 'hidden' });
+    await page.evaluate(() => window.vitrine.workspace.refresh());
+    await reopen.click();
     await pane.getByRole('slider', { name: 'Moment' }).waitFor();
     await typedOn(page, '> before', true);
     expect(await points()).toBeGreaterThan(6);
