@@ -47,6 +47,7 @@ export class Machine {
   readonly #tracker: Tracker;
   readonly #find: FindSnapshot;
   readonly #sharing: Sharing;
+  readonly #release: () => void;
   /** The snapshot that its first save follows, where it has a past. */
   readonly #after: Digest | null;
   /** What the guest is told from. */
@@ -64,6 +65,7 @@ export class Machine {
     find: FindSnapshot,
     sharing: Sharing,
     after: Digest | null,
+    release: () => void,
   ) {
     this.#after = after;
     this.name = name;
@@ -71,6 +73,7 @@ export class Machine {
     this.#parts = parts;
     this.#find = find;
     this.#sharing = sharing;
+    this.#release = release;
     this.#checkpoint = new StoredCheckpoint(parts.store);
   }
 
@@ -280,8 +283,9 @@ export class Machine {
     return this.#exclusively(what, work);
   }
 
-  /** Ends the guest. Snapshots stay. */
+  /** Ends the guest. Snapshots stay, and another machine may have the name. */
   async close(): Promise<void> {
+    this.#release();
     await this.#tracker.close();
     this.#checkpoint.move(null);
     await this.#checkpoint.tidy(null);

@@ -122,7 +122,7 @@ describe('a stored checkpoint', () => {
     guest.run(200);
     await machine.checkpoint();
     const [info] = await filed.engine.log();
-    expect(info!.label).toBe('checkpoint of filed');
+    expect(info!.label).toBe('checkpoint of filed-0');
     await filed.engine.delete([info!.id]);
     await filed.engine.collect();
     guest.run(50);

@@ -229,8 +229,13 @@ export class Clone {
       { ...this.#options, ram: 'private', origin },
     );
     this.#stopListening();
-    if (ran) await machine.start();
-    return machine;
+    try {
+      if (ran) await machine.start();
+      return machine;
+    } catch (error) {
+      await machine.close();
+      throw error;
+    }
   }
 }
 

@@ -193,18 +193,20 @@ export class LazyMachine {
 
   async #becomeWhole(options: LazyMachineOptions): Promise<{ machine: QemuMachine; report: PageReport }> {
     const { qmp } = this.#parts.process;
+    let machine: QemuMachine | undefined;
     try {
       const report = await this.#server.done;
       await this.#keep(report.asked);
       await untilCompleted(qmp);
       await setCapability(qmp, 'postcopy-ram', false);
       const { ran } = await comeToRest(this.#parts.process);
-      const machine = await adoptProcess(this.#parts, options);
+      machine = await adoptProcess(this.#parts, options);
       if (ran) await machine.start();
       return { machine, report };
     } catch (error) {
       // It waits for pages that will not come, and cannot even be asked to quit.
       this.#server.stop(error as VitrineError);
+      await machine?.close();
       await this.#end();
       throw error;
     }

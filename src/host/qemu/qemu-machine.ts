@@ -107,13 +107,14 @@ export async function openQemuMachine(
   const proof = await selfTest(resolveProfile(profile), options.root);
   const disks = options.disks && (await openDisks(options.disks.files, options.disks.folder));
   const process = await launchWith(disks, name, profile, options);
+  let opened: QemuMachine | undefined;
   try {
     const serial = await connectSerial(process.files);
-    const opened = await adoptProcess({ name, profile, process, serial, disks, proof, vitrine }, options);
+    opened = await adoptProcess({ name, profile, process, serial, disks, proof, vitrine }, options);
     if (options.snapshot !== undefined) await opened.machine.restore(options.snapshot);
     return opened;
   } catch (error) {
-    await process.close();
+    await (opened ?? process).close();
     await disks?.close();
     throw error;
   }
@@ -154,16 +155,15 @@ export async function adoptProcess(
     ...(options.ram === 'private' ? { ram: 'private', origin: options.origin } : {}),
     live: () => proveLiveOf(process),
   });
+  let tracker: Tracker | undefined;
   try {
-    const tracker = await openTracker(guest, process, options);
-    const { keptFor: home, ram = 'file' } = options;
-    if (home !== undefined && ram !== 'monitor') {
-      await process.keep(name, { home, profile, ram, disks: disks?.options ?? null });
-    }
+    tracker = await openTracker(guest, process, options);
+    const { root, keptFor, ram = 'file' } = options;
+    if (keptFor !== undefined && ram !== 'monitor')
+      await process.keep(name, { home: keptFor, profile, ram, disks: disks?.options ?? null });
     const machine = vitrine.adopt(name, tracker, process.wasFound ? await vitrine.head(name) : null);
     const parts = { name, machine, guest, process, serial, disks, vitrine, proof };
     const hasMirror = tracker instanceof ScanTracker;
-    const { root, keptFor } = options;
     return new QemuMachine({ ...parts, profile, hasMirror, root, keptFor });
   } catch (error) {
     // One that was found runs on.
@@ -171,7 +171,7 @@ export async function adoptProcess(
       await process.leave();
       disks?.leave();
     }
-    await guest.close();
+    await (tracker ?? guest).close();
     throw error;
   }
 }
