@@ -283,7 +283,7 @@ export class Machine {
     return this.#exclusively(what, work);
   }
 
-  /** Ends the guest. Snapshots stay, and another machine may have the name. */
+  /** Ends the guest. Snapshots stay. */
   async close(): Promise<void> {
     this.#release();
     await this.#tracker.close();

@@ -80,7 +80,7 @@ export async function openEngine(options: EngineOptions): Promise<Vitrine> {
 export class Vitrine {
   readonly #parts: EngineParts;
   readonly #manifests = new Map<SnapshotId, Manifest>();
-  readonly #machines = new Map<string, Machine>();
+  readonly #machines = new Set<Machine>();
   #generation: Generation;
 
   constructor(parts: EngineParts, generation: Generation) {
@@ -93,8 +93,9 @@ export class Vitrine {
    * everything the store knows already costs nothing. For a machine that ran on since another engine had it, `after` is the
    * snapshot that it was at then: the next one's parent, and nothing is assumed of its memory.
    *
-   * Throws `argument-invalid` for a name that is not `[a-z0-9][a-z0-9._-]*`, at most 64 characters; `busy` while
-   * another machine has it: their histories would be one. `release` or `Machine.close` ends that.
+   * Two machines of one name share its history: whichever was saved or restored last is its head.
+   *
+   * Throws `argument-invalid` for a name that is not `[a-z0-9][a-z0-9._-]*`, at most 64 characters.
    */
   adopt(name: string, tracker: Tracker, after: SnapshotId | null = null): Machine {
     if (!MACHINE_NAME_PATTERN.test(name))
@@ -103,7 +104,6 @@ export class Vitrine {
         value: name,
         form: MACHINE_NAME_PATTERN.source,
       });
-    if (this.#machines.has(name)) throw new VitrineError('busy', { machine: name, underWay: 'adopted' });
     const machine: Machine = new Machine(
       name,
       tracker,
@@ -113,13 +113,13 @@ export class Vitrine {
       after === null ? null : (fromHex(after) as Digest),
       () => this.release(machine),
     );
-    this.#machines.set(name, machine);
+    this.#machines.add(machine);
     return machine;
   }
 
   /**
    * A second machine that goes on from a snapshot, independent of the first: `tracker` is over a fresh guest of the
-   * same shape. Throws what `adopt` and `Machine.restore` throw; the fresh guest is then as it was.
+   * same shape. Throws what `Machine.restore` throws; the fresh guest is then as it was.
    */
   async fork(snapshot: SnapshotId, name: string, tracker: Tracker): Promise<Machine> {
     const machine = this.adopt(name, tracker);
@@ -132,9 +132,9 @@ export class Vitrine {
     }
   }
 
-  /** Lets a machine go without closing its guest: another one may have the name. */
+  /** Lets a machine go without closing its guest. */
   release(machine: Machine): void {
-    if (this.#machines.get(machine.name) === machine) this.#machines.delete(machine.name);
+    this.#machines.delete(machine);
   }
 
   /** All snapshots, or those of one machine, oldest first. Damaged ones are passed over; `verify` tells of them. */
@@ -273,7 +273,7 @@ export class Vitrine {
 
   /** Closes the machines' guests and the store. */
   async close(): Promise<void> {
-    for (const machine of [...this.#machines.values()]) await machine.close();
+    for (const machine of [...this.#machines]) await machine.close();
     await this.#parts.store.close();
   }
 

@@ -201,29 +201,6 @@ describe('save and restore', () => {
     });
     await expect(adoptFlat(engine, 'No such name', 1)).rejects.toMatchObject({ code: 'argument-invalid' });
   });
-
-  it('lets one machine at a time have a name', async () => {
-    const engine = await openTestEngine();
-    const taken = { code: 'busy', data: { machine: 'flat', underWay: 'adopted' } };
-    const first = await adoptFlat(engine, 'flat', 1);
-    const { snapshot } = await first.machine.save();
-    await expect(adoptFlat(engine, 'flat', 1)).rejects.toMatchObject(taken);
-    engine.release(first.machine);
-    const second = await adoptFlat(engine, 'flat', 1);
-    engine.release(first.machine);
-    await first.machine.close();
-    await expect(adoptFlat(engine, 'flat', 1)).rejects.toMatchObject(taken);
-    await second.machine.close();
-    // A fork that failed has its name no more.
-    const fork = async (pages: number) => {
-      const bytes = new Uint8Array(pages * 4096);
-      const guest = new FlatGuest({ regions: [{ name: 'ram', bytes, guestAddress: 0 }] });
-      const tracker = await openScanTracker(guest, { openKernels: () => loadKernels() });
-      return engine.fork(snapshot.id, 'flat', tracker);
-    };
-    await expect(fork(2)).rejects.toMatchObject({ code: 'guest-mismatch' });
-    expect((await fork(1)).base).toBe(snapshot.id);
-  });
 });
 
 describe('peek', () => {

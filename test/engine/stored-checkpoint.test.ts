@@ -122,7 +122,7 @@ describe('a stored checkpoint', () => {
     guest.run(200);
     await machine.checkpoint();
     const [info] = await filed.engine.log();
-    expect(info!.label).toBe('checkpoint of filed-0');
+    expect(info!.label).toBe('checkpoint of filed');
     await filed.engine.delete([info!.id]);
     await filed.engine.collect();
     guest.run(50);

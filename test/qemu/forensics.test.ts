@@ -67,8 +67,8 @@ describe('a Linux, from outside', () => {
   });
 
   it('has the processes that it lists, with their parents', async () => {
-    machine.serial.write('sleep 1000 &\n');
-    await shell.run('true');
+    // Until it has its name: before that it is a second shell.
+    await shell.run('sleep 1000 & until [ "$(cat /proc/$!/comm)" = sleep ]; do :; done');
     const own = await live(readProcesses);
     const listed = await shell.run(
       'for p in /proc/[0-9]*; do n=$(cut -c-15 $p/comm) && echo "$(grep -w PPid: $p/status | cut -f2) $(basename $p) $n"; done',

@@ -148,7 +148,7 @@ describe.skipIf(NO_PAGE_FAULTS).each(QEMUS)('a lazy machine of QEMU $version', (
     expect(await refused).toBe('guest-mismatch');
     const withoutDisplay = { ...profile, display: 'none' } as const;
     const lost = codeOf(() => openLazyMachine('pulse', withoutDisplay, vitrine, snapshot));
-    expect(await lost).toBeOneOf(['guest-lost', 'guest-failed']);
+    expect(await lost).toBe('guest-state-invalid');
   });
 });
 

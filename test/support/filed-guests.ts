@@ -26,7 +26,7 @@ export class FiledGuests {
   }
 
   async open(options: FiledOptions = {}): ReturnType<typeof adoptFiled> {
-    const filed = await adoptFiled(this.engine, `filed-${this.#opened.size}`, this.#pages, options);
+    const filed = await adoptFiled(this.engine, 'filed', this.#pages, options);
     this.#opened.add(filed);
     return filed;
   }

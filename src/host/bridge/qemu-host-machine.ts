@@ -20,20 +20,20 @@ import type { RestoreReport } from '../../engine/restore.ts';
 import type { SnapshotId } from '../../engine/snapshot.ts';
 import type { Vitrine } from '../../engine/vitrine.ts';
 import { type ServedBellRing, serveBell } from '../qemu/bell-service.ts';
-import type { KeptMachine } from '../qemu/kept-machine.ts';
+import { endKeptMachine, type KeptMachine } from '../qemu/kept-machine.ts';
 import type { LazyHelp, LazyMachine, LazyMachineOptions } from '../qemu/lazy-machine.ts';
 import { openLazyMachine } from '../qemu/lazy-machine.ts';
 import { resolveProfile } from '../qemu/profile.ts';
 import { openQemuMachine, type QemuMachine, type QemuMachineOptions } from '../qemu/qemu-machine.ts';
 import type { QuickenReport } from '../qemu/quicken.ts';
-import { discardRunDirectory, endProcess, isAlive, readNote } from '../qemu/run-directory.ts';
 import type { SerialLine } from '../qemu/serial-line.ts';
+import { canBeBeside } from './beside.ts';
 import type { ClonePools } from './clone-pools.ts';
+import { ConsoleOutput } from './console-output.ts';
 import { becauseOf, bellFacts, liveFacts, recipeFacts, spareFacts, statusFacts } from './machine-facts.ts';
 import { namedRegisters } from './named-registers.ts';
 import { pokeGuest } from './poke-guest.ts';
 import type { MachineRecipe } from './qemu-arguments.ts';
-import { rehearse } from './rehearse.ts';
 import { connectScreen } from './screen-socket.ts';
 
 export class QemuHostMachine implements HostMachine {
@@ -60,7 +60,7 @@ export class QemuHostMachine implements HostMachine {
   #ended: string;
   readonly #lazily: LazyHelp;
   readonly #onRing: ((ring: ServedBellRing) => void) | undefined;
-  readonly #listeners = new Set<(bytes: OwnedBytes) => void>();
+  readonly #output = new ConsoleOutput();
 
   constructor(options: {
     readonly name: string;
@@ -89,7 +89,7 @@ export class QemuHostMachine implements HostMachine {
     this.#ended = options.ended ?? 'it was not started since the bridge was';
     this.console = {
       write: async (bytes) => this.#serial().write(bytes),
-      listen: (onBytes) => this.#listen(onBytes),
+      listen: (onBytes) => this.#output.listen(onBytes, (this.#lazy ?? this.#qemu)?.serial.recent),
     };
     if (options.recipe.profile.vnc === true) {
       this.screen = { open: async () => connectScreen(this.#running().process.files.vnc) };
@@ -189,7 +189,7 @@ export class QemuHostMachine implements HostMachine {
 
   #follow(qemu: QemuMachine): void {
     this.#qemu = qemu;
-    qemu.serial.onOutput((bytes) => this.#tell(bytes));
+    qemu.serial.onOutput((bytes) => this.#output.tell(bytes));
     void qemu.lost.then((reason) => this.#lose(qemu, reason));
   }
 
@@ -212,13 +212,13 @@ export class QemuHostMachine implements HostMachine {
   }
 
   async stop(): Promise<void> {
-    if (this.#stray !== null) await this.#endStray(this.#stray);
-    const running = this.#qemu ?? this.#lazy;
-    if (running === null) return;
-    this.#qemu = this.#lazy = null;
+    const [stray, running] = [this.#stray, this.#qemu ?? this.#lazy];
+    if (stray !== null) await endKeptMachine(stray);
+    if (stray === null && running === null) return;
+    this.#stray = this.#qemu = this.#lazy = null;
     this.#state = 'stopped';
     this.#ended = 'it was stopped';
-    await running.close();
+    await running?.close();
     await this.#leaveShared();
   }
 
@@ -235,29 +235,52 @@ export class QemuHostMachine implements HostMachine {
     await pokeGuest(this.#running().guest, range, bytes);
   }
 
-  /** Into a new process. The one that runs ends first: two would fight for one disk. So it is tried before (`rehearse.ts`). */
+  /** Into a new process: beside the one that runs, which goes on until that one can, or after it where two cannot be (`beside.ts`). */
   async restore(snapshot: SnapshotId, mode: 'fresh' | 'lazy', options: WorkOptions): Promise<RestoreReport> {
     const { profile } = this.recipe;
     const directory = this.#lazy?.directory ?? this.#qemu?.process.files.directory;
-    if (directory === undefined) await this.#engine.show(snapshot);
-    else {
-      const there = { engine: this.#engine, guest: this.#qemu?.guest, options: this.#lazyOptions() };
-      await rehearse({ ...there, directory, snapshot, mode, profile });
-    }
-    await this.stop();
+    const there = { engine: this.#engine, guest: this.#qemu?.guest, options: this.#lazyOptions() };
+    if (!(await canBeBeside({ ...there, directory, snapshot, mode, profile }))) await this.stop();
+    const before = this.#qemu;
     try {
+      if (mode === 'lazy') return await this.#startLazily(snapshot, before);
       // Safe: with a snapshot there is a report.
-      return mode === 'lazy' ? await this.#startLazily(snapshot) : (await this.start(snapshot, options))!;
+      return before === null
+        ? (await this.start(snapshot, options))!
+        : await this.#replace(before, snapshot, options);
     } catch (error) {
-      this.#ended = `a restore failed: ${wordsOf(error)}`;
+      if (before === null) this.#ended = `a restore failed: ${wordsOf(error)}`;
       throw error;
     }
+  }
+
+  async #replace(before: QemuMachine, snapshot: SnapshotId, options: WorkOptions): Promise<RestoreReport> {
+    const inPlaceOf = { ...this.#options(), inPlaceOf: before };
+    const next = await openQemuMachine(this.name, this.recipe.profile, this.#engine, inPlaceOf);
+    try {
+      const report = await next.machine.restore(snapshot, options);
+      const endMs = SYSTEM_CLOCK.nowMs();
+      await this.#end(before);
+      await this.#run(next, undefined, options);
+      // The new one was at rest meanwhile, and the one before was not.
+      return { ...report, pauseMs: SYSTEM_CLOCK.nowMs() - endMs };
+    } catch (error) {
+      await next.close();
+      throw error;
+    }
+  }
+
+  /** Ends a machine whose place another one takes. Throws `wrong-state` when somebody stopped it meanwhile: none is wanted then. */
+  async #end(before: QemuMachine | null): Promise<void> {
+    if (this.#qemu !== before && this.#state !== 'lost')
+      throw new VitrineError('wrong-state', { machine: this.name, actual: this.#state, required: 'running' });
+    await this.stop();
   }
 
   /** Ends its process; its snapshots stay. One that runs without us runs on. */
   async close(): Promise<void> {
     if (this.#stray === null) await this.stop();
-    this.#listeners.clear();
+    this.#output.close();
   }
 
   /** Its process goes on, or rests, as it does, for the next one that is of its home. One whose RAM is on its way ends. */
@@ -270,31 +293,22 @@ export class QemuHostMachine implements HostMachine {
     await qemu.leave();
     // Its RAM stays with its process when the image of it is removed.
     await this.#leaveShared();
-    this.#listeners.clear();
-  }
-
-  /** Nobody has it, or it would have been taken over: unless another bridge has it, it ends. */
-  async #endStray({ name, qemu, files, note }: KeptMachine): Promise<void> {
-    const { owner } = (await readNote(files)) ?? note;
-    if (await isAlive(owner)) throw new VitrineError('busy', { machine: name, ownedBy: owner.pid });
-    await endProcess(qemu);
-    await discardRunDirectory(files);
-    this.#stray = null;
-    this.#state = 'stopped';
-    this.#ended = 'it was stopped';
+    this.#output.close();
   }
 
   /** It runs when this resolves; until its RAM is there it has no `machine`, and what needs one throws `wrong-state`. */
-  async #startLazily(snapshot: SnapshotId): Promise<RestoreReport> {
+  async #startLazily(snapshot: SnapshotId, before: QemuMachine | null): Promise<RestoreReport> {
     const startMs = SYSTEM_CLOCK.nowMs();
     const { profile } = this.recipe;
     const lazy = await openLazyMachine(this.name, profile, this.#engine, snapshot, this.#lazyOptions());
-    this.#lazy = lazy;
-    lazy.serial.onOutput((bytes) => this.#tell(bytes));
     try {
+      await this.#end(before);
+      this.#lazy = lazy;
+      lazy.serial.onOutput((bytes) => this.#output.tell(bytes));
       await lazy.start();
     } catch (error) {
-      await this.stop();
+      if (this.#lazy === lazy) await this.stop();
+      await lazy.close();
       throw error;
     }
     this.#state = 'running';
@@ -375,18 +389,6 @@ export class QemuHostMachine implements HostMachine {
     const close = this.#closeShared;
     this.#closeShared = null;
     await close?.();
-  }
-
-  #listen(onBytes: (bytes: OwnedBytes) => void): () => void {
-    const recent = (this.#lazy ?? this.#qemu)?.serial.recent;
-    if (recent !== undefined && recent.length > 0) onBytes(Uint8Array.from(recent));
-    this.#listeners.add(onBytes);
-    return () => void this.#listeners.delete(onBytes);
-  }
-
-  #tell(bytes: Uint8Array): void {
-    const own = Uint8Array.from(bytes);
-    for (const listener of [...this.#listeners]) listener(own);
   }
 }
 

@@ -15,8 +15,8 @@ vitrine restore web 'before the update' --fresh
 
 A snapshot is named by its id, the first digits of it, or its label.
 
-What the machine did since its last save is lost. When it fails, the machine runs on as it was; with --fresh or --lazy, whose new process
-is tried with its files, disks and snapshot before the old one ends, unless the new one fails at loading the state.
+What the machine did since its last save is lost. When it fails, the machine runs on as it was. With --fresh or --lazy it also runs on until
+the new process can; it ends first where the host has no room for both, or by its arguments one alone can have a port or file.
 
   --in-place            only pages that differ are written; this is what happens unless told otherwise
   --fresh               into a new process, also when the machine was stopped or lost

@@ -27,6 +27,7 @@ import {
 import type { Qmp } from './qmp.ts';
 import type { RunState } from './qmp-commands.ts';
 import {
+  discardRunDirectory,
   endProcess,
   isAlive,
   type KeptNote,
@@ -84,6 +85,14 @@ export async function findKeptMachines(home: string, root?: string): Promise<Kep
     }
   }
   return found;
+}
+
+/** Ends a machine that nobody has. Throws `busy` while somebody has it after all. */
+export async function endKeptMachine({ name, qemu, files, note }: KeptMachine): Promise<void> {
+  const { owner } = (await readNote(files)) ?? note;
+  if (await isAlive(owner)) throw new VitrineError('busy', { machine: name, ownedBy: owner.pid });
+  await endProcess(qemu);
+  await discardRunDirectory(files);
 }
 
 export type FindOptions = Pick<QemuMachineOptions, 'root' | 'clock'>;

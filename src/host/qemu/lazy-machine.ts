@@ -6,6 +6,7 @@
 // Until it is whole it cannot be saved, reset or peeked: its RAM file has holes where pages have not come yet.
 
 import { dirname } from 'node:path';
+import { SYSTEM_CLOCK } from '../../base/clock.ts';
 import { isVitrineError, VitrineError } from '../../base/error.ts';
 import type { SnapshotId } from '../../engine/snapshot.ts';
 import type { Vitrine } from '../../engine/vitrine.ts';
@@ -19,6 +20,7 @@ import {
   type PageSource,
   servePages,
 } from './page-server.ts';
+import type { QemuProcess } from './process.ts';
 import { type QemuProfile, resolveProfile } from './profile.ts';
 import {
   adoptProcess,
@@ -45,6 +47,8 @@ import {
 const PAGE_BYTES = 4096;
 /** No machine is called so. */
 const SPARE_NAME = '_spare';
+/** How long after a process has shut the line it may take to say why. */
+const MOST_WORDS_MS = 500;
 
 /** What makes lazy machines quicker than their first. */
 export interface LazyHelp {
@@ -150,7 +154,11 @@ export class LazyMachine {
     this.serial = parts.serial;
     this.pid = parts.process.pid;
     this.directory = parts.process.files.directory;
-    this.loaded = server.loaded;
+    const { saidBytes } = parts.process;
+    this.loaded = server.loaded.catch(async (cause: unknown) => {
+      throw await refusalOf(parts.process, saidBytes, cause);
+    });
+    this.loaded.catch(() => {});
     this.whole = this.#becomeWhole(options);
     this.whole.catch(() => {});
   }
@@ -206,6 +214,7 @@ export class LazyMachine {
     } catch (error) {
       // It waits for pages that will not come, and cannot even be asked to quit.
       this.#server.stop(error as VitrineError);
+      await this.loaded.catch(() => {});
       await machine?.close();
       await this.#end();
       throw error;
@@ -228,6 +237,20 @@ export async function countLazySpares(
   options: LazyMachineOptions,
 ): Promise<number> {
   return spares.count === 0 ? 0 : spares.countOf(await kindOf(shapeOf(profile, options, [])));
+}
+
+/**
+ * Why a process did not load a state. One that does not take it shuts the line, and then says why on its standard error; one that is
+ * killed says nothing.
+ */
+async function refusalOf(process: QemuProcess, saidBytes: number, cause: unknown): Promise<unknown> {
+  if (!isVitrineError(cause, 'guest-lost') && !isVitrineError(cause, 'guest-failed')) return cause;
+  const endMs = SYSTEM_CLOCK.nowMs() + MOST_WORDS_MS;
+  while (process.saidSince(saidBytes) === '' && process.isRunning && SYSTEM_CLOCK.nowMs() < endMs) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  const said = process.saidSince(saidBytes);
+  return said === '' ? cause : new VitrineError('guest-state-invalid', { said }, { cause });
 }
 
 function shapeOf(

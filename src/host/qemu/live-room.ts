@@ -19,6 +19,11 @@ export function whyNoRoom(path: string, bytes: number): string | undefined {
   return `its memory would take ${wanted} MiB more of the host's while it is sent, which has ${there}`;
 }
 
+/** Whether the host's memory has room for so many bytes more. */
+export function hasMemoryFor(bytes: number): boolean {
+  return bytes + MARGIN_BYTES <= availableBytes();
+}
+
 function availableBytes(): number {
   const found = /^MemAvailable:\s+(\d+) kB/m.exec(readFileSync('/proc/meminfo', 'latin1'));
   return found === null ? Number.POSITIVE_INFINITY : Number(found[1]) * 1024;

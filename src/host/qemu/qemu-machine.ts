@@ -6,37 +6,31 @@
 //   const { snapshot } = await machine.machine.save({ label: 'booted' });
 //   await machine.machine.restore(snapshot.id);
 
-import { type Clock, SYSTEM_CLOCK } from '../../base/clock.ts';
+import type { Clock } from '../../base/clock.ts';
 import { VitrineError } from '../../base/error.ts';
-import { MIB } from '../../base/limits.ts';
 import type { Machine } from '../../engine/machine.ts';
 import { MACHINE_NAME_PATTERN, type SnapshotId } from '../../engine/snapshot.ts';
 import type { Vitrine } from '../../engine/vitrine.ts';
-import { loadKernels } from '../../kernel/load.ts';
 import { spansAtAddress } from '../../memory/span.ts';
-import { DigestTracker } from '../../tracking/digest-tracker.ts';
-import { MarkedScanner } from '../../tracking/marked-scanner.ts';
-import { openScanTracker, ScanTracker } from '../../tracking/scan-tracker.ts';
+import { ScanTracker } from '../../tracking/scan-tracker.ts';
 import type { Tracker } from '../../tracking/tracker.ts';
 import { addressSpaceOf } from '../forensics/page-walk.ts';
 import { PhysicalMemory, type PhysicalRange } from '../forensics/physical-memory.ts';
 import { VirtualMemory } from '../forensics/virtual-memory.ts';
-import { MirrorThreads } from '../pages/mirror-threads.ts';
-import { RamScanner } from '../pages/ram-scanner.ts';
-import { StagingFile } from '../pages/staging-file.ts';
 import { type CpuRegisters, registersIn } from './cpu-record.ts';
 import type { SavePath } from './device-state.ts';
 import { type DiskOptions, type Disks, openDisks } from './disks.ts';
-import { FileScanner } from './file-scanner.ts';
 import { type FreePagesState, freePagesState } from './free-pages.ts';
 import type { QemuGuestOptions } from './guest-options.ts';
 import { launchWith } from './launch-with.ts';
 import { proveLiveOf } from './live-proof.ts';
+import { openTracker } from './open-tracker.ts';
 import type { LaunchOptions, QemuProcess } from './process.ts';
 import { type QemuProfile, resolveProfile } from './profile.ts';
 import { openQemuGuest, type QemuGuest } from './qemu-guest.ts';
 import type { RunState } from './qmp-commands.ts';
 import { type MovedMachine, moveMachine, type QuickenReport, quickBecause } from './quicken.ts';
+import { nameOf } from './run-directory.ts';
 import { RunIntent } from './run-intent.ts';
 import { type SelfTestReport, selfTest, type Verdict } from './self-test.ts';
 import { connectSerial, type SerialLine } from './serial-line.ts';
@@ -59,11 +53,11 @@ export interface QemuMachineOptions extends LaunchOptions {
    * Otherwise it ends with this process.
    */
   readonly keptFor?: string;
+  /** The machine whose place it is to take, and which is closed then: until it ended it is the one that is found. */
+  readonly inPlaceOf?: QemuMachine;
   /** Disks that are saved and restored with it, and the folder of the layers that hold what is written to them. */
   readonly disks?: { readonly folder: string; readonly files: readonly DiskOptions[] };
 }
-
-const MOST_COPIED_BYTES = 1024 * MIB;
 
 /** What a machine is doing, for people and programs. */
 export interface QemuMachineStatus {
@@ -134,7 +128,7 @@ export interface LaunchedParts {
 
 export type AdoptOptions = Pick<
   QemuMachineOptions,
-  'clock' | 'root' | 'mostCopiedBytes' | 'keptFor' | 'snapshot'
+  'clock' | 'root' | 'mostCopiedBytes' | 'keptFor' | 'snapshot' | 'inPlaceOf'
 > &
   Pick<QemuGuestOptions, 'ram' | 'origin'>;
 
@@ -158,10 +152,13 @@ export async function adoptProcess(
   let tracker: Tracker | undefined;
   try {
     tracker = await openTracker(guest, process, options);
-    const { root, keptFor, ram = 'file' } = options;
-    if (keptFor !== undefined && ram !== 'monitor')
-      await process.keep(name, { home: keptFor, profile, ram, disks: disks?.options ?? null });
-    const machine = vitrine.adopt(name, tracker, process.wasFound ? await vitrine.head(name) : null);
+    const { root, keptFor, ram = 'file', inPlaceOf } = options;
+    if (keptFor !== undefined && ram !== 'monitor') {
+      const before = inPlaceOf && { inPlaceOf: await nameOf(inPlaceOf.process.pid) };
+      await process.keep(name, { home: keptFor, profile, ram, disks: disks?.options ?? null, ...before });
+    }
+    const after = process.wasFound ? await vitrine.head(name) : null;
+    const machine = vitrine.adopt(name, tracker, after);
     const parts = { name, machine, guest, process, serial, disks, vitrine, proof };
     const hasMirror = tracker instanceof ScanTracker;
     return new QemuMachine({ ...parts, profile, hasMirror, root, keptFor });
@@ -174,30 +171,6 @@ export async function adoptProcess(
     await (tracker ?? guest).close();
     throw error;
   }
-}
-
-/**
- * A tracker with a copy of RAM, or for a machine that is too large for that one with digests, which reads RAM in threads. Where
- * RAM is no file, threads have nothing to read.
- */
-async function openTracker(
-  guest: QemuGuest,
-  { profile, files }: QemuProcess,
-  { clock = SYSTEM_CLOCK, ram, mostCopiedBytes = MOST_COPIED_BYTES }: AdoptOptions,
-): Promise<Tracker> {
-  if (ram === 'private' || profile.memoryBytes <= mostCopiedBytes) {
-    // Threads read RAM as a file.
-    if (ram !== undefined && ram !== 'file')
-      return openScanTracker(guest, { openKernels: () => loadKernels(), clock, ...guest.takeOrigin() });
-    return openScanTracker(guest, {
-      openKernels: () => loadKernels({ shared: true }),
-      openScanner: (mirror) => new FileScanner(guest, mirror, new MirrorThreads(files.ram, mirror)),
-      clock,
-    });
-  }
-  const scanner = new MarkedScanner(guest, new RamScanner(files.ram, guest.regions));
-  const staging = new StagingFile(files.directory, guest.regions);
-  return new DigestTracker({ guest, scanner, staging, clock });
 }
 
 /** A machine at rest, to be looked at. */

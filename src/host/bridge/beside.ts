@@ -1,0 +1,63 @@
+// A restore into a new process, and the machine that runs meanwhile. Where there is room for two, the new one is made beside it, and it ends
+// once that one holds the snapshot: what keeps the new one from it, be it that its state cannot be loaded, costs nothing then.
+//
+//   same machine? ─▶ files of its disks there? ─▶ room for another memory, and nothing that only one process can have? ─▶ beside it
+//                                                                                                       └─ no ─▶ after it
+
+import { isVitrineError } from '../../base/error.ts';
+import { checkSameMachine, type SnapshotId } from '../../engine/snapshot.ts';
+import type { Vitrine } from '../../engine/vitrine.ts';
+import type { LazyMachineOptions } from '../qemu/lazy-machine.ts';
+import { hasMemoryFor } from '../qemu/live-room.ts';
+import { mirrorBytesOf } from '../qemu/open-tracker.ts';
+import { reachesOutside } from '../qemu/outside-arguments.ts';
+import { filesIn, type QemuProfile, resolveProfile } from '../qemu/profile.ts';
+import type { QemuGuest } from '../qemu/qemu-guest.ts';
+import { inMemoryFiles, memoryFilesOf, openRunRoot } from '../qemu/run-directory.ts';
+import { readSavedMachine } from '../qemu/saved-machine.ts';
+
+export interface FreshRestore {
+  readonly engine: Vitrine;
+  readonly snapshot: SnapshotId;
+  readonly mode: 'fresh' | 'lazy';
+  readonly profile: QemuProfile;
+  /** The machine that is to end; undefined while its memory is on its way. */
+  readonly guest: QemuGuest | undefined;
+  /** Where the files of its process are; undefined where none runs. */
+  readonly directory: string | undefined;
+  readonly options: LazyMachineOptions;
+}
+
+/**
+ * Whether the new one may be made beside the machine that runs. One whose memory is on its way has to end first.
+ *
+ * Throws what would keep the new one from starting: `guest-mismatch`, `guest-state-invalid`, `disk-missing`, `disk-changed`, `unsupported`,
+ * and what reading the snapshot throws.
+ */
+export async function canBeBeside(restore: FreshRestore): Promise<boolean> {
+  const { engine, snapshot, mode, profile, guest, directory, options } = restore;
+  const resolved = resolveProfile(profile);
+  const { id, manifest } = await engine.show(snapshot);
+  if (directory === undefined) return false;
+  if (guest !== undefined) checkSameMachine(manifest, guest.machine, guest.regions);
+  await readSavedMachine(engine, id, resolved);
+  const root = await openRunRoot(options.root);
+  if (mode === 'lazy') {
+    // As it will be when the first is gone. Where there is no room, RAM would lie on a disk.
+    const givenBack = await memoryFilesOf(filesIn(directory));
+    await inMemoryFiles(await openRunRoot(options.root, Math.max(0, resolved.memoryBytes - givenBack)));
+  }
+  if (guest === undefined || reachesOutside(profile.args ?? []) !== undefined) return false;
+  const { memoryBytes } = resolved;
+  return hasMemoryFor(memoryBytes + mirrorBytesOf(memoryBytes)) && hasRoom(options.root, root, memoryBytes);
+}
+
+/** Whether a second memory would be where the first is. */
+async function hasRoom(root: string | undefined, path: string, ramBytes: number): Promise<boolean> {
+  try {
+    return (await openRunRoot(root, ramBytes)) === path;
+  } catch (error) {
+    if (isVitrineError(error, 'memory-exhausted')) return false;
+    throw error;
+  }
+}
