@@ -48,8 +48,6 @@ export class Machine {
   readonly #find: FindSnapshot;
   readonly #sharing: Sharing;
   readonly #release: () => void;
-  /** The snapshot that its first save follows, where it has a past. */
-  readonly #after: Digest | null;
   /** What the guest is told from. */
   #base: Base | null = null;
   /** The snapshot that it goes on from: its base, where that is no checkpoint. */
@@ -64,10 +62,8 @@ export class Machine {
     parts: EngineParts,
     find: FindSnapshot,
     sharing: Sharing,
-    after: Digest | null,
     release: () => void,
   ) {
-    this.#after = after;
     this.name = name;
     this.#tracker = tracker;
     this.#parts = parts;
@@ -77,7 +73,7 @@ export class Machine {
     this.#checkpoint = new StoredCheckpoint(parts.store);
   }
 
-  /** The snapshot the guest goes on from: the last one saved or restored. */
+  /** The snapshot the guest goes on from: the last one saved, restored, or noted. */
   get base(): SnapshotId | null {
     return this.#last?.id ?? null;
   }
@@ -157,6 +153,12 @@ export class Machine {
         await this.#moveHead(target.digest);
       }),
     );
+  }
+
+  /** Notes that the guest goes on from a snapshot: the next one's parent. Nothing is assumed of its memory. Throws as `Vitrine.show`. */
+  async goOnFrom(snapshot: SnapshotId): Promise<void> {
+    this.#last = await this.#find(snapshot);
+    await this.#moveHead(this.#last.digest);
   }
 
   /**
@@ -297,8 +299,7 @@ export class Machine {
     const startMs = this.#parts.clock.nowMs();
     const ahead = await this.#storeAhead(base, options);
     const instant = await this.#capture(base === null, options);
-    const parent = this.#last?.digest ?? this.#after;
-    const told = { instant, base, ahead, parent };
+    const told = { instant, base, ahead, parent: this.#last?.digest ?? null };
     const work = { name: this.name, tracker: this.#tracker, ...told, options, startMs };
     return this.#settling(() => saveInstant(this.#parts, work));
   }

@@ -90,14 +90,13 @@ export class Vitrine {
 
   /**
    * Takes a machine under the engine's care. Its history starts anew: the first save is a full one, in which
-   * everything the store knows already costs nothing. For a machine that ran on since another engine had it, `after` is the
-   * snapshot that it was at then: the next one's parent, and nothing is assumed of its memory.
+   * everything the store knows already costs nothing. `Machine.goOnFrom` tells what it goes on from, where that is known.
    *
    * Two machines of one name share its history: whichever was saved or restored last is its head.
    *
    * Throws `argument-invalid` for a name that is not `[a-z0-9][a-z0-9._-]*`, at most 64 characters.
    */
-  adopt(name: string, tracker: Tracker, after: SnapshotId | null = null): Machine {
+  adopt(name: string, tracker: Tracker): Machine {
     if (!MACHINE_NAME_PATTERN.test(name))
       throw new VitrineError('argument-invalid', {
         name: 'name',
@@ -110,7 +109,6 @@ export class Vitrine {
       this.#parts,
       (id) => this.#find(id),
       (work) => this.#sharing(work),
-      after === null ? null : (fromHex(after) as Digest),
       () => this.release(machine),
     );
     this.#machines.add(machine);

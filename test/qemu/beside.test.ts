@@ -147,10 +147,12 @@ describe.each(QEMUS)('a restore beside a machine of QEMU $version', ({ program }
     expect(await pid()).toBe(before);
     await goesOn();
     await host.restore(good, 'lazy', {});
-    await expect.poll(() => host.machine, { timeout: 60_000 }).not.toBeNull();
+    await expect.poll(() => host.machine?.base, { timeout: 60_000 }).toBe(good);
+    expect(await engine.head(NAME)).toBe(good);
     expect(await pid()).not.toBe(before);
     expect(await readdir(root)).toHaveLength(1);
     await goesOn();
+    expect((await host.machine!.save()).snapshot.parent).toBe(good);
   });
 
   it('is given up when it is stopped meanwhile, and nothing is left', async () => {

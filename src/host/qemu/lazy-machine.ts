@@ -23,6 +23,7 @@ import {
 import type { QemuProcess } from './process.ts';
 import { type QemuProfile, resolveProfile } from './profile.ts';
 import {
+  type AdoptOptions,
   adoptProcess,
   type LaunchedParts,
   type QemuMachine,
@@ -88,6 +89,7 @@ export async function openLazyMachine(
   const shape = shapeOf(profile, options, standsOn);
   const waiting = (await takeSpare(options.spares, name, shape)) ?? (await launchWaiting(name, shape));
   const { process, serial, disks } = waiting;
+  const { saidBytes } = process;
   try {
     const [{ saved, ahead }, socket] = await Promise.all([reading, waiting.connect()]);
     const { id } = saved;
@@ -98,7 +100,7 @@ export async function openLazyMachine(
     // A hint: where there is no room for it, the machine goes on.
     const keep = (asked: readonly PageRef[]) => orders?.keep(id, ahead, asked).catch(() => {});
     const parts = { name, profile, process, serial, disks, proof, vitrine };
-    const machine = new LazyMachine(parts, server, options, keep);
+    const machine = new LazyMachine(parts, server, { ...options, after: id, saidBytes, keep });
     await machine.loaded;
     process.bell?.loaded(saved.waits, id);
     // When it has what it needs, and not before. One more: as many as were restored at once may be again.
@@ -130,6 +132,14 @@ export async function spareLazyMachine(
 
 type Keep = (asked: readonly PageRef[]) => Promise<void> | undefined;
 
+/** What a lazy machine is of beside its process. */
+interface LazyOrigin extends AdoptOptions {
+  /** What its process had said before its state was on its way. */
+  readonly saidBytes: number;
+  /** Takes the pages that it asked for. */
+  readonly keep: Keep;
+}
+
 export class LazyMachine {
   readonly serial: SerialLine;
   /** Where its files are. */
@@ -147,14 +157,13 @@ export class LazyMachine {
   readonly #keep: Keep;
   #closing: Promise<void> | undefined;
 
-  constructor(parts: LaunchedParts, server: PageServer, options: LazyMachineOptions, keep: Keep) {
+  constructor(parts: LaunchedParts, server: PageServer, { saidBytes, keep, ...options }: LazyOrigin) {
     this.#parts = parts;
     this.#server = server;
     this.#keep = keep;
     this.serial = parts.serial;
     this.pid = parts.process.pid;
     this.directory = parts.process.files.directory;
-    const { saidBytes } = parts.process;
     this.loaded = server.loaded.catch(async (cause: unknown) => {
       throw await refusalOf(parts.process, saidBytes, cause);
     });
@@ -199,7 +208,7 @@ export class LazyMachine {
     if (asked.length > 0) await this.#keep(asked);
   }
 
-  async #becomeWhole(options: LazyMachineOptions): Promise<{ machine: QemuMachine; report: PageReport }> {
+  async #becomeWhole(options: AdoptOptions): Promise<{ machine: QemuMachine; report: PageReport }> {
     const { qmp } = this.#parts.process;
     let machine: QemuMachine | undefined;
     try {

@@ -7,7 +7,7 @@
 //   await machine.machine.restore(snapshot.id);
 
 import type { Clock } from '../../base/clock.ts';
-import { VitrineError } from '../../base/error.ts';
+import { isVitrineError, VitrineError } from '../../base/error.ts';
 import type { Machine } from '../../engine/machine.ts';
 import { MACHINE_NAME_PATTERN, type SnapshotId } from '../../engine/snapshot.ts';
 import type { Vitrine } from '../../engine/vitrine.ts';
@@ -130,7 +130,10 @@ export type AdoptOptions = Pick<
   QemuMachineOptions,
   'clock' | 'root' | 'mostCopiedBytes' | 'keptFor' | 'snapshot' | 'inPlaceOf'
 > &
-  Pick<QemuGuestOptions, 'ram' | 'origin'>;
+  Pick<QemuGuestOptions, 'ram' | 'origin'> & {
+    /** The snapshot that it was brought to. */
+    readonly after?: SnapshotId;
+  };
 
 /** Puts a process at rest under an engine; a `snapshot` is put in by the caller. Whoever started it ends it where this throws. */
 export async function adoptProcess(
@@ -157,8 +160,9 @@ export async function adoptProcess(
       const before = inPlaceOf && { inPlaceOf: await nameOf(inPlaceOf.process.pid) };
       await process.keep(name, { home: keptFor, profile, ram, disks: disks?.options ?? null, ...before });
     }
-    const after = process.wasFound ? await vitrine.head(name) : null;
-    const machine = vitrine.adopt(name, tracker, after);
+    const machine = vitrine.adopt(name, tracker);
+    const { after = process.wasFound ? await vitrine.head(name) : null } = options;
+    if (after !== null) await noteOrigin(machine, after);
     const parts = { name, machine, guest, process, serial, disks, vitrine, proof };
     const hasMirror = tracker instanceof ScanTracker;
     return new QemuMachine({ ...parts, profile, hasMirror, root, keptFor });
@@ -170,6 +174,15 @@ export async function adoptProcess(
     }
     await (tracker ?? guest).close();
     throw error;
+  }
+}
+
+/** What became of the snapshot meanwhile is no matter of a machine that is there. */
+async function noteOrigin(machine: Machine, snapshot: SnapshotId): Promise<void> {
+  try {
+    await machine.goOnFrom(snapshot);
+  } catch (error) {
+    if (!isVitrineError(error)) throw error;
   }
 }
 
