@@ -1,7 +1,7 @@
 // What a host machine is made of and does: its memory map, what its processors hold, and what the host tells of it. Read while it
 // is open, or when asked for: reading registers makes the machine rest.
 
-import { factRows } from '../bridge/fact-rows.ts';
+import { factRows, trackingText } from '../bridge/fact-rows.ts';
 import { button, element } from './dom.ts';
 import type { HostModel } from './host-model.ts';
 import type { Notices } from './notices.ts';
@@ -64,9 +64,9 @@ export class HostInside {
         ]),
       ),
     );
-    this.#facts.replaceChildren(
-      table('What the host tells', ['Fact', 'Value'], factRows(facts, formatBytes)),
-    );
+    const rows = factRows(facts, formatBytes);
+    if (description !== null) rows.unshift(['tracking', trackingText(description)]);
+    this.#facts.replaceChildren(table('What the host tells', ['Fact', 'Value'], rows));
   }
 
   async #showRegisters(): Promise<void> {

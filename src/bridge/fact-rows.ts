@@ -19,6 +19,19 @@ export function factRows(
   return rows.sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
+/** By what a machine's changed pages are found, and why so. */
+export function trackingText({
+  tracking,
+  tier,
+  tierReason,
+}: {
+  readonly tracking: string;
+  readonly tier: string;
+  readonly tierReason: string | null;
+}): string {
+  return `${tracking}, ${tier}${tierReason === null ? '' : `: ${tierReason}`}`;
+}
+
 function valueText(name: string, value: MachineFacts[string], bytesText: (bytes: number) => string): string {
   if (value === null) return '-';
   if (typeof value === 'boolean') return value ? 'yes' : 'no';

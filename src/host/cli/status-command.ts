@@ -1,6 +1,6 @@
 // `vitrine status`: one machine in full.
 
-import { factRows } from '../../bridge/fact-rows.ts';
+import { factRows, trackingText } from '../../bridge/fact-rows.ts';
 import { bellText } from './bells-command.ts';
 import { bytesText, timeText } from './quantity.ts';
 import { textList } from './text-table.ts';
@@ -47,16 +47,3 @@ Tells all that the bridge knows of a machine, also of one that does not run any 
     );
   },
 });
-
-/** By what its changed pages are found, and why so. */
-function trackingText({
-  tracking,
-  tier,
-  tierReason,
-}: {
-  readonly tracking: string;
-  readonly tier: string;
-  readonly tierReason: string | null;
-}): string {
-  return `${tracking}, ${tier}${tierReason === null ? '' : `: ${tierReason}`}`;
-}

@@ -64,6 +64,7 @@ describe.skipIf(process.env.VITRINE_WITHOUT_QEMU === '1')('a host machine on the
     await host.getByText('Memory map, registers, facts').click();
     await host.getByRole('cell', { name: 'ram', exact: true }).first().waitFor();
     await host.getByRole('cell', { name: 'restores in place', exact: true }).waitFor();
+    expect(await host.getByRole('row', { name: /^tracking/ }).textContent()).toMatch(/^tracking\w+, \w+: \S/);
     await button('Read registers').click();
     await host.getByRole('cell', { name: 'rip', exact: true }).waitFor();
     const rip = await host.getByRole('row', { name: /^rip/ }).textContent();
