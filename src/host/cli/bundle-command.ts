@@ -2,7 +2,7 @@
 // alone, as a file that other tools read.
 
 import { createReadStream } from 'node:fs';
-import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { VitrineError } from '../../base/error.ts';
 import { throwIfAborted } from '../../base/work.ts';
@@ -13,6 +13,7 @@ import type { Effort } from '../../format/frame-codecs.ts';
 import type { Manifest } from '../../format/manifest.ts';
 import { IMAGE_FORMATS, memoryImage } from '../forensics/memory-image.ts';
 import { UsageError } from './command.ts';
+import { fileError, OutputFile } from './output-file.ts';
 import { bytesText } from './quantity.ts';
 import { findSnapshot } from './snapshot-name.ts';
 import { storedMemory } from './stored-memory.ts';
@@ -53,26 +54,25 @@ Whoever has the file can read the machine's memory: it is not encrypted. Disks a
     const shown = await client.show(await findSnapshot(client, name!));
     const { id, machine, manifest } = shown;
     const file = String(values.output ?? `${machine}-${id.slice(0, 12)}.${format}`);
-    const isNew = values.force !== true;
-    if (isNew && (await isThere(file))) refuseToReplace(file);
+    const mayReplace = values.force === true;
     if (format !== 'vitrine') {
       const memory = storedMemory(client, shown);
       if (memory.ranges.length === 0)
         throw new VitrineError('unsupported', { missing: 'RAM at physical addresses' });
-      const sizeBytes = await writeWhole(file, isNew, async (out) => {
+      const sizeBytes = await writeWhole(file, mayReplace, async (out) => {
         for await (const piece of memoryImage(memory, format)) {
           throwIfAborted(work.signal);
-          await writeAll(out, piece);
+          out.write(piece);
         }
       });
       result({ snapshot: id, file, format, sizeBytes }, `${file}\n`);
       say(`${bytesText(sizeBytes)}: memory alone, for other tools`);
       return;
     }
-    const sizeBytes = await writeWhole(file, isNew, (out) =>
+    const sizeBytes = await writeWhole(file, mayReplace, (out) =>
       sync(
         client,
-        bundleTarget((bytes) => writeAll(out, bytes)),
+        bundleTarget(async (bytes) => out.write(bytes)),
         id,
         { ...work, effort },
       ),
@@ -99,8 +99,10 @@ again. "vitrine fork" starts a machine of it, "vitrine restore --fresh" brings b
   names: { least: 1, most: 1, what: 'a file' },
   async run({ client, names: [file], work, result, say }) {
     // A stream would throw it late.
-    if (!(await stat(file!)).isFile())
-      throw new VitrineError('argument-invalid', { file: file!, wants: 'a file' });
+    const found = await stat(file!).catch((cause: unknown) => {
+      throw fileError(file!, cause);
+    });
+    if (!found.isFile()) throw new VitrineError('argument-invalid', { file: file!, wants: 'a file' });
     const bundle = await openBundle(() => createReadStream(file!, { highWaterMark: READ_BYTES }), work);
     const report = await sync(bundle, client, bundle.info.id, work);
     const { id, machine, label } = bundle.info;
@@ -125,35 +127,14 @@ function disksOf({ devices }: Manifest): string[] {
 /** A file that is there when it is whole, and not before. Its bytes. */
 async function writeWhole(
   file: string,
-  isNew: boolean,
-  write: (out: FileHandle) => Promise<unknown>,
+  mayReplace: boolean,
+  write: (out: OutputFile) => Promise<unknown>,
 ): Promise<number> {
-  const part = `${file}.${process.pid}.part`;
-  const out = await open(part, 'wx', 0o600);
+  const out = new OutputFile(file, { mayReplace });
   try {
-    try {
-      await write(out);
-      await out.sync();
-    } finally {
-      await out.close();
-    }
-    const { size } = await stat(part);
-    if (isNew && (await isThere(file))) refuseToReplace(file);
-    await rename(part, file);
-    return size;
+    await write(out);
+    return out.keep();
   } finally {
-    await rm(part, { force: true });
+    out.close();
   }
-}
-
-async function writeAll(out: FileHandle, bytes: Uint8Array): Promise<void> {
-  for (let at = 0; at < bytes.length; ) at += (await out.write(bytes, at)).bytesWritten;
-}
-
-async function isThere(file: string): Promise<boolean> {
-  return (await stat(file).catch(() => undefined)) !== undefined;
-}
-
-function refuseToReplace(file: string): never {
-  throw new VitrineError('argument-invalid', { file, reason: 'it is there', allowedBy: '--force' });
 }

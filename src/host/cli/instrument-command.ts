@@ -1,9 +1,10 @@
 // `vitrine instrument`: a module rewritten on disk. The file appears whole or not at all.
 
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { type InstrumentOptions, instrument } from '../../instrument/index.ts';
 import { type Command, type Output, UsageError } from './command.ts';
+import { fileError, OutputFile } from './output-file.ts';
 
 const HELP = `vitrine instrument game.wasm -o game.marks.wasm --marks
 vitrine instrument game.wasm -o game.live.wasm --barriers
@@ -63,13 +64,21 @@ async function run(args: readonly string[], output: Output): Promise<void> {
       ? {}
       : { maxMemoryBytes: numberOf('--max-memory', values['max-memory']) }),
   };
-  const module = await readFile(input);
+  const module = await readFile(input).catch((cause: unknown) => {
+    throw fileError(input, cause);
+  });
   const { bytes, map, memory, report } = instrument(module, options);
   if (target === '-') {
     process.stdout.write(bytes);
     return;
   }
-  await writeWhole(target, bytes);
+  const out = new OutputFile(target, { mode: 0o666 });
+  try {
+    out.write(bytes);
+    out.keep();
+  } finally {
+    out.close();
+  }
   if (values.json) {
     output.out(
       `${JSON.stringify({ input, output: target, bytes: bytes.length, map: map ?? null, memory, report })}\n`,
@@ -97,16 +106,4 @@ function numberOf(option: string, text: string): number {
     throw new UsageError(`${option} wants a whole number, not "${text}"`);
   }
   return value;
-}
-
-/** Beside the target first: who reads the target never sees half a module. */
-async function writeWhole(target: string, bytes: Uint8Array): Promise<void> {
-  const part = `${target}.${process.pid}.part`;
-  try {
-    await writeFile(part, bytes);
-    await rename(part, target);
-  } catch (error) {
-    await rm(part, { force: true });
-    throw error;
-  }
 }

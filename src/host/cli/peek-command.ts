@@ -1,11 +1,11 @@
 // `vitrine peek`: bytes of a machine at one instant, or of a snapshot.
 
-import { closeSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { concatBytes, type OwnedBytes } from '../../base/bytes.ts';
 import { isVitrineError, VitrineError } from '../../base/error.ts';
 import type { BridgeRange } from '../../bridge/fields.ts';
 import { UsageError } from './command.ts';
 import { readPlace } from './memory-place.ts';
+import { OutputFile } from './output-file.ts';
 import { LINUX_VIEWS, type PeekTarget, peekLinux } from './peek-linux.ts';
 import { MACHINE_VIEWS, peekMachine } from './peek-machine.ts';
 import { bytesText, durationText, readNumber } from './quantity.ts';
@@ -91,7 +91,7 @@ async function peek(call: VerbCall): Promise<void> {
   const ranges = [readRange(at, lengthBytes, values.virtual === true)];
   const of = await whatIs(name, client);
   const kept: OwnedBytes[] = [];
-  const target = file === undefined ? undefined : openWhole(file);
+  const target = file === undefined ? undefined : new OutputFile(file);
   try {
     const onLentBytes = (bytes: OwnedBytes): void => {
       // More is asked for when this is on its way to the disk: memory stays as it is, however long it is.
@@ -159,32 +159,4 @@ function hexText(range: BridgeRange, bytes: OwnedBytes): string {
     lines.push(`${(start + BigInt(at)).toString(16).padStart(8, '0')}  ${halves.padEnd(49)} |${text}|`);
   }
   return `${lines.join('\n')}\n`;
-}
-
-/** Beside the target first: who reads the target never sees half of it. */
-function openWhole(path: string): {
-  write(bytes: Uint8Array): void;
-  keep(): void;
-  close(): void;
-} {
-  const part = `${path}.${process.pid}.part`;
-  const file = openSync(part, 'wx', 0o600);
-  let isOpen = true;
-  const close = (): void => {
-    if (isOpen) closeSync(file);
-    isOpen = false;
-  };
-  return {
-    write(bytes) {
-      for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
-    },
-    keep() {
-      close();
-      renameSync(part, path);
-    },
-    close() {
-      close();
-      rmSync(part, { force: true });
-    },
-  };
 }
