@@ -1,12 +1,13 @@
 // A whole bridge on this host: store, engine, machines, server, audit and token file, opened and closed together.
 
-import { readFile, realpath } from 'node:fs/promises';
+import { realpath } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { SYSTEM_CLOCK } from '../../base/clock.ts';
 import { VitrineError } from '../../base/error.ts';
 import type { BellRinging } from '../../bridge/bell-book.ts';
 import { serveSession, type VerbEvent } from '../../bridge/session.ts';
 import { openFsStore } from '../../store/fs-store.ts';
+import { readNamedFile } from '../file-error.ts';
 import { makeFolder } from '../make-folder.ts';
 import type { ServedBellRing } from '../qemu/bell-service.ts';
 import { type Audit, type AuditEntry, openAuditFile } from './audit.ts';
@@ -167,7 +168,9 @@ async function openServer(
     ...{ listen: config.listen, behindProxy: config.behindProxy, limits, tokens: config.tokens },
     ...{ allowHosts: config.allowHosts, allowOrigins: config.allowOrigins, ownerToken: token },
     socketPath: socket ?? undefined,
-    ...(tls === undefined ? {} : { tls: { cert: await readFile(tls.cert), key: await readFile(tls.key) } }),
+    ...(tls === undefined
+      ? {}
+      : { tls: { cert: await readNamedFile(tls.cert), key: await readNamedFile(tls.key) } }),
     page: config.page === undefined ? undefined : await openStaticFolder(config.page),
     images: config.images === undefined ? undefined : await openStaticFolder(config.images),
     clock: SYSTEM_CLOCK,

@@ -1,9 +1,9 @@
 // What `vitrine serve` is told: a configuration file, and flags that go before it. Nothing secret is in either: tokens stand
 // as SHA-256, the owner's is made anew at each start.
 
-import { readFile } from 'node:fs/promises';
 import { VitrineError } from '../../base/error.ts';
 import { MACHINE_NAME_PATTERN } from '../../engine/snapshot.ts';
+import { readNamedFile } from '../file-error.ts';
 import { readAccess } from './grant.ts';
 import type { NamedToken } from './keyring.ts';
 import { type MachineRecipe, readMemory, recipeOf } from './qemu-arguments.ts';
@@ -44,9 +44,9 @@ const DEFAULT_SPARE = 1;
 const MAX_SPARE = 64;
 const DEFAULT_LISTEN = '127.0.0.1:7333';
 
-/** The settings in a file. Throws the platform's error, and `argument-invalid` for what is no JSON object. */
+/** The settings in a file. Throws as `fileError`, and `argument-invalid` for what is no JSON object. */
 export async function readSettings(path: string): Promise<ServeSettings> {
-  const text = await readFile(path, 'utf8');
+  const text = (await readNamedFile(path)).toString('utf8');
   try {
     const value: unknown = JSON.parse(text);
     // Safe: an object; every key of it is looked at by `configOf`.

@@ -1,10 +1,10 @@
 // `vitrine instrument`: a module rewritten on disk. The file appears whole or not at all.
 
-import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { type InstrumentOptions, instrument } from '../../instrument/index.ts';
+import { readNamedFile } from '../file-error.ts';
 import { type Command, type Output, UsageError } from './command.ts';
-import { fileError, OutputFile } from './output-file.ts';
+import { OutputFile } from './output-file.ts';
 
 const HELP = `vitrine instrument game.wasm -o game.marks.wasm --marks
 vitrine instrument game.wasm -o game.live.wasm --barriers
@@ -64,9 +64,7 @@ async function run(args: readonly string[], output: Output): Promise<void> {
       ? {}
       : { maxMemoryBytes: numberOf('--max-memory', values['max-memory']) }),
   };
-  const module = await readFile(input).catch((cause: unknown) => {
-    throw fileError(input, cause);
-  });
+  const module = await readNamedFile(input);
   const { bytes, map, memory, report } = instrument(module, options);
   if (target === '-') {
     process.stdout.write(bytes);

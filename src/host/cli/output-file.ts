@@ -1,5 +1,4 @@
-// Files that commands read and write, by names from a command line. One that is written is there when it is whole, and not before; what is
-// no file, as a device or a pipe, is written to as it is.
+// Files that commands write: there when they are whole, and not before. What is no file, as a device or a pipe, is written to as it is.
 
 import {
   closeSync,
@@ -12,6 +11,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { VitrineError } from '../../base/error.ts';
+import { namingFile } from '../file-error.ts';
 
 export class OutputFile {
   readonly #path: string;
@@ -70,35 +70,6 @@ export class OutputFile {
   [Symbol.dispose](): void {
     this.close();
   }
-}
-
-/** What `work` throws of a file, as one of ours. */
-export function namingFile<T>(file: string, work: () => T): T {
-  try {
-    return work();
-  } catch (cause) {
-    throw fileError(file, cause);
-  }
-}
-
-/** `not-found`, `store-full` or `store-io` for what the platform throws of a file; anything else as it is. */
-export function fileError(file: string, cause: unknown): unknown {
-  const { code } = cause as NodeJS.ErrnoException;
-  if (code === undefined || cause instanceof VitrineError) return cause;
-  if (code === 'ENOENT' || code === 'ENOTDIR')
-    return new VitrineError(
-      'not-found',
-      { file, hint: 'Look whether it is there, or its folder.' },
-      { cause },
-    );
-  if (code === 'EISDIR') return new VitrineError('argument-invalid', { file, wants: 'a file' }, { cause });
-  if (code === 'ENOSPC' || code === 'EDQUOT')
-    return new VitrineError(
-      'store-full',
-      { file, hint: 'Free space there, or choose another place.' },
-      { cause },
-    );
-  return new VitrineError('store-io', { file, reason: (cause as Error).message }, { cause });
 }
 
 function refuseToReplace(file: string): never {

@@ -16,7 +16,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { fileError, OutputFile } from '../../../src/host/cli/output-file.ts';
+import { OutputFile } from '../../../src/host/cli/output-file.ts';
+import { fileError } from '../../../src/host/file-error.ts';
 
 const WORDS = new TextEncoder().encode('some words');
 

@@ -200,7 +200,8 @@ describe('vitrine serve', () => {
     [['--tls-cert', 'a.pem'], 1, 'tlsKey'],
     [['--idle-exit', 'soon'], 1, '30m'],
     [['--allow-origin', 'evil.example'], 1, 'SCHEME'],
-    [['--config', 'none.json'], 1, 'ENOENT'],
+    [['--config', 'none.json'], 3, 'not-found'],
+    [['--tls-cert', 'none.pem', '--tls-key', 'none.key'], 3, 'not-found'],
     [['--listen', '0', '--store', '/proc/vitrine'], 1, 'a folder that can be made'],
     [['--listen', '0', '--store', '/dev/null/store'], 1, 'ENOTDIR'],
   ])('refuses %j with %i', async (args, code, text) => {
