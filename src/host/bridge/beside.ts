@@ -28,17 +28,35 @@ export interface FreshRestore {
   readonly options: LazyMachineOptions;
 }
 
+/** Memory that new ones take, which are being made: those of a whole class may be restored at once. */
+let takenBytes = 0;
+
 /**
- * Whether the new one may be made beside the machine that runs. One whose memory is on its way has to end first.
+ * Does the work of a restore, which hears whether the new one may be made beside the machine that runs. One whose memory is on its way has
+ * to end first.
  *
- * Throws what would keep the new one from starting: `guest-mismatch`, `guest-state-invalid`, `disk-missing`, `disk-changed`, `unsupported`,
+ * Throws what the work does, and before it what would keep the new one from starting: `guest-mismatch`, `guest-state-invalid`, `disk-missing`, `disk-changed`, `unsupported`,
  * and what reading the snapshot throws.
  */
-export async function canBeBeside(restore: FreshRestore): Promise<boolean> {
+export async function besideOrAfter<T>(
+  restore: FreshRestore,
+  work: (isBeside: boolean) => Promise<T>,
+): Promise<T> {
+  const bytes = await bytesBeside(restore);
+  takenBytes += bytes;
+  try {
+    return await work(bytes > 0);
+  } finally {
+    takenBytes -= bytes;
+  }
+}
+
+/** What a second one takes of the host's memory; 0 where it cannot be. */
+async function bytesBeside(restore: FreshRestore): Promise<number> {
   const { engine, snapshot, mode, profile, guest, directory, options } = restore;
   const resolved = resolveProfile(profile);
   const { id, manifest } = await engine.show(snapshot);
-  if (directory === undefined) return false;
+  if (directory === undefined) return 0;
   if (guest !== undefined) checkSameMachine(manifest, guest.machine, guest.regions);
   await readSavedMachine(engine, id, resolved);
   const root = await openRunRoot(options.root);
@@ -47,9 +65,11 @@ export async function canBeBeside(restore: FreshRestore): Promise<boolean> {
     const givenBack = await memoryFilesOf(filesIn(directory));
     await inMemoryFiles(await openRunRoot(options.root, Math.max(0, resolved.memoryBytes - givenBack)));
   }
-  if (guest === undefined || reachesOutside(profile.args ?? []) !== undefined) return false;
+  if (guest === undefined || reachesOutside(profile.args ?? []) !== undefined) return 0;
   const { memoryBytes } = resolved;
-  return hasMemoryFor(memoryBytes + mirrorBytesOf(memoryBytes)) && hasRoom(options.root, root, memoryBytes);
+  const bytes = memoryBytes + mirrorBytesOf(memoryBytes);
+  if (!(await hasRoom(options.root, root, memoryBytes + takenBytes))) return 0;
+  return hasMemoryFor(bytes + takenBytes) ? bytes : 0;
 }
 
 /** Whether a second memory would be where the first is. */

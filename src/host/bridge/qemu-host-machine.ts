@@ -27,7 +27,7 @@ import { resolveProfile } from '../qemu/profile.ts';
 import { openQemuMachine, type QemuMachine, type QemuMachineOptions } from '../qemu/qemu-machine.ts';
 import type { QuickenReport } from '../qemu/quicken.ts';
 import type { SerialLine } from '../qemu/serial-line.ts';
-import { canBeBeside } from './beside.ts';
+import { besideOrAfter } from './beside.ts';
 import type { ClonePools } from './clone-pools.ts';
 import { ConsoleOutput } from './console-output.ts';
 import { becauseOf, bellFacts, liveFacts, recipeFacts, spareFacts, statusFacts } from './machine-facts.ts';
@@ -240,18 +240,19 @@ export class QemuHostMachine implements HostMachine {
     const { profile } = this.recipe;
     const directory = this.#lazy?.directory ?? this.#qemu?.process.files.directory;
     const there = { engine: this.#engine, guest: this.#qemu?.guest, options: this.#lazyOptions() };
-    if (!(await canBeBeside({ ...there, directory, snapshot, mode, profile }))) await this.stop();
-    const before = this.#qemu;
-    try {
-      if (mode === 'lazy') return await this.#startLazily(snapshot, before);
-      // Safe: with a snapshot there is a report.
-      return before === null
-        ? (await this.start(snapshot, options))!
-        : await this.#replace(before, snapshot, options);
-    } catch (error) {
-      if (before === null) this.#ended = `a restore failed: ${wordsOf(error)}`;
-      throw error;
-    }
+    return besideOrAfter({ ...there, directory, snapshot, mode, profile }, async (isBeside) => {
+      if (!isBeside) await this.stop();
+      const before = this.#qemu;
+      try {
+        if (mode === 'lazy') return await this.#startLazily(snapshot, before);
+        if (before !== null) return await this.#replace(before, snapshot, options);
+        // Safe: with a snapshot there is a report.
+        return (await this.start(snapshot, options))!;
+      } catch (error) {
+        if (before === null) this.#ended = `a restore failed: ${wordsOf(error)}`;
+        throw error;
+      }
+    });
   }
 
   async #replace(before: QemuMachine, snapshot: SnapshotId, options: WorkOptions): Promise<RestoreReport> {
