@@ -215,6 +215,32 @@ describe('save and restore', () => {
     expect(again.machine.base).toBe(saved.snapshot.id);
   });
 
+  it('lets machines go that were closed, and forks that failed', async () => {
+    const engine = await openTestEngine();
+    const closes: string[] = [];
+    const noting = <T extends { guest: FlatGuest }>(name: string, { guest, ...rest }: T) => {
+      const close = guest.close.bind(guest);
+      guest.close = async () => {
+        closes.push(name);
+        await close();
+      };
+      return { guest, ...rest };
+    };
+    const first = noting('first', await adoptFlat(engine, 'first', 1));
+    const { snapshot } = await first.machine.save();
+    await first.machine.close();
+    noting('open', await adoptFlat(engine, 'open', 1));
+    const guest = new FlatGuest({
+      regions: [{ name: 'ram', bytes: new Uint8Array(8192), guestAddress: 0 }],
+    });
+    noting('fork', { guest });
+    const tracker = await openScanTracker(guest, { openKernels: () => loadKernels() });
+    await expect(engine.fork(snapshot.id, 'fork', tracker)).rejects.toMatchObject({ code: 'guest-mismatch' });
+    await engine.close();
+    // The guest of the fork is its caller's still.
+    expect(closes).toEqual(['first', 'open']);
+  });
+
   it('refuses labels and names that the format does not hold', async () => {
     const engine = await openTestEngine();
     const { machine } = await adoptFlat(engine, 'flat', 1);
