@@ -78,6 +78,12 @@ describe.each(QEMUS)('a restore beside a machine of QEMU $version', ({ program }
     const [bytes] = (await host.machine!.peek([{ address: PULSE.loops, lengthBytes: 4 }])).bytes;
     return new DataView(bytes!.buffer).getUint32(bytes!.byteOffset, true);
   };
+  /** What who comes to its console now is shown first. */
+  const printed = (): string => {
+    const pieces: Uint8Array[] = [];
+    host.console.listen((bytes) => void pieces.push(bytes))();
+    return Buffer.concat(pieces).toString('latin1');
+  };
   const goesOn = async (): Promise<void> => {
     expect(host.state).toBe('running');
     const now = await loops();
@@ -105,6 +111,8 @@ describe.each(QEMUS)('a restore beside a machine of QEMU $version', ({ program }
 
   it('lets it run, and be found by the next bridge, until the new one can', async () => {
     const [before, { machine }] = [await pid(), host];
+    await expect.poll(printed, { timeout: 60_000 }).toContain('PULSE');
+    const lines = printed();
     let seen: unknown;
     await host.restore(
       good,
@@ -119,6 +127,8 @@ describe.each(QEMUS)('a restore beside a machine of QEMU $version', ({ program }
     expect(after).not.toBe(before);
     expect(await kept()).toEqual([after]);
     expect(host.machine?.base).toBe(good);
+    // Who comes to its console later sees what was printed before as well.
+    expect(printed().startsWith(lines)).toBe(true);
     expect(await readdir(root)).toHaveLength(1);
     expect(await loops()).toBeGreaterThanOrEqual(loopsThen);
     await goesOn();
@@ -187,6 +197,7 @@ describe.each(QEMUS)('a restore beside a machine of QEMU $version', ({ program }
     host = hostOf(profile);
     await host.start();
     const { snapshot } = await host.machine!.save();
+    await expect.poll(printed, { timeout: 60_000 }).toContain('PULSE');
     const before = await pid();
     const seen: unknown[] = [];
     await host.restore(
@@ -196,6 +207,12 @@ describe.each(QEMUS)('a restore beside a machine of QEMU $version', ({ program }
     );
     expect(seen).toEqual([false]);
     await goesOn();
+    expect(printed()).toContain('PULSE');
+    await host.stop();
+    await host.start();
+    // Begun anew, it says so once.
+    await expect.poll(printed, { timeout: 60_000 }).toContain('PULSE');
+    expect(printed().split('PULSE')).toHaveLength(2);
   });
 });
 

@@ -135,6 +135,7 @@ export class QemuHostMachine implements HostMachine {
    */
   async start(snapshot?: SnapshotId, options: WorkOptions = {}): Promise<RestoreReport | undefined> {
     if (this.#qemu !== null || this.#lazy !== null) throw new VitrineError('busy', { machine: this.name });
+    if (snapshot === undefined) this.#output.forget();
     const qemu = await openQemuMachine(this.name, this.recipe.profile, this.#engine, this.#options());
     return this.#run(qemu, snapshot, options);
   }
@@ -241,7 +242,7 @@ export class QemuHostMachine implements HostMachine {
     const directory = this.#lazy?.directory ?? this.#qemu?.process.files.directory;
     const there = { engine: this.#engine, guest: this.#qemu?.guest, options: this.#lazyOptions() };
     return besideOrAfter({ ...there, directory, snapshot, mode, profile }, async (isBeside) => {
-      if (!isBeside) await this.stop();
+      if (!isBeside) await this.#end(this.#qemu);
       const before = this.#qemu;
       try {
         if (mode === 'lazy') return await this.#startLazily(snapshot, before);
@@ -275,6 +276,7 @@ export class QemuHostMachine implements HostMachine {
   async #end(before: QemuMachine | null): Promise<void> {
     if (this.#qemu !== before && this.#state !== 'lost')
       throw new VitrineError('wrong-state', { machine: this.name, actual: this.#state, required: 'running' });
+    if (before !== null) this.#output.goOnAfter(before.serial.recent);
     await this.stop();
   }
 
