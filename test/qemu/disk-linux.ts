@@ -61,10 +61,10 @@ export function linuxWithDrivers(
 
 /** What Linux printed, to be waited for. */
 export class WriterLine {
-  readonly #serial: SerialLine;
+  readonly #serial: Pick<SerialLine, 'onOutput' | 'write'>;
   #text = '';
 
-  constructor(serial: SerialLine) {
+  constructor(serial: Pick<SerialLine, 'onOutput' | 'write'>) {
     this.#serial = serial;
     serial.onOutput((bytes) => {
       this.#text += Buffer.from(bytes).toString('latin1');
