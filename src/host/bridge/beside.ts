@@ -3,6 +3,8 @@
 //
 //   same machine? ─▶ files of its disks there? ─▶ room for another memory, and nothing that only one process can have? ─▶ beside it
 //                                                                                                       └─ no ─▶ after it
+//
+// Where it is memory alone that there is not enough of, the new process is tried without its state first.
 
 import { isVitrineError } from '../../base/error.ts';
 import { checkSameMachine, type SnapshotId } from '../../engine/snapshot.ts';
@@ -15,6 +17,10 @@ import { filesIn, type QemuProfile, resolveProfile } from '../qemu/profile.ts';
 import type { QemuGuest } from '../qemu/qemu-guest.ts';
 import { inMemoryFiles, memoryFilesOf, openRunRoot } from '../qemu/run-directory.ts';
 import { readSavedMachine } from '../qemu/saved-machine.ts';
+import { launchWaiting } from '../qemu/waiting-process.ts';
+
+/** No machine is called so. */
+const TRIED = '_tried';
 
 export interface FreshRestore {
   readonly engine: Vitrine;
@@ -35,8 +41,8 @@ let takenBytes = 0;
  * Does the work of a restore, which hears whether the new one may be made beside the machine that runs. One whose memory is on its way has
  * to end first.
  *
- * Throws what the work does, and before it what would keep the new one from starting: `guest-mismatch`, `guest-state-invalid`, `disk-missing`, `disk-changed`, `unsupported`,
- * and what reading the snapshot throws.
+ * Throws what the work does, and before it what would keep the new one from starting: `guest-start`, `guest-mismatch`,
+ * `guest-state-invalid`, `disk-missing`, `disk-changed`, `unsupported`, and what reading the snapshot throws.
  */
 export async function besideOrAfter<T>(
   restore: FreshRestore,
@@ -58,7 +64,7 @@ async function bytesBeside(restore: FreshRestore): Promise<number> {
   const { id, manifest } = await engine.show(snapshot);
   if (directory === undefined) return 0;
   if (guest !== undefined) checkSameMachine(manifest, guest.machine, guest.regions);
-  await readSavedMachine(engine, id, resolved);
+  const saved = await readSavedMachine(engine, id, resolved);
   const root = await openRunRoot(options.root);
   if (mode === 'lazy') {
     // As it will be when the first is gone. Where there is no room, RAM would lie on a disk.
@@ -69,7 +75,12 @@ async function bytesBeside(restore: FreshRestore): Promise<number> {
   const { memoryBytes } = resolved;
   const bytes = memoryBytes + mirrorBytesOf(memoryBytes);
   if (!(await hasRoom(options.root, root, memoryBytes + takenBytes))) return 0;
-  return hasMemoryFor(bytes + takenBytes) ? bytes : 0;
+  if (hasMemoryFor(bytes + takenBytes)) return bytes;
+  // Nothing of its memory is touched before it has a state: what would keep it from starting is found while the other one runs.
+  const shape = { profile, ram: 'there', disks: options.disks, standsOn: saved.disks } as const;
+  const own = options.root === undefined ? {} : { root: options.root };
+  await (await launchWaiting(TRIED, { ...shape, ...own })).end();
+  return 0;
 }
 
 /** Whether a second memory would be where the first is. */
