@@ -186,7 +186,7 @@ describe.each(QEMUS)('a restore beside a machine of QEMU $version', ({ program }
       during(() => void process.kill(Number(before), 'SIGKILL')),
     );
     await goesOn();
-    expect(await readdir(root)).toHaveLength(1);
+    await expect.poll(() => readdir(root), { timeout: 60_000 }).toHaveLength(1);
   });
 
   it('is none where two of it cannot be: it ends first', async () => {
