@@ -39,7 +39,9 @@ export class OpenMachine {
   readonly job = new Signal<Job | null>(null);
   /** When what it holds was last in a snapshot, or when it was opened; by `performance.now()`. */
   settledAtMs = performance.now();
-  #machine: Promise<MachineClient>;
+  #machine!: Promise<MachineClient>;
+  /** Settles `#machine` as another promise does, for those who asked before there was an engine. */
+  #settle!: (joining: Promise<MachineClient>) => void;
   #output = '';
   #onOutput: ((text: string) => void) | null = null;
   #frame: ScreenFrame | null = null;
@@ -49,7 +51,7 @@ export class OpenMachine {
     this.name = name;
     this.entry = entry;
     this.guest = guest;
-    this.#machine = new Promise(() => {});
+    this.leave();
   }
 
   /** Opens the guest in a worker of its own. Throws what `startGuest` throws. */
@@ -64,14 +66,21 @@ export class OpenMachine {
   /** Puts it under an engine, a new one after the old one was lost. */
   async join(engine: EngineClient): Promise<void> {
     // Memory that is shared is compared in the engine's worker, so that saves take little of the guest's own time.
-    this.#machine = this.guest.join(engine, this.name, { track: 'engine' });
-    // Whoever uses the machine sees the failure; nobody may.
-    this.#machine.catch(() => {});
+    this.#settle(this.guest.join(engine, this.name, { track: 'engine' }));
     await this.#machine;
     this.base.set(null);
   }
 
-  /** The machine under the engine, once it is there. */
+  /** Waits for an engine: there is none yet, or it was lost. */
+  leave(): void {
+    this.#machine = new Promise((settle) => {
+      this.#settle = settle;
+    });
+    // Whoever uses the machine sees the failure; nobody may.
+    this.#machine.catch(() => {});
+  }
+
+  /** The machine under the engine, once it is there: the one that comes, where there is none. */
   get joined(): Promise<MachineClient> {
     return this.#machine;
   }

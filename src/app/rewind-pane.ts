@@ -106,7 +106,8 @@ export class RewindPane {
     this.#show();
     if (machine === null) return;
     const client = await machine.joined.catch(() => null);
-    if (client === null || this.#machine !== machine) return;
+    // Asked for twice before it was there, it comes twice.
+    if (client === null || this.#machine !== machine || this.#rewind === client.rewind) return;
     this.#rewind = client.rewind;
     await this.#refreshQuietly();
     await this.#offerKept();

@@ -40,6 +40,7 @@ export class Workspace {
     this.engine.set(engine);
     void engine.lost.then((reason) => {
       if (this.engine.value !== engine) return;
+      for (const machine of this.machines.value) machine.leave();
       this.engine.set(null);
       this.engineLost.set(reason);
     });

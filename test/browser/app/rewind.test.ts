@@ -3,6 +3,7 @@
 import type { Page } from 'playwright';
 import { describe, expect, it } from 'vitest';
 import { OUT, useBuiltPage } from './built-page.ts';
+import { PageDriver } from './page-driver.ts';
 
 /** A machine with much other work takes few epochs a second. */
 const PATIENTLY = { timeout: 60_000 };
@@ -128,6 +129,41 @@ describe.each([
     const ticks = await driver.numberOnScreen('ticks');
     await driver.waitForNumber('ticks', ticks);
     expect(await driver.errors()).toEqual([]);
+  });
+
+  it('records a machine that was on show before there was an engine, and after it was lost', async () => {
+    const page = await built.harness.context.newPage();
+    const driver = new PageDriver(page);
+    let letGo = (): void => {};
+    const gate = new Promise<void>((resolve) => {
+      letGo = resolve;
+    });
+    await page.context().route(/assets\/engine-/, async (route) => {
+      await gate;
+      await route.continue();
+    });
+    await page.goto(built.origin);
+    await driver.waitForOutput('pulse', 'MEMORY OK');
+    const pane = page.getByRole('region', { name: 'Rewind' });
+    const record = pane.getByRole('button', { name: 'Record', exact: true });
+    await record.waitFor();
+    expect(await record.isDisabled()).toBe(true);
+    letGo();
+    await record.click();
+    await pane.getByRole('slider', { name: 'Moment' }).waitFor();
+    await page.context().unrouteAll();
+
+    const engine = page.workers().find((one) => one.url().includes('engine'));
+    await engine?.evaluate(() => self.close());
+    const notice = driver.notice('The engine was lost');
+    await notice.waitFor();
+    expect(await record.isDisabled()).toBe(true);
+    await notice.getByRole('button', { name: 'Open it again' }).click();
+    // The past lies where the tracker is: in the engine's worker, or in the guest's, where it goes on.
+    if (isolated) await record.click();
+    await pane.getByRole('slider', { name: 'Moment' }).waitFor();
+    await driver.save('after the loss');
+    await page.close();
   });
 });
 
