@@ -14,6 +14,7 @@ import type { Unsubscribe } from './signal.ts';
 import type { Workspace } from './workspace.ts';
 
 const EFFORTS = [
+  { value: 'none', title: 'none' },
   { value: 'fast', title: 'fast' },
   { value: 'balanced', title: 'balanced' },
   { value: 'small', title: 'small' },

@@ -12,7 +12,8 @@ import { ZSTD_ID } from './zstd.ts';
 export type CodecLoaders = ReadonlyMap<number, () => Promise<Codec>>;
 
 /** Tried in this order, the likely winner first; of equals the first wins. What none of them makes smaller stays raw. */
-const EFFORTS = {
+const TRIED = {
+  none: [],
   fast: [SPARSE_LZ4_ID, LZ4_ID],
   balanced: [SPARSE_ZSTD_ID, ZSTD_ID, LZ4_ID],
   small: [SPARSE_ZSTD_ID, ZSTD_ID, LZ4_ID],
@@ -23,14 +24,14 @@ const SMALL_ENOUGH = 1 / 8;
 
 /** The codecs that have to be prepared to save with an effort. Throws `argument-invalid` for one that there is not. */
 export function codecsOf(effort: Effort): readonly number[] {
-  if (!Object.hasOwn(EFFORTS, effort)) {
+  if (!Object.hasOwn(TRIED, effort)) {
     throw new VitrineError('argument-invalid', {
       name: 'effort',
       value: String(effort),
-      known: Object.keys(EFFORTS),
+      known: Object.keys(TRIED),
     });
   }
-  return [RAW_ID, ...EFFORTS[effort]];
+  return [RAW_ID, ...TRIED[effort]];
 }
 
 /** The codecs that have loaders; those of `fast` are ready, others after `prepare`. Throws `kernel-unavailable`. */
@@ -66,7 +67,7 @@ class CodecRegistry implements Codecs {
 
   encodeSmallest(bytes: Uint8Array, effort: Effort): EncodedFrame {
     let smallest: EncodedFrame | undefined;
-    for (const id of EFFORTS[effort]) {
+    for (const id of TRIED[effort]) {
       const encoded = this.byId(id).encode(bytes, effort);
       if (encoded !== undefined && encoded.length < (smallest?.bytes ?? bytes).length) {
         smallest = { codec: id, bytes: encoded };

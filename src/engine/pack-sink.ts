@@ -144,9 +144,15 @@ export class PackSink {
     if (!this.#added.add(object.digest)) return undefined;
     const { digest, kind, bytes, base } = object;
     if (presence === 'broken') return this.#take({ digest, kind, bytes });
-    const isLongest = base !== undefined && this.#objects.depthOf(base.digest) === LIMITS.maxDeltaDepth;
+    const isLongest =
+      this.keepsDeltas && base !== undefined && this.#objects.depthOf(base.digest) === LIMITS.maxDeltaDepth;
     if (isLongest && object.pattern === undefined) return this.#takeFromStart(object, base.digest);
     return this.#take(object);
+  }
+
+  /** Whether bases are of use: a delta that is not compressed takes as much room as what it is told from. */
+  get keepsDeltas(): boolean {
+    return this.#effort !== 'none';
   }
 
   /** Whether the object with the digest at `offset` is to be taken: the store has it not, nor this sink. It must then be given. */
@@ -197,7 +203,12 @@ export class PackSink {
     const depth = base === undefined ? undefined : this.#objects.depthOf(base.digest);
     if (object.pattern !== undefined) {
       this.#writer.addFill({ digest, kind, lengthBytes: bytes.length, pattern: object.pattern });
-    } else if (base !== undefined && depth !== undefined && depth < LIMITS.maxDeltaDepth) {
+    } else if (
+      this.keepsDeltas &&
+      base !== undefined &&
+      depth !== undefined &&
+      depth < LIMITS.maxDeltaDepth
+    ) {
       this.#writer.addSmaller({ digest, kind, bytes, base: { ...base, depth } });
     } else this.#writer.addPlain({ digest, kind, bytes });
     return this.#flushFull();

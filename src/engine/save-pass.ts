@@ -75,7 +75,11 @@ export class SavePass {
       }
       const { bytes, previous, previousOf, pauseMs } = await tracker.readPages(region.id, pages);
       if (lanes !== undefined && (isOfBase || previousOf.length === 0))
-        await lanes.add({ before, pages }, { kind: 'own', bytes }, { bytes: previous, of: previousOf });
+        await lanes.add(
+          { before, pages },
+          { kind: 'own', bytes },
+          this.#sink.keepsDeltas ? { bytes: previous, of: previousOf } : undefined,
+        );
       else {
         await lanes?.drain();
         const batch = { before, pages, bytes, previous, previousOf, isOfBase };

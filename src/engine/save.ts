@@ -22,7 +22,10 @@ import { emptyTable, writeTable } from './table-writer.ts';
 export interface SaveOptions extends WorkOptions {
   /** Free text for people, at most 1,024 bytes. */
   readonly label?: string;
-  /** How hard to compress; `fast` unless told: `balanced` and `small` load zstd first, 80 KB in a page. */
+  /**
+   * How hard to compress; `fast` unless told. `none` writes pages as they are, for a medium that is faster than compression; `balanced`
+   * and `small` load zstd first, 80 KB in a page.
+   */
   readonly effort?: Effort;
   /** Trust no earlier snapshot: read and digest every page again. */
   readonly full?: boolean;

@@ -2,8 +2,10 @@
 
 import type { OwnedBytes } from '../base/bytes.ts';
 
-/** How hard to try, chosen per save. */
-export type Effort = 'fast' | 'balanced' | 'small';
+/** How hard to try to write little, chosen per save; the least first. `none` writes pages as they are. */
+export const EFFORTS = ['none', 'fast', 'balanced', 'small'] as const;
+
+export type Effort = (typeof EFFORTS)[number];
 
 /** A frame as a codec wrote it. */
 export interface EncodedFrame {

@@ -6,13 +6,14 @@ import { decompress as otherZstd } from 'fzstd';
 import { describe, expect, test } from 'vitest';
 import { isVitrineError } from '../../src/base/error.ts';
 import { type Codec, codecsOf, loadCodecs } from '../../src/codec/index.ts';
+import { EFFORTS, type Effort } from '../../src/format/frame-codecs.ts';
 import { noise, prose } from '../fixtures/format-v1/samples.ts';
 import { codeOf, RUN } from '../format/arbitraries.ts';
 import { decodeLz4Block } from '../reader/lz4-block.ts';
 import { decodeSparse } from '../reader/sparse.ts';
 
 const FRAME = 65_536;
-const EFFORTS = ['fast', 'balanced', 'small'] as const;
+
 const PEERS: Readonly<Record<string, (bytes: Uint8Array, plainLength: number) => Uint8Array>> = {
   raw: (bytes) => bytes,
   lz4: decodeLz4Block,
@@ -28,8 +29,6 @@ const ALL: readonly (readonly [string, Codec])[] = [1, 2, 3, 4, 5].map((id) => {
   return [codec.name, codec] as const;
 });
 const same = (a: Uint8Array, b: Uint8Array): boolean => Buffer.from(a).equals(b);
-
-type Effort = (typeof EFFORTS)[number];
 
 /** A copy of the encoding, which is valid until the codec's next call; undefined where it is not for these bytes. */
 function tryEncode(codec: Codec, bytes: Uint8Array, effort: Effort): Uint8Array<ArrayBuffer> | undefined {
@@ -206,6 +205,7 @@ describe('codecs', () => {
         expect(same(codecs.byId(codec).decode(encoded, bytes.length), bytes)).toBe(true);
       }
     }
+    expect(codecs.encodeSmallest(prose(FRAME), 'none').codec).toBe(1);
     expect(codecs.encodeSmallest(noise(FRAME, 5), 'small').codec).toBe(1);
     expect(codecs.encodeSmallest(prose(FRAME), 'fast').codec).toBe(2);
     expect(codecs.encodeSmallest(prose(FRAME), 'small').codec).toBe(3);

@@ -1,6 +1,7 @@
 // The engine's verbs over a flat guest and a store in memory: what each does, reports and refuses.
 
 import { describe, expect, it } from 'vitest';
+import { EFFORTS } from '../../src/format/frame-codecs.ts';
 import { FlatGuest } from '../../src/guest/flat.ts';
 import { loadKernels } from '../../src/kernel/load.ts';
 import { openMemoryStore } from '../../src/store/memory-store.ts';
@@ -76,7 +77,7 @@ describe('save and restore', () => {
     for (let round = 0; round < 30; round++) {
       guest.run(40);
       const { snapshot } = await machine.save({
-        effort: (['fast', 'balanced', 'small'] as const)[round % 3]!,
+        effort: EFFORTS[round % EFFORTS.length]!,
       });
       saved.push({ id: snapshot.id, memory: memory.slice() });
     }

@@ -96,7 +96,7 @@ class History {
     const before = memory.slice();
     let id: string | undefined;
     await this.#risking(async () => {
-      const effort = this.#pick(['fast', 'balanced'] as const);
+      const effort = this.#pick(['none', 'fast', 'balanced'] as const);
       const live = this.#random() < 0.4 ? { live: {} } : {};
       id = (await machine.save({ effort, full: this.#random() < 0.1, ...live })).snapshot.id;
     });

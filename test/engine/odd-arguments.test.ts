@@ -12,7 +12,7 @@ describe('an engine', () => {
     const { machine } = await adoptFlat(engine, 'a', 4);
     await expect(machine.save({ effort: 'tiny' as never })).rejects.toMatchObject({
       code: 'argument-invalid',
-      data: { name: 'effort', value: 'tiny', known: ['fast', 'balanced', 'small'] },
+      data: { name: 'effort', value: 'tiny', known: ['none', 'fast', 'balanced', 'small'] },
     });
     expect((await machine.save()).pagesChanged).toBe(0);
     await expect(adoptFlat(engine, 'My PC', 4)).rejects.toMatchObject({

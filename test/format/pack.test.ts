@@ -7,6 +7,7 @@ import { describe, expect, test } from 'vitest';
 import { isVitrineError } from '../../src/base/error.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import { type Effort, loadCodecs } from '../../src/codec/index.ts';
+import { EFFORTS } from '../../src/format/frame-codecs.ts';
 import {
   type Digest,
   decodeFrame,
@@ -79,7 +80,7 @@ const object = fc
   });
 
 describe('round trip', () => {
-  test.each(['fast', 'balanced', 'small'] as const)('any objects, %s', (effort) => {
+  test.each(EFFORTS)('any objects, %s', (effort) => {
     fc.assert(
       fc.property(fc.array(object, { maxLength: 8 }), (objects) => {
         const writer = newWriter(effort);

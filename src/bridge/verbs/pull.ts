@@ -2,6 +2,7 @@
 // `transfer-stream.ts`, the host sends.
 
 import * as v from 'valibot';
+import { EFFORTS } from '../../format/frame-codecs.ts';
 import { COUNT, SNAPSHOT, SNAPSHOT_ID } from '../fields.ts';
 import { remoteReceiver } from '../transfer-stream.ts';
 import { defineVerb } from '../verb.ts';
@@ -14,7 +15,7 @@ export const pull = defineVerb({
   streams: { down: 'bytes', up: 'bytes' },
   request: v.strictObject({
     snapshot: SNAPSHOT,
-    effort: v.exactOptional(v.picklist(['fast', 'balanced', 'small'])),
+    effort: v.exactOptional(v.picklist(EFFORTS)),
   }),
   response: v.object({
     snapshot: SNAPSHOT_ID,

@@ -1,6 +1,7 @@
 // save: a machine as it is now becomes a snapshot; with `live` it runs on meanwhile. The job's result is its report.
 
 import * as v from 'valibot';
+import { EFFORTS } from '../../format/frame-codecs.ts';
 import { COUNT, JOB_ID, LABEL, MACHINE_NAME, MS, SNAPSHOT_INFO } from '../fields.ts';
 import { running } from '../running.ts';
 import { defineVerb } from '../verb.ts';
@@ -39,7 +40,7 @@ export const save = defineVerb({
     machine: MACHINE_NAME,
     job: v.exactOptional(JOB_ID),
     label: v.exactOptional(LABEL),
-    effort: v.exactOptional(v.picklist(['fast', 'balanced', 'small'])),
+    effort: v.exactOptional(v.picklist(EFFORTS)),
     full: v.exactOptional(v.boolean()),
     live: v.exactOptional(v.strictObject({ bufferBytes: v.exactOptional(COUNT) })),
     freePages: v.exactOptional(v.picklist(['skip', 'keep'])),

@@ -9,7 +9,7 @@ import { throwIfAborted } from '../../base/work.ts';
 import { sync } from '../../bridge/sync.ts';
 import { bundleTarget } from '../../bundle/bundle-target.ts';
 import { openBundle } from '../../bundle/open-bundle.ts';
-import type { Effort } from '../../format/frame-codecs.ts';
+import { EFFORTS } from '../../format/frame-codecs.ts';
 import type { Manifest } from '../../format/manifest.ts';
 import { fileError } from '../file-error.ts';
 import { IMAGE_FORMATS, memoryImage } from '../forensics/memory-image.ts';
@@ -21,7 +21,6 @@ import { storedMemory } from './stored-memory.ts';
 import { verbCommand } from './verb-command.ts';
 
 const FORMATS = ['vitrine', ...IMAGE_FORMATS] as const;
-const EFFORTS: readonly Effort[] = ['fast', 'balanced', 'small'];
 const READ_BYTES = 256 * 1024;
 
 export const exportCommand = verbCommand({
@@ -36,7 +35,7 @@ Whoever has the file can read the machine's memory: it is not encrypted. Disks a
   -o, --output FILE     where; it is there when it is whole. MACHINE-ID.vitrine when left out
   --format FORMAT       vitrine, to be imported again; or memory alone, for other tools: elf (a core, with the Linux kernel's
                         own note), lime, raw. vitrine when left out
-  --effort EFFORT       fast, balanced or small: how hard to compress; balanced when left out
+  --effort EFFORT       none, fast, balanced or small: how hard to compress; balanced when left out
   --force               replaces a file that is there
 `,
   needs: 'snapshots',
@@ -49,7 +48,7 @@ Whoever has the file can read the machine's memory: it is not encrypted. Disks a
   },
   async run({ client, names: [name], values, work, result, say }) {
     const effort = EFFORTS.find((one) => one === (values.effort ?? 'balanced'));
-    if (effort === undefined) throw new UsageError('--effort takes fast, balanced or small');
+    if (effort === undefined) throw new UsageError(`--effort takes ${EFFORTS.join(', ')}`);
     const format = FORMATS.find((one) => one === (values.format ?? 'vitrine'));
     if (format === undefined) throw new UsageError(`--format takes ${FORMATS.join(', ')}`);
     const shown = await client.show(await findSnapshot(client, name!));

@@ -1,10 +1,9 @@
 // `vitrine save`: a machine as it is now becomes a snapshot, whose id goes to standard output.
 
+import { EFFORTS } from '../../format/frame-codecs.ts';
 import { UsageError } from './command.ts';
 import { bytesText, countText, durationText, readNumber } from './quantity.ts';
 import { verbCommand } from './verb-command.ts';
-
-const EFFORTS = ['fast', 'balanced', 'small'] as const;
 
 export const saveCommand = verbCommand({
   name: 'save',
@@ -18,7 +17,8 @@ Prints the snapshot's id. Ctrl-C gives it up, and nothing of it is kept.
   --label TEXT          what it is, for people
   --live                the machine runs on meanwhile, where it can
   --buffer SIZE         memory for pages that it writes meanwhile, with --live
-  --effort LEVEL        fast, balanced or small: how much work goes into making it small
+  --effort LEVEL        none, fast, balanced or small: how much work goes into making it small;
+                        fast when left out. none is for a disk that is faster than compression
   --full                without building on the last one
 `,
   needs: 'machines',

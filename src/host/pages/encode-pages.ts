@@ -1,5 +1,5 @@
 // A thread's part of saves and restores: pages digested, pages encoded as full frames where their pack is, packs digested, and frames
-// decoded and digested, by the codecs of the `fast` effort.
+// decoded and digested, by the codecs of the efforts `none` and `fast`.
 
 import { closeSync } from 'node:fs';
 import type { OwnedBytes } from '../../base/bytes.ts';
@@ -28,8 +28,8 @@ import type { Checksum } from './checksum.ts';
 import { openRam, readFully } from './read-ram.ts';
 import type { SharedBytes } from './shared-memories.ts';
 
-/** zstd is not among them: it would be in the text of every thread, and is for saves that need not be fast. */
-export const THREAD_EFFORT = 'fast' satisfies Effort;
+/** Those with zstd are not among them: it would be in the text of every thread, and is for saves that need not be fast. */
+export const THREAD_EFFORTS: readonly Effort[] = ['none', 'fast'];
 
 export interface InspectTask {
   readonly kind: 'inspect';
@@ -53,6 +53,7 @@ export interface EncodeTask {
   readonly pageBytes: number;
   /** Indices of pages, a whole number of frames of them. */
   readonly pages: Uint32Array;
+  readonly effort: Effort;
   readonly into: PackPlace;
 }
 
@@ -119,7 +120,7 @@ function inspect(at: PagesAtHand, pageBytes: number, digester: Digester): Inspec
 }
 
 export function encodePages(
-  { at, pageBytes, pages, into }: EncodeTask,
+  { at, pageBytes, pages, effort, into }: EncodeTask,
   codecs: Codecs,
   checksum: Checksum,
 ): EncodedPages {
@@ -131,7 +132,7 @@ export function encodePages(
     for (let index = 0; index < perFrame; index++) {
       plain.set(pageAt(at, pageBytes, pages[first + index]!), index * pageBytes);
     }
-    const { codec, bytes: encoded } = codecs.encodeSmallest(plain, THREAD_EFFORT);
+    const { codec, bytes: encoded } = codecs.encodeSmallest(plain, effort);
     into.memory.set(encoded, offsetBytes);
     offsetBytes += encoded.length;
     const lengths = { lengthBytes: encoded.length, plainLengthBytes: plain.length };

@@ -17,7 +17,7 @@ import type {
 } from '../../engine/page-encoder.ts';
 import type { Digest } from '../../format/digest.ts';
 import type { Effort } from '../../format/frame-codecs.ts';
-import { THREAD_CODECS, THREAD_EFFORT } from './encode-pages.ts';
+import { THREAD_CODECS, THREAD_EFFORTS } from './encode-pages.ts';
 import { type SharedBytes, SharedMemories } from './shared-memories.ts';
 import { pageThreads, type ThreadPool } from './thread-pool.ts';
 
@@ -55,7 +55,7 @@ export class ThreadEncoder implements PageEncoder {
   }
 
   takes(effort: Effort): boolean {
-    return effort === THREAD_EFFORT;
+    return THREAD_EFFORTS.includes(effort);
   }
 
   async inspect(
@@ -90,10 +90,10 @@ export class ThreadEncoder implements PageEncoder {
     at: PagesAtHand,
     pageBytes: number,
     pages: Uint32Array,
-    _effort: Effort,
+    effort: Effort,
     into: PackPlace,
   ): Promise<EncodedPages> {
-    return this.#threads.run({ kind: 'encode', at, pageBytes, pages, into }, buffersOf(at));
+    return this.#threads.run({ kind: 'encode', at, pageBytes, pages, effort, into }, buffersOf(at));
   }
 
   digest(memory: PackMemory, lengthBytes: number): Promise<Digest> {
