@@ -138,14 +138,18 @@ function tellOfOurs(level: Rolldown.LogLevel, log: Rolldown.RollupLog, tell: Tel
   tell(level, log);
 }
 
-/** Serves what `npm run guests` built at `/guests/`; what is not there is a 404 and never the page. */
+/**
+ * Serves what `npm run guests` built at `/guests/`; what is not there is a 404 and never the page, and without a list of
+ * them there are none.
+ */
 function serveGuestImages(): Plugin {
   const folder = resolve('.guests');
   const serve: Connect.NextHandleFunction = (request, response) => {
     const name = decodeURIComponent((request.url ?? '/').split('?')[0] ?? '/');
     const file = join(folder, name);
     if (!file.startsWith(folder + sep) || !existsSync(file) || !statSync(file).isFile()) {
-      response.writeHead(404).end();
+      // That there are no images is an answer to who asks for their list.
+      response.writeHead(name === '/manifest.json' ? 204 : 404).end();
       return;
     }
     const type = file.endsWith('.json') ? 'application/json' : 'application/octet-stream';

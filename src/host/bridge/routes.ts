@@ -13,6 +13,9 @@ import type { StaticFolder } from './static-folder.ts';
 import { BRIDGE_PATH, SUBPROTOCOL } from './upgrade.ts';
 import { checkFetchSite, checkHost, checkOrigin, type DoorPolicy } from './visitor.ts';
 
+/** The list of images; a bridge may have none. */
+const GUESTS_MANIFEST = '/guests/manifest.json';
+
 export interface RoutesOptions {
   readonly policy: DoorPolicy;
   readonly limits: ServerLimits;
@@ -65,6 +68,11 @@ export async function answer(
   }
   if (path === '/' || path === '/index.html') {
     await servePage(request, response, routes);
+    return;
+  }
+  if (path === GUESTS_MANIFEST && !(await routes.images?.has('manifest.json'))) {
+    // Pages ask whether there are images: that there are none is an answer.
+    response.writeHead(204).end();
     return;
   }
   const isImage = path.startsWith('/guests/');

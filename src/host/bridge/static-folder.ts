@@ -56,6 +56,13 @@ export class StaticFolder {
     }
   }
 
+  /** Whether there is a file at `path`. */
+  async has(path: string): Promise<boolean> {
+    const file = await this.#open(path).catch(() => undefined);
+    await file?.close();
+    return file !== undefined;
+  }
+
   /** A file as text. Throws the refusal `path-unknown`. */
   async readText(path: string): Promise<string> {
     const file = await this.#open(path);

@@ -262,6 +262,12 @@ describe('files', () => {
     expect(answer.headers['x-content-type-options']).toBe('nosniff');
   });
 
+  it('are no images where there are none, which is an answer', async () => {
+    const { status, headers, body } = await get('/guests/manifest.json');
+    expect({ status, body }).toEqual({ status: 204, body: '' });
+    expect(headers['x-content-type-options']).toBe('nosniff');
+  });
+
   it('are read alone', async () => {
     expect((await post('/index.html', {})).body.code).toBe('method-not-allowed');
     expect((await post('/healthz', {})).headers.get('allow')).toBe('GET');
