@@ -18,6 +18,7 @@ import type { QemuGuest } from '../qemu/qemu-guest.ts';
 import { inMemoryFiles, memoryFilesOf, openRunRoot } from '../qemu/run-directory.ts';
 import { readSavedMachine } from '../qemu/saved-machine.ts';
 import { launchWaiting } from '../qemu/waiting-process.ts';
+import { SpareRoom } from './spare-room.ts';
 
 /** No machine is called so. */
 const TRIED = '_tried';
@@ -35,7 +36,7 @@ export interface FreshRestore {
 }
 
 /** Memory that new ones take, which are being made: those of a whole class may be restored at once. */
-let takenBytes = 0;
+const spare = new SpareRoom();
 
 /**
  * Does the work of a restore, which hears whether the new one may be made beside the machine that runs. One whose memory is on its way has
@@ -49,15 +50,14 @@ export async function besideOrAfter<T>(
   work: (isBeside: boolean) => Promise<T>,
 ): Promise<T> {
   const bytes = await bytesBeside(restore);
-  takenBytes += bytes;
   try {
     return await work(bytes > 0);
   } finally {
-    takenBytes -= bytes;
+    spare.giveBack(bytes);
   }
 }
 
-/** What a second one takes of the host's memory; 0 where it cannot be. */
+/** Takes room for a second one, so many bytes of the host's memory; 0 where it cannot be. */
 async function bytesBeside(restore: FreshRestore): Promise<number> {
   const { engine, snapshot, mode, profile, guest, directory, options } = restore;
   const resolved = resolveProfile(profile);
@@ -74,8 +74,14 @@ async function bytesBeside(restore: FreshRestore): Promise<number> {
   if (guest === undefined || reachesOutside(profile.args ?? []) !== undefined) return 0;
   const { memoryBytes } = resolved;
   const bytes = memoryBytes + mirrorBytesOf(memoryBytes);
-  if (!(await hasRoom(options.root, root, memoryBytes + takenBytes))) return 0;
-  if (hasMemoryFor(bytes + takenBytes)) return bytes;
+  let isShort = false;
+  const isTaken = await spare.take(bytes, async (takenBytes) => {
+    if (!(await hasRoom(options.root, root, memoryBytes + takenBytes))) return false;
+    isShort = !hasMemoryFor(bytes + takenBytes);
+    return !isShort;
+  });
+  if (isTaken) return bytes;
+  if (!isShort) return 0;
   // Nothing of its memory is touched before it has a state: what would keep it from starting is found while the other one runs.
   const shape = { profile, ram: 'there', disks: options.disks, standsOn: saved.disks } as const;
   const own = options.root === undefined ? {} : { root: options.root };
