@@ -29,7 +29,10 @@ export class Workspace {
   readonly chosen = new Signal<SnapshotInfo | null>(null);
   readonly #opening = new Map<string, Promise<OpenMachine>>();
 
-  /** Starts the engine, or starts it again; machines that are open join it. */
+  /**
+   * Starts the engine, or starts it again; machines that are open join it. Throws what kept the first of them that could not, once all
+   * others did.
+   */
   async openEngine(): Promise<void> {
     const worker = new Worker(new URL('../../workers/engine.ts', import.meta.url), {
       type: 'module',
@@ -44,10 +47,10 @@ export class Workspace {
       this.engine.set(null);
       this.engineLost.set(reason);
     });
-    for (const machine of this.machines.value) {
-      if (machine.lost.value === null) await machine.join(engine);
-    }
+    const open = this.machines.value.filter(({ lost }) => lost.value === null);
+    const joining = await Promise.allSettled(open.map((machine) => machine.join(engine)));
     await this.refresh();
+    for (const joined of joining) if (joined.status === 'rejected') throw joined.reason;
   }
 
   /** Opens a guest as the machine of that name, or shows it when it is open. */
@@ -168,7 +171,9 @@ export class Workspace {
     this.snapshots.set(await engine.log());
     for (const machine of this.machines.value) {
       if (machine.lost.value !== null) continue;
-      const base = await (await machine.joined).base();
+      const joined = await machine.joined.catch(() => null);
+      if (joined === null) continue;
+      const base = await joined.base();
       machine.base.set(this.snapshots.value.some(({ id }) => id === base) ? base : null);
     }
   }

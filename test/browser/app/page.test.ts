@@ -261,6 +261,23 @@ describe.each([
     await driver.restore('before the loss', 'Restore without saving');
   });
 
+  it('goes on with machines that join a new engine where another one cannot', async () => {
+    const driver = await open();
+    const { page } = driver;
+    await driver.openGuest('Flat', 'flat');
+    await page.evaluate(() => {
+      const { guest } = window.vitrine.workspace.find('pulse')!;
+      guest.join = () => Promise.reject(new Error('cannot join'));
+    });
+    const worker = page.workers().find((one) => one.url().includes('engine'));
+    await worker?.evaluate(() => self.close());
+    await driver.notice('The engine was lost').getByRole('button', { name: 'Open it again' }).click();
+    await driver.notice('cannot join').waitFor();
+    await driver.save('of the other one');
+    const machine = page.getByRole('tab', { name: 'flat', selected: true });
+    expect(await machine.count()).toBe(1);
+  });
+
   // Last: the store is damaged for good.
   it('says what failed, with code and remedy', async () => {
     const driver = await open();
