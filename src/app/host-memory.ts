@@ -1,5 +1,5 @@
 // Memory of a host machine as bytes: as it is now, all of one instant, or in a snapshot there. It is read when asked for, and
-// says how long the machine rested for it.
+// says how long the machine rested for it; watched ones are read again and again while it runs, which costs it nothing.
 
 import type { BridgeRange } from '../bridge/fields.ts';
 import type { SnapshotInfo } from '../engine/snapshot.ts';
@@ -11,6 +11,9 @@ import { formatAddress, formatCount, formatMs, parseAddress, parseBytes } from '
 import { titleOf } from './snapshot-order.ts';
 import { allow, whyNot } from './why-not.ts';
 
+/** Time from one look at watched bytes to the next. The host notes each. */
+const WATCH_MS = 500;
+
 /** Where the bytes shown begin. */
 type Place =
   | { readonly kind: 'address'; readonly at: number }
@@ -19,6 +22,7 @@ type Place =
 export class HostMemory {
   readonly element: HTMLElement;
   readonly #model: HostModel;
+  readonly #notices: Notices;
   readonly #address = element('input', {
     attributes: { type: 'text', spellcheck: 'false', autocomplete: 'off', size: 12, value: '0x1000' },
   });
@@ -33,13 +37,16 @@ export class HostMemory {
     },
   });
   readonly #write = element('button', { attributes: { type: 'submit' } }, 'Poke');
+  readonly #watch = element('input', { attributes: { type: 'checkbox' } });
   readonly #hex: HexView;
   #place: Place = { kind: 'address', at: 0x1000 };
   #snapshot: SnapshotInfo | null = null;
+  #isLooking = false;
   #last: { readonly place: string; readonly bytes: Uint8Array } | null = null;
 
   constructor(model: HostModel, notices: Notices) {
     this.#model = model;
+    this.#notices = notices;
     // Beside another column sixteen bytes with their letters do not fit.
     const columns = matchMedia('(max-width: 1500px)').matches ? 8 : 16;
     const look = (): void => void notices.guard('Reading memory', () => this.#look());
@@ -60,7 +67,9 @@ export class HostMemory {
       field('Address, hex', this.#address),
       element('button', { attributes: { type: 'submit' } }, 'Peek'),
       button('Look again', look),
+      element('label', { className: 'check' }, this.#watch, 'Watch'),
     );
+    setInterval(() => void this.#lookWatching(), WATCH_MS);
     const poke = form(
       'row-form',
       () => void notices.guard('Writing memory', () => this.#poke()),
@@ -124,32 +133,63 @@ export class HostMemory {
     this.#status.textContent = `${name}: ${formatCount(bytes.length, 'byte')} written`;
   }
 
-  async #look(): Promise<void> {
+  /** What fails once is not tried again and again. */
+  async #lookWatching(): Promise<void> {
+    const isShown = !this.#hex.element.hidden && document.visibilityState === 'visible';
+    if (!this.#watch.checked || this.#isLooking || this.#snapshot !== null || !isShown) return;
+    this.#isLooking = true;
+    try {
+      await this.#look('torn');
+    } catch (error) {
+      this.#watch.checked = false;
+      this.#notices.error(error, 'Reading memory');
+    } finally {
+      this.#isLooking = false;
+    }
+  }
+
+  async #look(consistency: 'instant' | 'torn' = 'instant'): Promise<void> {
     const name = this.#model.current.value;
     if (name === null) return;
     const lengthBytes = this.#hex.byteCount;
-    const { at } = this.#place;
+    const [asked, snapshot] = [this.#place, this.#snapshot];
     const range: BridgeRange =
-      this.#place.kind === 'address'
-        ? { address: at, lengthBytes }
-        : { region: this.#place.region, offsetBytes: at, lengthBytes };
-    const snapshot = this.#snapshot;
-    let bytes: Uint8Array | undefined;
-    if (snapshot === null) {
-      const peeked = await this.#model.bridge.machine(name).peek([range]);
-      bytes = peeked.bytes[0];
-      this.#status.textContent = `${name}, one instant, paused ${formatMs(peeked.pauseMs)}`;
-    } else {
-      bytes = (await this.#model.bridge.peek(snapshot.id, [range]))[0];
-      this.#status.textContent = `“${titleOf(snapshot)}” on the host, stored bytes`;
-    }
-    if (bytes === undefined || this.#model.current.value !== name) return;
-    const place = `${name} ${JSON.stringify(this.#place)}`;
+      asked.kind === 'address'
+        ? { address: asked.at, lengthBytes }
+        : { region: asked.region, offsetBytes: asked.at, lengthBytes };
+    const { bytes, from } = await this.#read(name, snapshot, range, consistency);
+    // Somebody may have gone elsewhere meanwhile.
+    const isStillWanted =
+      this.#place === asked && this.#snapshot === snapshot && this.#model.current.value === name;
+    if (bytes === undefined || !isStillWanted) return;
+    this.#status.textContent = from;
+    const place = `${name} ${JSON.stringify(asked)}`;
     const before = this.#last?.place === place ? this.#last.bytes : bytes;
     const marked = Uint8Array.from(bytes, (byte, index) => (byte === before[index] ? 0 : 1));
     this.#last = { place, bytes };
     this.#hex.element.hidden = false;
-    this.#address.value = formatAddress(at);
-    this.#hex.show({ address: at, bytes, marked });
+    // Live ones leave alone what is being typed.
+    const isTyping = document.activeElement === this.#address && consistency === 'torn';
+    if (!isTyping) this.#address.value = formatAddress(asked.at);
+    this.#hex.show({ address: asked.at, bytes, marked });
+  }
+
+  /** Bytes, and for people what they are. */
+  async #read(
+    name: string,
+    snapshot: SnapshotInfo | null,
+    range: BridgeRange,
+    consistency: 'instant' | 'torn',
+  ): Promise<{ readonly bytes: Uint8Array | undefined; readonly from: string }> {
+    if (snapshot !== null) {
+      const [bytes] = await this.#model.bridge.peek(snapshot.id, [range]);
+      return { bytes, from: `“${titleOf(snapshot)}” on the host, stored bytes` };
+    }
+    const peeked = await this.#model.bridge.machine(name).peek([range], { consistency });
+    const how =
+      peeked.consistency === 'torn'
+        ? 'read while it runs, not one instant'
+        : `one instant, paused ${formatMs(peeked.pauseMs)}`;
+    return { bytes: peeked.bytes[0], from: `${name}, ${how}` };
   }
 }

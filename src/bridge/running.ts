@@ -5,14 +5,12 @@ import type { Machine } from '../engine/machine.ts';
 import type { HostMachine } from './host.ts';
 import { lookAhead } from './looking-back.ts';
 
-/** Its machine under the engine. Throws `wrong-state` while it does not run. */
+/** Its machine under the engine. Throws `wrong-state` while it does not run, and while it runs ahead of its memory. */
 export function running(machine: HostMachine): Machine {
   if (machine.machine !== null) return machine.machine;
-  throw new VitrineError('wrong-state', {
-    machine: machine.name,
-    actual: machine.state,
-    required: 'running',
-  });
+  const { name, state } = machine;
+  const actual = state === 'running' ? 'its memory is on its way' : state;
+  throw new VitrineError('wrong-state', { machine: name, actual, required: 'running' });
 }
 
 /** A way of a host or machine to do something, if it has one. Throws `unsupported`. */

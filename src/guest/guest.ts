@@ -63,6 +63,8 @@ export interface GuestTraits {
   readonly sharedMemory: boolean;
   /** Why it is not, for a guest of a kind that could share it; absent otherwise. */
   readonly sharedMemoryReason?: string;
+  /** Whether `readTorn` gives what memory holds at the moment, and not what it held at the last rest; so it does when left out. */
+  readonly tornIsNow?: boolean;
 }
 
 /** Opaque state of one device, or of all that is not memory. */

@@ -1,4 +1,4 @@
-// Looking at a guest's memory: at rest, or in shared memory without stopping it.
+// Looking at a guest's memory: at rest, or without stopping it where its memory is shared or can be read beside it.
 
 import type { Guest } from '../guest/guest.ts';
 import { copyShared, isSpanShared, type SharedMemory } from '../memory/shared-memory.ts';
@@ -17,6 +17,11 @@ export async function peekGuest(
   if (torn !== undefined) return torn;
   const allocate = options.allocate ?? ((lengthBytes: number) => new Uint8Array(lengthBytes));
   const bytes = spans.map((span) => allocate(span.lengthBytes));
+  const mayBeTorn = options.consistency === 'torn' && guest.traits.tornIsNow !== false;
+  if (mayBeTorn && guest.readTorn !== undefined) {
+    for (const [index, span] of spans.entries()) await guest.readTorn(span, bytes[index]!);
+    return { bytes, pauseMs: 0, consistency: 'torn' };
+  }
   const pauseMs = await whilePaused(async () => {
     for (const [index, span] of spans.entries()) await guest.readPages(span, bytes[index]!);
   });

@@ -1,6 +1,7 @@
 // P6: peeks of one instant through the bridge on loopback, from a QEMU machine that `vitrine serve` runs; against what a
 // monitor gives: `pmemsave` at once, in pieces of 64 KB as a message limit cuts them, in pieces of 4 KB as a debugger reads,
-// and the packets of QEMU's gdb stub. The peers' machine is another QEMU with the same Linux. The client is the CLI's, over TCP.
+// and the packets of QEMU's gdb stub. The peers' machine is another QEMU with the same Linux. The client is the CLI's, over TCP,
+// as one of another host would be, and by the UNIX socket, as commands of this host are.
 //
 // How far that is from what the machine could do is told by floors in the same run: the same bytes through bare TCP and through
 // bare WebSockets of `ws`, from another process that has them in memory and pauses nothing.
@@ -86,10 +87,11 @@ async function measure(
     'floor tcp': timed(() => floor.overTcp()),
     'floor ws': timed(() => floor.overWebSocket()),
   };
+  const sixteen = [{ address: FROM, lengthBytes: FLOOR_MIB * MIB }];
   const ofHost = [new Uint8Array(FLOOR_MIB * MIB)];
-  measures['peek unix'] = timed(async () => {
-    await local.peek([{ address: FROM, lengthBytes: FLOOR_MIB * MIB }], { into: ofHost });
-  });
+  measures['peek unix'] = timed(async () => void (await local.peek(sixteen)));
+  // As over TCP, right after one that made its memory.
+  measures['again unix'] = timed(async () => void (await local.peek(sixteen, { into: ofHost })));
   for (const size of SIZES_MIB) {
     measures[`peek ${size}`] = timed(() => peek(size * MIB));
     const into = [new Uint8Array(size * MIB)];
@@ -166,14 +168,15 @@ async function measure(
     better: 'higher',
     ours: row,
   });
-  const unix = throughput(FLOOR_MIB * MIB, ms['peek unix']!);
-  results.push({
-    name: '16 MiB of one instant by the UNIX socket of this host, into memory at hand, throughput',
-    value: unix,
-    unit: 'GB/s',
-    better: 'higher',
-    ours: unix,
-  });
+  const byHost = '16 MiB of one instant by the UNIX socket of this host';
+  ratio(`${byHost} against 64 KB pieces, ms`, 'peek unix', 'pieces 16');
+  for (const [name, measured] of [
+    [byHost, 'peek unix'],
+    [`${byHost}, into memory at hand`, 'again unix'],
+  ] as const) {
+    const unix = throughput(FLOOR_MIB * MIB, ms[measured]!);
+    results.push({ name: `${name}, throughput`, value: unix, unit: 'GB/s', better: 'higher', ours: unix });
+  }
   ratio('floor: 16 MiB at hand by bare WebSockets of ws, ms', 'again 16', 'floor ws');
   ratio('floor: 16 MiB at hand by bare TCP, ms', 'again 16', 'floor tcp');
   ratio('1 MiB against 4 KB pieces of pmemsave, ms', 'peek 1', 'cuts 1');

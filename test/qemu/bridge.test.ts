@@ -128,6 +128,24 @@ describe('a QEMU machine behind a bridge', () => {
     }
   });
 
+  it('is peeked while it runs on, where bytes may be of different instants', async () => {
+    const { loops: before } = await facts(pulse);
+    const torn = async () => {
+      const { bytes, pauseMs, consistency } = await pulse.peek([{ address: PULSE.magic, lengthBytes: 64 }], {
+        consistency: 'torn',
+      });
+      expect({ pauseMs, consistency }).toEqual({ pauseMs: 0, consistency: 'torn' });
+      return factsIn(bytes[0]!).loops;
+    };
+    await expect.poll(torn).toBeGreaterThan(before + 20);
+    // Nobody stopped it in between.
+    await pulse.pause();
+    const held = await torn();
+    expect(await torn()).toBe(held);
+    expect((await facts(pulse)).loops).toBe(held);
+    await pulse.resume();
+  });
+
   it('has snapshots that are brought home by what is missing there', async () => {
     const home = await openTestEngine();
     await pulse.pause();

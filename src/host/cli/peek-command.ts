@@ -32,6 +32,7 @@ vitrine peek 'before the update' --ps
 Addresses are guest physical; REGION+OFFSET counts from a region's start. Bytes are all of one instant: the machine rests while
 they are copied, and standard error says how long.
 
+  --torn                of a machine that runs on meanwhile, where it can: bytes of different instants
   --virtual             the address is virtual, by the page tables of its first processor
   --map                 where its memory lies: regions, addresses, sizes
   --registers           what its processors hold, of a machine
@@ -51,6 +52,7 @@ they are copied, and standard error says how long.
     ps: { type: 'boolean' },
     uname: { type: 'boolean' },
     'system-map': { type: 'string' },
+    torn: { type: 'boolean' },
     virtual: { type: 'boolean' },
     output: { type: 'string', short: 'o' },
     format: { type: 'string' },
@@ -65,6 +67,7 @@ async function peek(call: VerbCall): Promise<void> {
   if (views.length > 1 || (views.length > 0 && at !== undefined)) {
     throw new UsageError(`--${views[0]} goes with a name alone`);
   }
+  if (views.length > 0 && values.torn === true) throw new UsageError('--torn goes with an address');
   const ofMachine = MACHINE_VIEWS.find((view) => view === views[0]);
   if (ofMachine !== undefined) return peekMachine(call, await whatIs(name, client), ofMachine);
   const ofLinux = LINUX_VIEWS.find((view) => view === views[0]);
@@ -100,7 +103,8 @@ async function peek(call: VerbCall): Promise<void> {
     };
     const { signal } = work;
     const options = { onLentBytes, ...(signal === undefined ? {} : { signal }) };
-    const answer = await client.link.connection.call('peek', { of, ranges }, options);
+    const torn = values.torn === true ? ({ consistency: 'torn' } as const) : {};
+    const answer = await client.link.connection.call('peek', { of, ranges, ...torn }, options);
     target?.keep();
     const { pauseMs, consistency, source } = answer;
     const bytes = concatBytes(kept);
@@ -111,7 +115,8 @@ async function peek(call: VerbCall): Promise<void> {
       result({ ...value, hex: Buffer.from(bytes).toString('hex') }, jsonText(value, bytes));
     else result(value, hexText(ranges[0]!, bytes));
     const rested = 'machine' in of ? `; it rested ${durationText(pauseMs)}` : '';
-    say(`${bytesText(lengthBytes)} of one instant${rested}`);
+    const instants = consistency === 'torn' ? 'different instants; it ran on' : `one instant${rested}`;
+    say(`${bytesText(lengthBytes)} of ${instants}`);
   } finally {
     target?.close();
   }

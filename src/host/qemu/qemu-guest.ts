@@ -140,7 +140,8 @@ export class QemuGuest implements Guest {
 
   get traits(): GuestTraits {
     const sharedMemoryReason = 'its memory belongs to another process';
-    return { ...this.#marks.traits, sharedMemory: false, sharedMemoryReason };
+    const tornIsNow = this.#wholeRam === undefined;
+    return { ...this.#marks.traits, sharedMemory: false, sharedMemoryReason, tornIsNow };
   }
 
   /** What a clone was made of. From now on what it wrote since is told, and never all pages: whoever asks has these from here. */

@@ -60,6 +60,24 @@ describe.skipIf(process.env.VITRINE_WITHOUT_QEMU === '1')('a host machine on the
     expect(await peeked(0x180_0000)).toEqual(before);
   });
 
+  it('is watched while it runs, and what is typed meanwhile stays', async () => {
+    // The firmware counts ticks there.
+    const address = host.getByLabel('Address, hex');
+    await address.fill('0x468');
+    await button('Peek').click();
+    await host.getByText('one instant, paused').waitFor();
+    const shown = () => host.locator('.hex').textContent();
+    const before = await shown();
+    await host.getByLabel('Watch').check();
+    await host.getByText('desk, read while it runs, not one instant').waitFor();
+    await expect.poll(shown).not.toBe(before);
+    await address.fill('0x18');
+    const seen = await shown();
+    await expect.poll(shown).not.toBe(seen);
+    expect(await address.inputValue()).toBe('0x18');
+    await host.getByLabel('Watch').uncheck();
+  });
+
   it('shows its memory map, its registers, and what the host tells', async () => {
     await host.getByText('Memory map, registers, facts').click();
     await host.getByRole('cell', { name: 'ram', exact: true }).first().waitFor();

@@ -128,6 +128,9 @@ describe('peek', () => {
     );
     expect(error).toMatch(/^20 B of one instant; it rested .+ ms\n$/);
     expect((await json('peek', 'alpha', 'ram+0x1010', '2')).hex).toBe('5669');
+    // A guest of this thread cannot be read while it runs.
+    const torn = await json('peek', 'alpha', '0x1010', '2', '--torn');
+    expect([torn.hex, torn.consistency]).toEqual(['5669', 'instant']);
   });
 
   it('reads snapshots as they were, and writes files whole', async () => {
@@ -159,6 +162,7 @@ describe('peek', () => {
     [['alpha', '0x10000000000000000', '4', '--virtual'], 2],
     [['alpha'], 2],
     [['alpha', '--dmesg', '--ps'], 2],
+    [['alpha', '--map', '--torn'], 2],
     [['alpha', '0', '--ps'], 2],
     [['alpha', '--uname'], 3],
     [['nobody', '--ps'], 3],
