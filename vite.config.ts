@@ -57,6 +57,8 @@ export default defineConfig({
   test: {
     // Vitest leaves one core to others, which on two cores means one file at a time.
     maxWorkers: 2,
+    // A second, as it is else, is too little when other work keeps both cores busy.
+    expect: { poll: { timeout: 30_000 } },
     projects: [
       {
         extends: true,
