@@ -6,7 +6,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { MIB } from '../../src/base/limits.ts';
 import type { WorkOptions } from '../../src/base/work.ts';
 import { loadCodecs } from '../../src/codec/load.ts';
@@ -22,6 +22,13 @@ import { loadKernels } from '../../src/kernel/load.ts';
 import { openMemoryStore } from '../../src/store/memory-store.ts';
 import { codeOf } from '../../src/testing/guest-suites/subject.ts';
 import { letRun, NO_PAGE_FAULTS, pulseProfile, pulseRomFile, QEMUS, readPulse } from './pulse-machine.ts';
+
+/** What the host says of its memory; a real shortage would be everybody's. */
+const memory = vi.hoisted(() => ({ isShort: false }));
+vi.mock(import('../../src/host/qemu/live-room.ts'), async (original) => {
+  const there = await original();
+  return { ...there, hasMemoryFor: (bytes) => !memory.isShort && there.hasMemoryFor(bytes) };
+});
 
 const NAME = 'pulse';
 const HOME = 'a store of the test';
@@ -67,6 +74,7 @@ describe.each(QEMUS)('a restore beside a machine of QEMU $version', ({ program }
   };
 
   afterEach(async () => {
+    memory.isShort = false;
     await host.close();
     await engine.close();
     await rm(root, { recursive: true, force: true });
@@ -164,6 +172,31 @@ describe.each(QEMUS)('a restore beside a machine of QEMU $version', ({ program }
     await goesOn();
     expect((await host.machine!.save()).snapshot.parent).toBe(good);
   });
+
+  // It is tried in pages that come as they are touched, which are userfaultfd's; not everybody may use it.
+  it.skipIf(NO_PAGE_FAULTS).each(['fresh', 'lazy'] as const)(
+    'of a state that QEMU refuses leaves it running where there is no memory for two, %s',
+    async (mode) => {
+      const before = await pid();
+      memory.isShort = true;
+      expect(await codeOf(() => host.restore(bad, mode, {}))).toBe('guest-state-invalid');
+      expect(await pid()).toBe(before);
+      expect(await readdir(root)).toHaveLength(1);
+      await goesOn();
+      // One whose state is taken begins where the other one ended.
+      const seen: boolean[] = [];
+      await host.restore(
+        good,
+        mode,
+        during(() => void seen.push(isThere(Number(before)))),
+      );
+      await expect.poll(() => host.machine?.base, { timeout: 60_000 }).toBe(good);
+      expect(seen).toEqual(mode === 'fresh' ? [false] : []);
+      expect(await pid()).not.toBe(before);
+      expect(await readdir(root)).toHaveLength(1);
+      await goesOn();
+    },
+  );
 
   it('is given up when it is stopped meanwhile, and nothing is left', async () => {
     let stopped: Promise<void> | undefined;

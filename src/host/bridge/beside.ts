@@ -4,19 +4,20 @@
 //   same machine? ─▶ files of its disks there? ─▶ room for another memory, and nothing that only one process can have? ─▶ beside it
 //                                                                                                       └─ no ─▶ after it
 //
-// Where it is memory alone that there is not enough of, the new process is tried without its state first.
+// Where it is memory alone that there is not enough of, the state is tried first, in a process whose memory comes as loading touches it, which
+// is little; where it cannot come so, a process is tried without its state.
 
 import { isVitrineError } from '../../base/error.ts';
 import { checkSameMachine, type SnapshotId } from '../../engine/snapshot.ts';
 import type { Vitrine } from '../../engine/vitrine.ts';
-import type { LazyMachineOptions } from '../qemu/lazy-machine.ts';
+import { type LazyMachineOptions, openLazyMachine } from '../qemu/lazy-machine.ts';
 import { hasMemoryFor } from '../qemu/live-room.ts';
 import { mirrorBytesOf } from '../qemu/open-tracker.ts';
 import { reachesOutside } from '../qemu/outside-arguments.ts';
 import { filesIn, type QemuProfile, resolveProfile } from '../qemu/profile.ts';
 import type { QemuGuest } from '../qemu/qemu-guest.ts';
 import { inMemoryFiles, memoryFilesOf, openRunRoot } from '../qemu/run-directory.ts';
-import { readSavedMachine } from '../qemu/saved-machine.ts';
+import { readSavedMachine, type SavedMachine } from '../qemu/saved-machine.ts';
 import { launchWaiting } from '../qemu/waiting-process.ts';
 import { SpareRoom } from './spare-room.ts';
 
@@ -81,12 +82,23 @@ async function bytesBeside(restore: FreshRestore): Promise<number> {
     return !isShort;
   });
   if (isTaken) return bytes;
-  if (!isShort) return 0;
-  // Nothing of its memory is touched before it has a state: what would keep it from starting is found while the other one runs.
-  const shape = { profile, ram: 'there', disks: options.disks, standsOn: saved.disks } as const;
-  const own = options.root === undefined ? {} : { root: options.root };
-  await (await launchWaiting(TRIED, { ...shape, ...own })).end();
+  if (isShort) await tryOut(restore, saved);
   return 0;
+}
+
+/** Starts one, while the other runs, that takes next to none of the host's memory: what would keep the new one from starting is thrown. */
+async function tryOut(
+  { engine, profile, options: { root, disks } }: FreshRestore,
+  { id, disks: standsOn }: SavedMachine,
+): Promise<void> {
+  const own = root === undefined ? {} : { root };
+  try {
+    const options = { ...own, ...(disks && { disks }), onlyTouched: true };
+    await (await openLazyMachine(TRIED, profile, engine, id, options)).close();
+  } catch (error) {
+    if (!isVitrineError(error, 'unsupported')) throw error;
+    await (await launchWaiting(TRIED, { ...own, profile, ram: 'there', disks, standsOn })).end();
+  }
 }
 
 /** Whether a second memory would be where the first is. */
