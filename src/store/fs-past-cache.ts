@@ -6,7 +6,7 @@
 // others are copied to where they do. The end of the last block is zeros, cut off again.
 
 import { constants } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, open, unlink } from 'node:fs/promises';
 import { alignedBytes, isAligned } from '../base/aligned-bytes.ts';
 import type { OwnedBytes } from '../base/bytes.ts';
 import { MIB } from '../base/limits.ts';
@@ -27,8 +27,12 @@ export async function createPastCache(path: string): Promise<OpenFile | undefine
   try {
     return new PastCacheFile(await open(path, O_WRONLY | O_CREAT | O_EXCL | O_DIRECT, 0o600));
   } catch (error) {
-    if (codeOfError(error) === 'EINVAL') return undefined;
-    throw error;
+    if (codeOfError(error) !== 'EINVAL') throw error;
+    // Linux makes the file before it finds that it cannot be written so: on tmpfs before 6.6, say.
+    await unlink(path).catch((fault: unknown) => {
+      if (codeOfError(fault) !== 'ENOENT') throw fault;
+    });
+    return undefined;
   }
 }
 

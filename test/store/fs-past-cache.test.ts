@@ -1,9 +1,10 @@
 // Large objects go past the page cache where the file system has that, through it elsewhere, and are the same either way.
 
+import { constants } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { sharedAlignedBytes } from '../../src/base/aligned-bytes.ts';
 import { MIB } from '../../src/base/limits.ts';
 import type { FileSystem, OpenFile } from '../../src/store/fs-files.ts';
@@ -12,6 +13,20 @@ import { openFsStore } from '../../src/store/fs-store.ts';
 import { Random } from '../../src/testing/random.ts';
 import { expectSame } from '../support/same.ts';
 import { seedOfRun } from '../support/seed.ts';
+
+/** Whether the file system is as tmpfs before Linux 6.6: the file is made, and cannot be written so. */
+const tmpfs = vi.hoisted(() => ({ isOld: false, refusals: 0 }));
+vi.mock(import('node:fs/promises'), async (original) => {
+  const there = await original();
+  const open: typeof there.open = async (path, flags, mode) => {
+    const file = await there.open(path, flags, mode);
+    if (!tmpfs.isOld || typeof flags !== 'number' || (flags & constants.O_DIRECT) === 0) return file;
+    await file.close();
+    tmpfs.refusals++;
+    throw Object.assign(new Error('refused'), { code: 'EINVAL' });
+  };
+  return { ...there, open };
+});
 
 let directory: string;
 beforeEach(async () => {
@@ -68,6 +83,16 @@ describe('objects written past the page cache', () => {
 
   it('go through the cache where the file system has no such files', async () => {
     await putAll({ ...NODE_FILES, createPastCache: async () => undefined });
+  });
+
+  it('go through the cache where the file system makes the file before it says that it has none', async () => {
+    Object.assign(tmpfs, { isOld: true, refusals: 0 });
+    try {
+      await putAll(NODE_FILES);
+    } finally {
+      tmpfs.isOld = false;
+    }
+    expect(tmpfs.refusals).toBe(LENGTHS.filter((length) => length >= MIB).length);
   });
 
   it('go through the cache where that shows at the first write only', async () => {
