@@ -37,6 +37,7 @@ describe.each(QEMUS)('the doorbell of a Linux in QEMU $version', ({ program }) =
     linuxProfile(program, { bell: true, append: `${linuxProfile(program).append} nowatchdog` });
   const open = async (snapshot?: string, allow = ['save', 'checkpoint', 'reset'] as const) => {
     const machine = await openQemuMachine('bell', profile(), vitrine, {
+      softDirty: false,
       root,
       ...(snapshot === undefined ? {} : { snapshot }),
     });

@@ -242,7 +242,7 @@ describe.skipIf(missing !== undefined).each(QEMUS)('KVM in QEMU $version', ({ pr
       await clone.machine.restore(saved);
       expect(ramOf(clone).equals(savedRam)).toBe(true);
     }
-    const machine = await open({ snapshot: saved });
+    const machine = await open({ snapshot: saved, softDirty: false });
     const devices = await devicesOf(machine);
     expect(await machine.quicken()).toMatchObject({ moved: true });
     expect(differenceOfDevices(devices, await devicesOf(machine))).toBe('none');

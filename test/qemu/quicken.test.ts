@@ -32,7 +32,7 @@ describe.each(QEMUS)('a machine in QEMU $version', ({ program }) => {
   const machines: QemuMachine[] = [];
 
   const open = async (more: Parameters<typeof openQemuMachine>[3] = {}, made = profile) => {
-    const machine = await openQemuMachine('pulse', made, vitrine, { root, ...more });
+    const machine = await openQemuMachine('pulse', made, vitrine, { root, softDirty: false, ...more });
     machines.push(machine);
     return machine;
   };
@@ -247,7 +247,7 @@ it('of a Linux keeps its disk and its serial line: no number is missing or comes
   const [kernels, codecs] = await Promise.all([loadKernels(), loadCodecs()]);
   const vitrine = await openEngine({ store: openMemoryStore(), kernels, codecs });
   const disks = { folder, files: [{ name: 'data', file, format: 'raw' as const }] };
-  const machine = await openQemuMachine('linux', linux.profile, vitrine, { disks });
+  const machine = await openQemuMachine('linux', linux.profile, vitrine, { disks, softDirty: false });
   try {
     const line = new WriterLine(machine.serial);
     await machine.start();

@@ -6,6 +6,7 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { selfTest } from '../../src/host/qemu/self-test.ts';
 import { type RunningCommand, startCommand } from '../host/cli/shell.ts';
 import { NO_PAGE_FAULTS, pulseRomFile, QEMUS } from './pulse-machine.ts';
 import { pulseShell } from './pulse-shell.ts';
@@ -46,6 +47,7 @@ async function stopBridge(): Promise<void> {
   bridge = undefined;
 }
 
+const { marks } = await selfTest({ program: QEMUS[0]!.program, accelerator: 'tcg' });
 const { vitrine, done, json, pulseOf, untilMore, stateOf } = pulseShell(() => environment);
 
 describe('a machine of QEMU', () => {
@@ -115,23 +117,30 @@ describe('a machine of QEMU', () => {
     await done('resume', 'pulse');
   });
 
-  it('moves, to go back to its checkpoint again and again, unless it is to stay', async () => {
-    const pidOf = async (): Promise<number> => (await json('status', 'pulse')).facts.pid;
-    const before = await pidOf();
-    expect(await json('reset', 'pulse', '--loop', '2', '--stay')).toMatchObject({ resets: 2, moved: false });
-    expect(await pidOf()).toBe(before);
-    expect(await json('reset', 'pulse', '--loop', '20')).toMatchObject({ resets: 20, moved: true });
-    expect(await pidOf()).not.toBe(before);
-    expect(() => process.kill(before, 0)).toThrow('ESRCH');
-    expect(await stateOf('pulse')).toBe('running');
-    await untilMore('pulse', (await pulseOf('pulse')).loops + 5);
-    // Nothing would be gained by another process.
-    const there = await vitrine('quicken', 'pulse');
-    expect(there).toMatchObject({
-      code: 0,
-      error: expect.stringMatching(/^pulse: stays where it is; .+ image/),
-    });
-  });
+  // Where Linux tells what it wrote there is nothing to be gained.
+  it.skipIf(marks.works)(
+    'moves, to go back to its checkpoint again and again, unless it is to stay',
+    async () => {
+      const pidOf = async (): Promise<number> => (await json('status', 'pulse')).facts.pid;
+      const before = await pidOf();
+      expect(await json('reset', 'pulse', '--loop', '2', '--stay')).toMatchObject({
+        resets: 2,
+        moved: false,
+      });
+      expect(await pidOf()).toBe(before);
+      expect(await json('reset', 'pulse', '--loop', '20')).toMatchObject({ resets: 20, moved: true });
+      expect(await pidOf()).not.toBe(before);
+      expect(() => process.kill(before, 0)).toThrow('ESRCH');
+      expect(await stateOf('pulse')).toBe('running');
+      await untilMore('pulse', (await pulseOf('pulse')).loops + 5);
+      // Nothing would be gained by another process.
+      const there = await vitrine('quicken', 'pulse');
+      expect(there).toMatchObject({
+        code: 0,
+        error: expect.stringMatching(/^pulse: stays where it is; .+ image/),
+      });
+    },
+  );
 
   it('is forked, and both go on', async () => {
     await done('fork', snapshot, 'pulse-2');

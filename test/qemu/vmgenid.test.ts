@@ -41,7 +41,7 @@ describe.each(QEMUS)('a Linux with a generation id in QEMU $version', ({ program
   });
 
   it('hears of each process in which it goes on, and of no other restore', async () => {
-    const machine = await openQemuMachine('generations', profile, vitrine, { root });
+    const machine = await openQemuMachine('generations', profile, vitrine, { root, softDirty: false });
     opened.push(machine);
     const shell = new Shell(machine.serial);
     await machine.start();

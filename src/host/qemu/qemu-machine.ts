@@ -55,6 +55,11 @@ export interface QemuMachineOptions extends LaunchOptions {
   readonly keptFor?: string;
   /** The machine whose place it is to take, and which is closed then: until it ended it is the one that is found. */
   readonly inPlaceOf?: QemuMachine;
+  /**
+   * Whether Linux is asked what it wrote, where that tells it by soft-dirty bits. True when left out; false where others on the host clear
+   * those, as CRIU does: they would take them from us and we from them.
+   */
+  readonly softDirty?: boolean;
   /** Disks that are saved and restored with it, and the folder of the layers that hold what is written to them. */
   readonly disks?: { readonly folder: string; readonly files: readonly DiskOptions[] };
 }
@@ -128,12 +133,15 @@ export interface LaunchedParts {
 
 export type AdoptOptions = Pick<
   QemuMachineOptions,
-  'clock' | 'root' | 'mostCopiedBytes' | 'keptFor' | 'snapshot' | 'inPlaceOf'
+  'clock' | 'root' | 'mostCopiedBytes' | 'keptFor' | 'snapshot' | 'inPlaceOf' | 'softDirty'
 > &
   Pick<QemuGuestOptions, 'ram' | 'origin'> & {
     /** The snapshot that it was brought to. */
     readonly after?: SnapshotId;
   };
+
+/** Of the kernel's marks. */
+const NOT_ASKED = { works: false, because: 'it is not asked' } as const satisfies Verdict;
 
 /** Puts a process at rest under an engine; a `snapshot` is put in by the caller. Whoever started it ends it where this throws. */
 export async function adoptProcess(
@@ -145,7 +153,7 @@ export async function adoptProcess(
   if (options.snapshot !== undefined) intent.setBeingReplaced(true);
   const guest = await openQemuGuest(process, {
     quickSave: proof.quickSave.works,
-    marksProof: proof.marks,
+    marksProof: options.softDirty === false ? NOT_ASKED : proof.marks,
     restoreFault: proof.inPlace.works ? undefined : proof.inPlace.because,
     disks,
     intent,
