@@ -10,14 +10,21 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFile
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Apt } from './apt.mjs';
-import { buildDiskDrivers, buildInitrd, DISK_MODULES, MODULES } from './initrd.mjs';
+import {
+  AMD64_MODULES,
+  buildDiskDrivers,
+  buildDrivers,
+  buildInitrd,
+  DISK_MODULES,
+  MODULES,
+} from './initrd.mjs';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
 const OUT = join(ROOT, '.guests');
 const MANIFEST = join(OUT, 'manifest.json');
 
 /** Raised when the files are made in another way. */
-const RECIPE = 6;
+const RECIPE = 7;
 
 /** What the start script and the tests call; the guest has all of busybox where this machine can run it. */
 const NEEDED_APPLETS =
@@ -50,15 +57,15 @@ function build() {
 
   const release = kernelPackage.replace('linux-image-', '');
   const program = readFileSync(join(busybox.folder, 'bin/busybox'));
-  const found = modulesIn(join(kernel.folder, `lib/modules/${release}/kernel`));
-  const modules = (names) => Object.fromEntries(names.map((name) => [name, readFileSync(found(name))]));
+  const release64 = kernel64Package.replace('linux-image-', '');
+  const modules = modulesIn(join(kernel.folder, `lib/modules/${release}/kernel`));
+  const modules64 = modulesIn(join(kernel64.folder, `lib/modules/${release64}/kernel`));
   const files = {
     vmlinuz: readFileSync(join(kernel.folder, `boot/vmlinuz-${release}`)),
-    'vmlinuz-amd64': readFileSync(
-      join(kernel64.folder, `boot/vmlinuz-${kernel64Package.replace('linux-image-', '')}`),
-    ),
+    'vmlinuz-amd64': readFileSync(join(kernel64.folder, `boot/vmlinuz-${release64}`)),
     initrd: buildInitrd(program, appletsOf(join(busybox.folder, 'bin/busybox')), modules(MODULES)),
     'disk-drivers': buildDiskDrivers(modules(DISK_MODULES)),
+    'drivers-amd64': buildDrivers(modules64(AMD64_MODULES)),
     bios: readFileSync(join(seabios.folder, 'usr/share/seabios/bios.bin')),
     vgabios: readFileSync(join(seabios.folder, 'usr/share/seabios/vgabios-stdvga.bin')),
   };
@@ -87,14 +94,15 @@ function kernelOf(apt, name, pattern) {
   return found;
 }
 
-/** Where a module is, by its name. */
+/** What gives modules of a kernel, by their names. */
 function modulesIn(folder) {
   const paths = readdirSync(folder, { recursive: true }).filter((path) => path.endsWith('.ko'));
-  return (name) => {
+  const read = (name) => {
     const path = paths.find((one) => basename(one) === `${name}.ko`);
     if (path === undefined) throw new Error(`the kernel has no module ${name}`);
-    return join(folder, path);
+    return readFileSync(join(folder, path));
   };
+  return (names) => Object.fromEntries(names.map((name) => [name, read(name)]));
 }
 
 /** Every name that busybox answers to, if this machine runs 32-bit programs, else those that are needed. */

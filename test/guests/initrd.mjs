@@ -12,8 +12,8 @@ const FOLDERS = ['bin', 'dev', 'etc', 'lib', 'lib/modules', 'proc', 'root', 'sys
 
 /** The drivers of the balloon and of serial ports, and what they need, in the order in which they are loaded. */
 export const MODULES = [
-  'virtio',
   'virtio_ring',
+  'virtio',
   'virtio_pci_legacy_dev',
   'virtio_pci_modern_dev',
   'virtio_pci',
@@ -38,6 +38,18 @@ export const DISK_MODULES = [
   'mbcache',
   'jbd2',
   'ext4',
+];
+
+/** What a machine of 64 bits may have more: in place of the drivers of 32 bits, of disks and networks of virtio, and KVM itself. */
+export const AMD64_MODULES = [
+  ...MODULES,
+  'virtio_blk',
+  'failover',
+  'net_failover',
+  'virtio_net',
+  'irqbypass',
+  'kvm',
+  'kvm-amd',
 ];
 
 const LOAD_DISK = `#!/bin/sh
@@ -95,6 +107,13 @@ export function buildDiskDrivers(modules) {
   const { entry, finish } = startArchive();
   for (const [name, bytes] of Object.entries(modules)) entry(`lib/modules/${name}.ko`, 0o100644, bytes);
   entry('bin/load-disk', 0o100755, Buffer.from(LOAD_DISK));
+  return finish();
+}
+
+/** Drivers, to be put behind the initial RAM disk: those of the same names take the place of what is there. */
+export function buildDrivers(modules) {
+  const { entry, finish } = startArchive();
+  for (const [name, bytes] of Object.entries(modules)) entry(`lib/modules/${name}.ko`, 0o100644, bytes);
   return finish();
 }
 

@@ -9,22 +9,13 @@ import { expect, vi } from 'vitest';
 import { MIB } from '../../src/base/limits.ts';
 import type { QemuProfile } from '../../src/host/qemu/profile.ts';
 import type { SerialLine } from '../../src/host/qemu/serial-line.ts';
+import { WRITE_LOOP } from './linux-work.ts';
+import { ACCELERATOR } from './pulse-machine.ts';
 
 const IMAGES = fileURLToPath(new URL('../../.guests/', import.meta.url));
 const UNPACKED = join(IMAGES, 'apt/unpacked');
 const BOOT_MS = 240_000;
 export const SECTOR_BYTES = 512;
-
-/** Writes sector i, reads it and the one before past the cache, and looks that the one behind was never written. */
-export const WRITE_LOOP = [
-  'i=0; while :; do i=$((i+1)); n=$(printf %08d $i)',
-  'echo $n | dd of=/dev/vda bs=512 seek=$i conv=sync,fsync 2>/dev/null',
-  'r=$(dd if=/dev/vda bs=512 skip=$i count=1 iflag=direct 2>/dev/null | head -c 8)',
-  'p=$(dd if=/dev/vda bs=512 skip=$((i-1)) count=1 iflag=direct 2>/dev/null | tr -d "\\0")',
-  '[ $i = 1 ] || [ "$p" = "$(printf %08d $((i-1)))" ] || echo WRONG $i before $p',
-  'z=$(dd if=/dev/vda bs=512 skip=$((i+1)) count=1 iflag=direct 2>/dev/null | tr -d "\\0")',
-  '[ "$r" = "$n" ] && [ -z "$z" ] && echo wrote-$i. || echo WRONG $i read $r next $z; done &',
-].join('; ');
 
 /** Drivers that are not in its RAM disk, by their places among the kernel's modules, in the order in which they are loaded. */
 export const DISK_DRIVERS = ['drivers/block/virtio_blk.ko'];
@@ -51,6 +42,7 @@ export function linuxWithDrivers(
   writeFileSync(initrd, Buffer.concat([first, gap, archiveOf(files)]));
   const profile: QemuProfile = {
     program,
+    accelerator: ACCELERATOR,
     memoryBytes: 64 * MIB,
     kernel: join(IMAGES, 'vmlinuz'),
     initrd,

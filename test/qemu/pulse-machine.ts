@@ -35,8 +35,8 @@ export const PULSE_CPUS = {
   kvm: { accelerator: 'kvm', cpu: 'qemu64,-apic,-pni' },
 } as const satisfies Record<string, QemuProfile>;
 
-/** `VITRINE_ACCEL=kvm npx vitest run --project qemu test/qemu/machine.test.ts`: tests with Pulse by another accelerator. */
-const ACCELERATOR = process.env.VITRINE_ACCEL === 'kvm' ? 'kvm' : 'tcg';
+/** `VITRINE_ACCEL=kvm npx vitest run --project qemu test/qemu/machine.test.ts`: tests by another accelerator. */
+export const ACCELERATOR = process.env.VITRINE_ACCEL === 'kvm' ? 'kvm' : 'tcg';
 
 /** A directory with Pulse's ROM in it, and what removes it. */
 export async function pulseRomFile(): Promise<{

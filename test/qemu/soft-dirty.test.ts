@@ -3,18 +3,14 @@
 
 import { expect, it } from 'vitest';
 import { runInside } from './inside/inside-linux.ts';
+import { seenIn } from './inside/tell.ts';
 import { QEMUS } from './pulse-machine.ts';
 
 /** Of a machine there: 16 MiB. */
 const ALL_PAGES = 4096;
 
-/** What `inside/marks-program.ts` tells. */
-interface Seen {
-  readonly name: string;
-}
-
-/** Of one machine. */
-interface Driven extends Seen {
+/** What `inside/marks-program.ts` tells of one machine. */
+interface Driven {
   readonly takes: number;
   readonly unknown: number;
   readonly told: number;
@@ -27,14 +23,7 @@ interface Driven extends Seen {
 }
 
 it('tell every page that was written, on Debian for amd64, whoever looks', async () => {
-  const lines = await runInside(QEMUS[0]!.program, 'marks-program.ts');
-  const seen = new Map<string, Seen>();
-  for (const line of lines) {
-    const text = /^seen (\{.*\})$/.exec(line)?.[1];
-    if (text === undefined) continue;
-    const fact = JSON.parse(text) as Seen;
-    seen.set(fact.name, fact);
-  }
+  const seen = seenIn(await runInside(QEMUS[0]!.program, 'marks-program.ts'));
   expect(seen.get('self-test')).toMatchObject({ marks: { works: true } });
 
   for (const [name, fewestTakes] of [

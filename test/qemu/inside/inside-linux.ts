@@ -22,10 +22,28 @@ const START = 'bin/inside';
 const FOLDERS = ['usr', 'dev/shm', 'lib64', 'usr/bin', 'usr/lib'];
 /** Debian's QEMU has its accelerator apart. */
 const QEMU_PARTS = ['/usr/lib/x86_64-linux-gnu/qemu/accel-tcg-x86_64.so'];
-const MEMORY = '1500M';
+/** What a PC needs to boot a kernel, of Debian's QEMU and SeaBIOS. */
+const FIRMWARE = [
+  '/usr/share/seabios/bios-256k.bin',
+  '/usr/share/qemu/kvmvapic.bin',
+  '/usr/share/qemu/linuxboot_dma.bin',
+];
 const INLINED = '?url&inline';
 
-const START_SCRIPT = `#!/bin/sh
+/** What there is beside Node, QEMU and the program. */
+export interface Inside {
+  /** Drivers of `.guests/drivers-amd64` that are loaded before the program starts. */
+  readonly drivers?: readonly string[];
+  /** Files of `.guests`, each in `/images`; and what QEMU itself brings to boot a machine. */
+  readonly images?: readonly string[];
+  readonly cpu?: string;
+  readonly cpus?: number;
+  readonly memoryMib?: number;
+  /** Begun anew so often where the kernel inside panics, which is the translated processor's fault and not the program's; never when left out. */
+  readonly retries?: number;
+}
+
+const startScript = (drivers: readonly string[]): string => `#!/bin/sh
 export PATH=/bin:/usr/bin HOME=/root
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
@@ -33,6 +51,8 @@ mount -t devtmpfs dev /dev
 mkdir -p /dev/shm
 mount -t tmpfs shm /dev/shm
 mount -t tmpfs tmp /tmp
+ip link set lo up
+for driver in ${drivers.join(' ')}; do insmod /lib/modules/$driver.ko || exit; done
 node /bin/program.mjs
 echo "inside: ended with $?"
 poweroff -f
@@ -42,16 +62,18 @@ poweroff -f
  * Runs a program of this folder inside; returns the lines that it and the kernel printed. Throws, with the last of them, when the
  * program fails.
  */
-export async function runInside(qemu: string, program: string): Promise<string[]> {
-  const kernel = join(IMAGES, 'vmlinuz-amd64');
-  if (!existsSync(kernel)) throw new Error('the kernel for amd64 is missing: run `npm run guests`');
+export async function runInside(qemu: string, program: string, inside: Inside = {}): Promise<string[]> {
   const folder = await mkdtemp(join(tmpdir(), 'vitrine-inside-'));
   try {
     const initrd = join(folder, 'initrd');
-    const base = await readFile(join(IMAGES, 'initrd'));
+    const base = imageOf(inside.drivers === undefined ? 'initrd' : 'initrd-amd64');
     const found = execFileSync('sh', ['-c', 'command -v "$0"', qemu], { encoding: 'utf8' }).trim();
-    await writeFile(initrd, [base, archiveOf(found, await bundleOf(program))]);
-    const lines = await boot(qemu, kernel, initrd);
+    await writeFile(initrd, [base, archiveOf(found, await bundleOf(program), inside)]);
+    let lines = await boot(qemu, initrd, inside);
+    for (let left = inside.retries ?? 0; left > 0 && lines.some(isPanic); left--) {
+      console.error(`inside: the kernel panicked, once more: ${lines.find(isPanic)}`);
+      lines = await boot(qemu, initrd, inside);
+    }
     if (!lines.includes('inside: ended with 0')) throw new Error(`it failed inside:\n${lines.join('\n')}`);
     return lines;
   } finally {
@@ -59,9 +81,32 @@ export async function runInside(qemu: string, program: string): Promise<string[]
   }
 }
 
-async function boot(qemu: string, kernel: string, initrd: string): Promise<string[]> {
-  const append = `console=ttyS0 quiet rdinit=/${START} mitigations=off no_timer_check init_on_alloc=0 random.trust_cpu=on`;
-  const machine = ['-machine', 'q35', '-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-m', MEMORY];
+const isPanic = (line: string): boolean => line.includes('Kernel panic - not syncing');
+
+/** One of the files of `.guests`; `initrd-amd64` is its RAM disk with drivers of 64 bits. */
+function imageOf(name: string): Buffer {
+  if (name === 'initrd-amd64') return Buffer.concat([imageOf('initrd'), imageOf('drivers-amd64')]);
+  const path = join(IMAGES, name);
+  if (!existsSync(path)) throw new Error(`${name} of .guests is missing: run \`npm run guests\``);
+  return readFileSync(path);
+}
+
+async function boot(
+  qemu: string,
+  initrd: string,
+  { cpu = 'max', cpus = 2, memoryMib = 1500 }: Inside,
+): Promise<string[]> {
+  const kernel = join(IMAGES, 'vmlinuz-amd64');
+  const append = `console=ttyS0 quiet rdinit=/${START} mitigations=off no_timer_check init_on_alloc=0 random.trust_cpu=on panic=-1`;
+  const processors = [
+    '-accel',
+    `tcg,thread=${cpus > 1 ? 'multi' : 'single'}`,
+    '-cpu',
+    cpu,
+    '-smp',
+    `${cpus}`,
+  ];
+  const machine = ['-machine', 'q35', ...processors, '-m', `${memoryMib}M`];
   const devices = ['-nodefaults', '-display', 'none', '-serial', 'stdio', '-no-reboot'];
   const images = ['-kernel', kernel, '-initrd', initrd, '-append', append];
   const child = spawn(qemu, [...machine, ...devices, ...images], { stdio: ['ignore', 'pipe', 'pipe'] });
@@ -108,7 +153,7 @@ async function bundleOf(program: string): Promise<string> {
 }
 
 /** What is there beside busybox: Node, QEMU, the libraries of both, where they are here. */
-function archiveOf(qemu: string, program: string): Uint8Array {
+function archiveOf(qemu: string, program: string, { drivers = [], images }: Inside): Uint8Array {
   const { entry, finish } = startArchive();
   const folders = new Set<string>();
   const addFolder = (path: string): void => {
@@ -127,8 +172,11 @@ function archiveOf(qemu: string, program: string): Uint8Array {
   for (const path of [...libraries, ...parts]) add(path.slice(1), readFileSync(path));
   add('usr/bin/node', readFileSync(process.execPath));
   add('usr/bin/qemu-system-x86_64', readFileSync(qemu));
+  for (const image of images ?? []) add(`images/${image}`, imageOf(image));
+  if (images !== undefined)
+    for (const path of FIRMWARE.filter(existsSync)) add(path.slice(1), readFileSync(path));
   add('bin/program.mjs', Buffer.from(program));
-  add(START, Buffer.from(START_SCRIPT));
+  add(START, Buffer.from(startScript(drivers)));
   return finish();
 }
 

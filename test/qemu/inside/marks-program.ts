@@ -7,62 +7,18 @@ import { join } from 'node:path';
 import { MIB } from '../../../src/base/limits.ts';
 import { loadCodecs } from '../../../src/codec/load.ts';
 import { openEngine } from '../../../src/engine/vitrine.ts';
-import type { DirtyTake } from '../../../src/guest/guest.ts';
 import { PULSE, pulseRom } from '../../../src/guest/pulse/pulse.ts';
 import { openQemuMachine, type QemuMachine } from '../../../src/host/qemu/qemu-machine.ts';
 import { selfTest } from '../../../src/host/qemu/self-test.ts';
 import { loadKernels } from '../../../src/kernel/load.ts';
 import { openMemoryStore } from '../../../src/store/memory-store.ts';
 import { faultOf, readPulse } from '../pulse-state.ts';
+import { Oracle } from './oracle.ts';
+import { tell } from './tell.ts';
 
 const PROGRAM = '/usr/bin/qemu-system-x86_64';
-const PAGE_BYTES = 4096;
 const MEMORY_BYTES = 16 * MIB;
 const EPOCHS = 6;
-
-function tell(name: string, fact: object): void {
-  process.stdout.write(`seen ${JSON.stringify({ name, seconds: Math.round(process.uptime()), ...fact })}\n`);
-}
-
-/** What the takes of one machine told, beside what was true. */
-class Oracle {
-  takes = 0;
-  /** Takes that could not tell. */
-  unknown = 0;
-  told = 0;
-  differing = 0;
-  /** Pages that differed and were not told: there must be none. */
-  missed = 0;
-  #before: Buffer | undefined;
-
-  /** Watches every take of a machine from now on. */
-  constructor({ guest }: QemuMachine) {
-    const take = guest.takeDirty.bind(guest);
-    guest.takeDirty = (): DirtyTake => {
-      const taken = take();
-      const now = Buffer.alloc(guest.regions[0]!.sizeBytes);
-      guest.readPages({ region: 0, offsetBytes: 0, lengthBytes: now.length }, now);
-      if (this.#before !== undefined) this.#compare(taken, this.#before, now);
-      this.#before = now;
-      return taken;
-    };
-  }
-
-  #compare({ pages: [told] }: DirtyTake, before: Buffer, now: Buffer): void {
-    this.takes++;
-    if (told === null || told === undefined) {
-      this.unknown++;
-      return;
-    }
-    this.told += told.size;
-    for (let page = 0; page < told.pageCount; page++) {
-      const [from, to] = [page * PAGE_BYTES, (page + 1) * PAGE_BYTES];
-      if (now.compare(before, from, to, from, to) === 0) continue;
-      this.differing++;
-      if (!told.has(page)) this.missed++;
-    }
-  }
-}
 
 /** Lets it write so many more pages; what is wrong with its memory then, or `none`. */
 async function letRun({ guest }: QemuMachine, loops: number): Promise<string> {
