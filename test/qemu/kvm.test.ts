@@ -265,6 +265,20 @@ describe.skipIf(missing !== undefined).each(QEMUS)('KVM in QEMU $version', ({ pr
     await goesOn(whole.machine);
   });
 
+  it('that rests until its RAM is there has the clock of before', async () => {
+    const lazy = await openLazyMachine('pulse', profile, vitrine, saved);
+    closing.push(lazy);
+    const { machine } = await lazy.whole;
+    closing.push(machine);
+    expect(differenceOfDevices(await devicesOf(machine), await vitrine.devices(saved))).toBe('none');
+    expect(ramOf(machine).equals(savedRam)).toBe(true);
+    const again = await machine.machine.save();
+    expect(differenceOfDevices(await vitrine.devices(again.snapshot.id), await vitrine.devices(saved))).toBe(
+      'none',
+    );
+    await goesOn(machine);
+  });
+
   it('that others started is adopted', async () => {
     const { cpu } = PULSE_CPUS.kvm;
     const theirs = await BareQemu.startPulse(program, (folder) => [

@@ -127,8 +127,9 @@ export class ClonePool {
       process.bell?.loaded(this.#parts.saved.waits, this.#parts.saved.id);
       const { isTold, saved, files, options } = this.#parts;
       const { sections, contents: blocks } = saved;
-      const origin = isTold ? { image: files.ram, loaded: { sections, blocks } } : undefined;
-      const clone = new Clone(parts, { ...options, origin }, () => this.#clones.delete(clone));
+      const origin = isTold ? { image: files.ram } : undefined;
+      const of = { ...options, origin, loaded: { sections, blocks } };
+      const clone = new Clone(parts, of, () => this.#clones.delete(clone));
       this.#clones.add(clone);
       return clone;
     } catch (error) {
@@ -154,7 +155,7 @@ export class ClonePool {
   }
 }
 
-type CloneOptions = ClonePoolOptions & Pick<QemuGuestOptions, 'origin'>;
+type CloneOptions = ClonePoolOptions & Pick<QemuGuestOptions, 'origin' | 'loaded'>;
 
 /** One machine of many. */
 export class Clone {
@@ -222,11 +223,11 @@ export class Clone {
 
   async #adopt(name: string): Promise<QemuMachine> {
     const { ran } = await comeToRest(this.process);
-    const { origin: made } = this.#options;
-    const origin = made && (this.#wasReset ? { image: made.image } : made);
+    // Where its firmware ran since, that wrote what is ROM to everybody else.
+    const loaded = this.#wasReset ? undefined : this.#options.loaded;
     const machine = await adoptProcess(
       { ...this.#parts, name },
-      { ...this.#options, ram: 'private', origin },
+      { ...this.#options, ram: 'private', loaded },
     );
     this.#stopListening();
     try {

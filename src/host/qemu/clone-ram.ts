@@ -24,10 +24,9 @@ export interface CloneOrigin {
   readonly image: string;
   /** Whether no other machine stands on it: then it is memory that this one takes. */
   readonly isAlone?: boolean;
-  /** What was loaded into it; absent when its firmware ran since, which writes what is ROM to everybody else. */
-  readonly loaded?: LoadedState;
 }
 
+/** What was loaded into a process. */
 export interface LoadedState {
   readonly sections: readonly DeviceSection[];
   readonly blocks: readonly BlockContent[];
@@ -43,7 +42,7 @@ export class CloneRam implements Ram {
   #isOpen = true;
 
   /** Takes the process's RAM over, and closes it with itself. Throws `guest-failed` when the image is not that machine's. */
-  constructor(process: ProcessRam, { image: imagePath, isAlone = false }: Omit<CloneOrigin, 'loaded'>) {
+  constructor(process: ProcessRam, { image: imagePath, isAlone = false }: CloneOrigin) {
     this.#process = process;
     this.imagePath = imagePath;
     this.#isAlone = isAlone;

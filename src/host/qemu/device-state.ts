@@ -8,7 +8,7 @@ import type { OwnedBytes } from '../../base/bytes.ts';
 import { SYSTEM_CLOCK } from '../../base/clock.ts';
 import { isVitrineError, VitrineError } from '../../base/error.ts';
 import type { ConfigValue, DeviceRecord } from '../../guest/guest.ts';
-import type { CloneOrigin } from './clone-ram.ts';
+import type { LoadedState } from './clone-ram.ts';
 import {
   type BlockContent,
   blockRecordName,
@@ -48,8 +48,11 @@ export interface DeviceStateOptions {
   readonly quickSave?: boolean;
   /** Why state must not be loaded, where it must not: a test of it failed. */
   readonly restoreFault?: string | undefined;
-  /** What was loaded into a machine that was not reset since: what it holds need not be asked, which takes writing all of RAM. */
-  readonly origin?: Pick<CloneOrigin, 'loaded'> | undefined;
+  /**
+   * What was loaded into a machine that was not reset since: what it consists of need not be asked, which takes writing all of RAM; nor what it
+   * holds, where that must not be (`mustNotAsk`).
+   */
+  readonly loaded?: LoadedState | undefined;
   /** RAM that goes in with the state. */
   readonly wholeRam?: WholeRam | undefined;
 }
@@ -124,7 +127,7 @@ export class DeviceState {
     this.savePath = savePathOf(this.#blocks, options.quickSave ?? true);
     this.#holdBlocks(first.blocks);
     this.#built = builtBy(first.sections);
-    if (options.origin?.loaded !== undefined) this.#loaded = this.#recordsOf(first.sections);
+    if (options.loaded !== undefined) this.#loaded = this.#recordsOf(first.sections);
   }
 
   /** Learns what the machine consists of; it is at rest. Throws `unsupported` when one of its devices cannot be saved. */
@@ -135,7 +138,7 @@ export class DeviceState {
     options: DeviceStateOptions = {},
   ): Promise<DeviceState> {
     try {
-      const first = await firstState(transfer, speech, options.origin?.loaded);
+      const first = await firstState(transfer, speech, options.loaded);
       if (first.blocks.some(({ name }) => name === RAM_BLOCK)) {
         throw new VitrineError('unsupported', { missing: 'device state apart from RAM' });
       }

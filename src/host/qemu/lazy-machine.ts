@@ -11,6 +11,7 @@ import { isVitrineError, VitrineError } from '../../base/error.ts';
 import type { SnapshotId } from '../../engine/snapshot.ts';
 import type { Vitrine } from '../../engine/vitrine.ts';
 import type { DeviceRecord } from '../../guest/guest.ts';
+import type { LoadedState } from './clone-ram.ts';
 import { comeToRest } from './come-to-rest.ts';
 import { reachesOutside } from './outside-arguments.ts';
 import {
@@ -100,7 +101,8 @@ export async function openLazyMachine(
     // A hint: where there is no room for it, the machine goes on.
     const keep = (asked: readonly PageRef[]) => orders?.keep(id, ahead, asked).catch(() => {});
     const parts = { name, profile, process, serial, disks, proof, vitrine };
-    const machine = new LazyMachine(parts, server, { ...options, after: id, saidBytes, keep });
+    const loaded = { sections: saved.sections, blocks: saved.contents };
+    const machine = new LazyMachine(parts, server, { ...options, after: id, saidBytes, keep, loaded });
     await machine.loaded;
     process.bell?.loaded(saved.waits, id);
     // When it has what it needs, and not before. One more: as many as were restored at once may be again.
@@ -138,6 +140,7 @@ interface LazyOrigin extends AdoptOptions {
   readonly saidBytes: number;
   /** Takes the pages that it asked for. */
   readonly keep: Keep;
+  readonly loaded: LoadedState;
 }
 
 export class LazyMachine {
@@ -208,7 +211,10 @@ export class LazyMachine {
     if (asked.length > 0) await this.#keep(asked);
   }
 
-  async #becomeWhole(options: AdoptOptions): Promise<{ machine: QemuMachine; report: PageReport }> {
+  async #becomeWhole({
+    loaded,
+    ...options
+  }: Omit<LazyOrigin, 'saidBytes' | 'keep'>): Promise<{ machine: QemuMachine; report: PageReport }> {
     const { qmp } = this.#parts.process;
     let machine: QemuMachine | undefined;
     try {
@@ -217,7 +223,7 @@ export class LazyMachine {
       await untilCompleted(qmp);
       await setCapability(qmp, 'postcopy-ram', false);
       const { ran } = await comeToRest(this.#parts.process);
-      machine = await adoptProcess(this.#parts, options);
+      machine = await adoptProcess(this.#parts, ran ? options : { ...options, loaded });
       if (ran) await machine.start();
       return { machine, report };
     } catch (error) {

@@ -135,7 +135,7 @@ export type AdoptOptions = Pick<
   QemuMachineOptions,
   'clock' | 'root' | 'mostCopiedBytes' | 'keptFor' | 'snapshot' | 'inPlaceOf' | 'softDirty'
 > &
-  Pick<QemuGuestOptions, 'ram' | 'origin'> & {
+  Pick<QemuGuestOptions, 'ram' | 'origin' | 'loaded'> & {
     /** The snapshot that it was brought to. */
     readonly after?: SnapshotId;
   };
@@ -157,6 +157,7 @@ export async function adoptProcess(
     restoreFault: proof.inPlace.works ? undefined : proof.inPlace.because,
     disks,
     intent,
+    loaded: options.loaded,
     ...(options.ram === 'private' ? { ram: 'private', origin: options.origin } : {}),
     live: () => proveLiveOf(process),
   });

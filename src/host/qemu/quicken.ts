@@ -11,9 +11,9 @@
 import { copyFile, link, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { VitrineError } from '../../base/error.ts';
-import { CloneRam } from './clone-ram.ts';
+import { type CloneOrigin, CloneRam, type LoadedState } from './clone-ram.ts';
 import { type Disks, openDisks } from './disks.ts';
-import type { GuestAtRest, QemuGuestOptions } from './guest-options.ts';
+import type { GuestAtRest } from './guest-options.ts';
 import { deviceStream, sendStream } from './incoming-state.ts';
 import { launchWith } from './launch-with.ts';
 import { proveLiveOf } from './live-proof.ts';
@@ -93,12 +93,21 @@ export async function moveMachine(
   await requireMovable(before, machine.root);
   let next: MovedMachine | undefined;
   const open = async (at: GuestAtRest): Promise<QemuGuest> => {
-    const { process, disks, origin } = await startInPlace(machine, at);
+    const { process, disks, origin, loaded } = await startInPlace(machine, at);
     let serial: SerialLine | undefined;
     try {
       const intent = new RunIntent(process.files.intent);
       const live = () => proveLiveOf(process);
-      const options = { quickSave, restoreFault, disks, intent, ram: 'private', origin, live } as const;
+      const options = {
+        quickSave,
+        restoreFault,
+        disks,
+        intent,
+        ram: 'private',
+        origin,
+        loaded,
+        live,
+      } as const;
       serial = await connectSerial(process.files);
       const there = await openQemuGuest(process, options);
       requireSame(guest, there);
@@ -140,7 +149,8 @@ async function startInPlace(
 ): Promise<{
   process: QemuProcess;
   disks: Disks | undefined;
-  origin: NonNullable<QemuGuestOptions['origin']>;
+  origin: CloneOrigin;
+  loaded: LoadedState;
 }> {
   const { machine, memoryBytes } = before.profile;
   const saved = savedDevices(records, machine, memoryBytes);
@@ -169,7 +179,7 @@ async function startInPlace(
     // The directory of the process before goes with that.
     await link(image, process.files.ram);
     const loaded = { sections: saved.sections, blocks: saved.contents };
-    return { process, disks, origin: { image, isAlone: true, loaded } };
+    return { process, disks, origin: { image, isAlone: true }, loaded };
   } catch (error) {
     await end(process, disks);
     throw error;
