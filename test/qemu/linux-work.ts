@@ -26,6 +26,9 @@ const WORKS = ['counted', 'wrote', 'pinged'] as const;
 export type Numbers = Record<(typeof WORKS)[number], number>;
 export const NO_WORK: Numbers = { counted: 0, wrote: 0, pinged: 0 };
 
+/** Characters of what was printed last that a fault shows. */
+const SHOWN = 1000;
+
 /** What a Linux says of its work. To be listening before the machine starts: what comes before is heard by nobody. */
 export class WorkLine {
   #text = '';
@@ -62,8 +65,13 @@ export class WorkLine {
     return WORKS.every((work) => last[work] >= from[work] + count);
   }
 
-  /** What is wrong: it did the next ones after `from`, one after another, and no others. `none` where all is right. */
+  /** What is wrong, and what was printed: it did the next ones after `from`, one after another, and no others. `none` where all is right. */
   fault(from: Numbers): string {
+    const wrong = this.#wrong(from);
+    return wrong === undefined ? 'none' : `${wrong} in ${JSON.stringify(this.#text.slice(-SHOWN))}`;
+  }
+
+  #wrong(from: Numbers): string | undefined {
     const wrong = /WRONG \d.*/.exec(this.#text)?.[0];
     if (wrong !== undefined) return wrong;
     for (const work of WORKS) {
@@ -71,7 +79,7 @@ export class WorkLine {
       const at = numbers.findIndex((number, index) => number !== from[work] + 1 + index);
       if (at >= 0) return `${work} ${numbers[at]}, not ${from[work] + 1 + at}`;
     }
-    return 'none';
+    return undefined;
   }
 
   #numbers(work: string): number[] {
