@@ -33,6 +33,8 @@ export interface OwnerTask {
   readonly isSent?: boolean;
   /** It dies when so many bytes of a stream were sent to it. */
   readonly sentBytes?: number;
+  /** It dies so long after the monitor was told to send a stream, and hears of nothing in between. */
+  readonly afterMigrateMs?: number;
 }
 
 const task = JSON.parse(process.argv[2]!) as OwnerTask;
@@ -82,11 +84,15 @@ async function doWork(
   if (task.work === 'reset') await machine.reset();
 }
 
-function dieInStream({ sentBytes }: OwnerTask): void {
-  if (sentBytes === undefined) return;
+function dieInStream({ sentBytes = Number.POSITIVE_INFINITY, afterMigrateMs }: OwnerTask): void {
   const { execute } = Qmp.prototype;
   Qmp.prototype.execute = async function (this: Qmp, ...call: Parameters<typeof execute>) {
-    const answer: Partial<AnswerOf<'query-migrate'>> = (await execute.apply(this, call)) as object;
+    const answering = execute.apply(this, call);
+    if (call[0] === 'migrate' && afterMigrateMs !== undefined) {
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, afterMigrateMs);
+      process.kill(process.pid, 'SIGKILL');
+    }
+    const answer: Partial<AnswerOf<'query-migrate'>> = (await answering) as object;
     if (
       call[0] === 'query-migrate' &&
       answer.status === 'active' &&

@@ -84,8 +84,15 @@ describe.skipIf(NO_PAGE_FAULTS).each(QEMUS)(
       await ram.close();
       await first.start();
       await first.leave();
-      // While the way is prepared, at the beginning, and where most is still to come.
-      for (const when of [{ step: 1 }, { sentBytes: 1 }, { sentBytes: 24 * MIB }]) {
+      // While the way is prepared, before QEMU has connected, before we know that it has, at the beginning, and where most is still to come.
+      const moments = [
+        { step: 1 },
+        { afterMigrateMs: 0 },
+        { afterMigrateMs: 200 },
+        { sentBytes: 1 },
+        { sentBytes: 24 * MIB },
+      ];
+      for (const when of moments) {
         expect(await task({ work: 'save live', ...when })).toBe('died at its step');
         const machine = await adopt();
         expect(faultOf(await readPulse(machine.guest))).toBe('none');

@@ -17,7 +17,7 @@
 
 import { once } from 'node:events';
 import { rm } from 'node:fs/promises';
-import { createServer, type Server, type Socket } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { VitrineError } from '../../base/error.ts';
 import { nextTask } from '../../base/pacing.ts';
@@ -78,11 +78,10 @@ export async function streamLive(
   throwIfAborted(signal);
   const path = join(directory, 'live');
   await rm(path, { force: true });
-  const server = createServer();
+  const listener = await (method === 'precopy' ? listenAt(path) : StreamHeir.listen(path));
   const rest = new Rest(qmp);
-  const source = new Source(server, method === 'background-snapshot');
+  const source = new Source(listener);
   try {
-    await listen(server, path);
     await setCapabilities(qmp, { method, isLive: true, waits: atInstant !== undefined });
     const first = new FirstPage();
     let room: undefined | Promise<void>;
@@ -125,7 +124,7 @@ export async function streamLive(
   } finally {
     rest.close();
     source.end();
-    server.close();
+    listener.close();
     await rm(path, { force: true });
     if (qmp.isOpen) {
       await untilClearedAway(qmp);
@@ -270,34 +269,39 @@ function isCutShort(error: unknown): boolean {
   return error instanceof VitrineError && error.code === 'format-truncated';
 }
 
-function listen(server: Server, path: string): Promise<void> {
-  return new Promise((resolve, reject) => {
+/** Who listens for QEMU: ourselves, or the heir. */
+type Listener = Pick<StreamHeir, 'connection' | 'close'>;
+
+/** Throws `guest-failed` where it cannot. */
+async function listenAt(path: string): Promise<Listener> {
+  const server = createServer();
+  const connection = once(server, 'connection').then(([socket]) => socket as Socket);
+  connection.catch(() => {});
+  await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) => reject(new VitrineError('guest-failed', { socket: path }, { cause })));
     server.listen(path, resolve);
   });
+  return { connection, close: () => void server.close() };
 }
 
 /** What comes over the first connection. */
 class Source {
-  readonly #server: Server;
+  readonly #listener: Listener;
   readonly #end = new AbortController();
   #socket: Socket | undefined;
   #isDrained = false;
-  readonly #isInherited: boolean;
-  #heir: StreamHeir | undefined;
 
-  /** `isInherited`: it is read to its end even where we are killed. */
-  constructor(server: Server, isInherited: boolean) {
-    this.#server = server;
-    this.#isInherited = isInherited;
+  constructor(listener: Listener) {
+    this.#listener = listener;
   }
 
   /** Each time when there is room for it. The connection stays when nobody asks for more. */
   async *chunks(room: () => undefined | Promise<void>): AsyncGenerator<Uint8Array> {
     const { signal } = this.#end;
-    const [socket] = (await once(this.#server, 'connection', { signal })) as [Socket];
+    signal.throwIfAborted();
+    const ended = once(signal, 'abort').then(() => signal.throwIfAborted());
+    const socket = (await Promise.race([this.#listener.connection, ended])) as Socket;
     this.#socket = socket;
-    if (this.#isInherited) this.#heir = new StreamHeir(socket);
     const end = (): void => void socket.destroy();
     signal.addEventListener('abort', end, { once: true });
     if (signal.aborted) end();
@@ -316,7 +320,6 @@ class Source {
   }
 
   end(): void {
-    this.#heir?.close();
     this.#end.abort();
   }
 }
