@@ -4,7 +4,7 @@
 import { mkdtemp, rm, statfs, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { MIB } from '../../src/base/limits.ts';
 import { loadCodecs } from '../../src/codec/load.ts';
 import { openEngine, type Vitrine } from '../../src/engine/vitrine.ts';
@@ -32,6 +32,11 @@ import {
 
 const MEMORY_BYTES = 16 * MIB;
 
+/** How long reading all memory takes whoever reads slowly. */
+const SLOW_MS = 1500;
+/** Eleven where each is twice as long as the one before. */
+const MOST_RESTS = 8;
+
 let rom: Awaited<ReturnType<typeof pulseRomFile>>;
 let vitrine: Vitrine;
 const opened: QemuMachine[] = [];
@@ -47,6 +52,21 @@ afterAll(async () => {
   await vitrine.close();
   await rom.remove();
 });
+
+/** Takes pages as they come, each in its time. */
+function slowly(): () => undefined | Promise<void> {
+  let dueMs = 0;
+  let waiting: Promise<void> | undefined;
+  return () => {
+    dueMs = Math.max(dueMs, performance.now()) + (SLOW_MS * 4096) / MEMORY_BYTES;
+    waiting ??= vi
+      .waitUntil(() => performance.now() >= dueMs, { timeout: 60_000, interval: 2 })
+      .then(() => {
+        waiting = undefined;
+      });
+    return waiting;
+  };
+}
 
 /** A machine that runs, at so many pages of work. */
 async function openRunning(
@@ -214,6 +234,31 @@ for (const { version, program } of QEMUS) {
     await letRun(machine, 5);
     const { live } = await machine.machine.save({ live: {} });
     expect(live).toMatchObject({ mode: NO_PAGE_FAULTS === undefined ? 'stream' : 'stopped' });
+  });
+
+  it(`QEMU ${version} that writes all its memory before it is read rests as long as reading it takes`, async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'vitrine-writer-'));
+    try {
+      const bios = join(directory, 'writer.bin');
+      await writeFile(bios, hardWriterRom(MEMORY_BYTES));
+      const machine = await openQemuMachine(
+        'writer',
+        pulseProfile(program, bios, { memoryBytes: MEMORY_BYTES }),
+        vitrine,
+      );
+      opened.push(machine);
+      await machine.start();
+      const { qmp, files } = machine.process;
+      const execute = vi.spyOn(qmp, 'execute');
+      const { pauseMs } = await streamLive(qmp, files.directory, 'precopy', { onPage: slowly() });
+      expect(pauseMs).toBeGreaterThan(SLOW_MS / 4);
+      // It was not tried with every shorter rest before.
+      const longer = execute.mock.calls.filter(([command]) => command === 'migrate-set-parameters');
+      expect(longer.length).toBeLessThanOrEqual(MOST_RESTS);
+      expect(await machine.guest.isRunning()).toBe(true);
+    } finally {
+      await rm(directory, { recursive: true, force: true });
+    }
   });
 
   it(`QEMU ${version} is saved at rest when it does not run`, async () => {

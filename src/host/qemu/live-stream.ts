@@ -13,7 +13,8 @@
 // write there. One that nobody wants any more is read to its end and told to nobody; where we are killed, our heir does that.
 //
 // RAM has to be in the stream, so `x-ignore-shared` is off for as long. A machine that writes faster than it is read never comes
-// to a rest that short; it is given a longer one step by step, and what it took is reported.
+// to a rest that short; it is given a longer one step by step, and what it took is reported. The longest is as long as reading all of its
+// memory takes, which is what a save of it at rest would have cost: so each ends.
 
 import { once } from 'node:events';
 import { rm } from 'node:fs/promises';
@@ -28,9 +29,11 @@ import { IGNORE_SHARED } from './state-transfer.ts';
 import { type PageListener, type ParsedStream, type ParseOptions, parseStream } from './stream/index.ts';
 import { StreamHeir } from './stream-heir.ts';
 
-/** The rest that is asked for at first, and where it ends: twice as long each time. */
+/** The rest that is asked for at first, and the longest that QEMU may be asked for. */
 const FIRST_REST_MS = 3;
-const LONGEST_REST_MS = 4096;
+const LONGEST_REST_MS = 2_000_000;
+/** A rest so many times shorter than what QEMU expects is not worth waiting for. */
+const FAR_SHORTER = 4;
 /** Rounds over what was written, before the rest may be longer. */
 const PATIENT_ROUNDS = 6;
 const POLL_MS = 20;
@@ -257,12 +260,17 @@ async function untilCompleted(
       continue;
     }
     if ((answer.ram?.['dirty-sync-count'] ?? 0) > patience && lengthMs < LONGEST_REST_MS) {
-      lengthMs *= 2;
+      lengthMs = longerRest(lengthMs, answer['expected-downtime'] ?? 0);
       patience += 2;
       await qmp.execute('migrate-set-parameters', { 'downtime-limit': lengthMs });
     }
     await Promise.race([wait(POLL_MS), rest.begins]);
   }
+}
+
+/** Twice as long, and more where what is expected is far longer. */
+function longerRest(lengthMs: number, expectedMs: number): number {
+  return Math.min(LONGEST_REST_MS, Math.max(2 * lengthMs, Math.ceil(expectedMs / FAR_SHORTER)));
 }
 
 function isCutShort(error: unknown): boolean {

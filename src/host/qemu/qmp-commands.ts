@@ -83,6 +83,8 @@ export interface QmpCommands {
       readonly status?: string;
       readonly 'error-desc'?: string;
       /** `transferred` in bytes. */
+      /** Milliseconds that it would rest if it were to send the rest now, once it can tell. */
+      readonly 'expected-downtime'?: number;
       readonly ram?: { readonly 'dirty-sync-count'?: number; readonly transferred?: number };
     }
   >;
